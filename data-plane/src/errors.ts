@@ -1,0 +1,89 @@
+/**
+ * Every way the data plane refuses or fails a client, once. SQLSTATE and errno are given in session/client-error.ts.
+ */
+import { defineErrors } from '@dbbouncer/shared/kernel/errors.ts';
+
+export const proxyErrors = defineErrors({
+  PROTOCOL_VIOLATION: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The bytes are not the protocol: bad length, unknown message, or one not allowed now.',
+  },
+  UNSUPPORTED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The protocol knows it, this proxy does not offer it.',
+  },
+  LOGIN_TIMEOUT: {
+    kind: 'client',
+    retryable: true,
+    summary: 'The client did not finish its login in time.',
+  },
+  AUTH_FAILED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'Wrong password, unknown user or unknown tenant; the client cannot tell which.',
+  },
+  SELECTOR_CONFLICT: {
+    kind: 'client',
+    retryable: false,
+    summary: 'Two tenant selectors of one login name different tenants.',
+  },
+  DATABASE_NOT_LISTED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The tenant has no database of that name.',
+  },
+  TENANT_REMOVED: {
+    kind: 'config',
+    retryable: false,
+    summary: 'The tenant was removed while the client was connected.',
+  },
+  SECRET_UNAVAILABLE: {
+    kind: 'config',
+    retryable: true,
+    summary: "The tenant's password cannot be opened on this proxy.",
+  },
+  NO_CONFIG: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The proxy has not received its config yet.',
+  },
+  CLIENT_LIMIT: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'The proxy has as many clients as it may have.',
+  },
+  POOL_ACQUIRE_TIMEOUT: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'No server connection became free within acquire_timeout; nothing was sent.',
+  },
+  POOL_QUEUE_FULL: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'As many clients are in line for a server connection as may be.',
+  },
+  UPSTREAM_UNREACHABLE: {
+    kind: 'upstream',
+    retryable: true,
+    summary: 'The database server could not be reached.',
+  },
+  UPSTREAM_REFUSED: {
+    kind: 'upstream',
+    retryable: true,
+    summary: 'The database server refused the login; its own words are passed on.',
+  },
+  UPSTREAM_LOST: {
+    kind: 'upstream',
+    retryable: true,
+    summary: 'The server connection ended while the client was using it.',
+  },
+  SHUTTING_DOWN: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The proxy is shutting down.',
+  },
+});
+
+export type ProxyErrorCode = keyof typeof proxyErrors.specs;

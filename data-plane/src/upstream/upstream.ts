@@ -1,0 +1,42 @@
+/**
+ * What the pool asks of a protocol: open a server connection, clean one, close one. The pool core knows no more.
+ */
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+
+/** Why a server connection was closed; logs and metrics use the same words. */
+export type CloseReason =
+  | 'idle_timeout'
+  | 'max_lifetime'
+  | 'over_limit'
+  | 'pool_drained'
+  | 'reset_failed'
+  | 'server_gone'
+  | 'protocol_error'
+  | 'client_gone'
+  | 'suspect_state'
+  | 'shutdown';
+
+/** One server connection that has logged in. */
+export interface Backend {
+  /** Ends the connection; idempotent. The pool's slot stays occupied until `ServerEvents.closed`. */
+  close(reason: CloseReason): void;
+}
+
+/** What a backend tells its pool, at most once each after `dial` succeeded. */
+export interface ServerEvents {
+  /** The server has closed its side (or the socket is destroyed): the slot is free. */
+  closed(): void;
+}
+
+export interface Upstream<B extends Backend> {
+  /**
+   * Connects and logs in.
+   * `events.closed` may be called as soon as the promise has resolved, never before; on rejection nothing is left open.
+   * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE
+   */
+  dial(events: ServerEvents, signal: AbortSignal): Promise<B>;
+  /** Cleans a dirty backend for its next client. @throws when it must be closed instead. */
+  reset(backend: B): Promise<void>;
+}
+
+export type DialError = AppError;

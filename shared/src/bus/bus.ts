@@ -1,0 +1,83 @@
+/**
+ * The bus port: ordered logs, named objects and plain subjects. Two adapters pass `bus.contract.ts`:
+ * NATS JetStream (nats-bus.ts) and the in-process one (memory-bus.ts). It carries bytes; contract/ knows what they mean.
+ */
+
+export type BusStatus = 'connecting' | 'connected' | 'disconnected' | 'closed';
+
+export interface Subscription {
+  /** After it returns no handler is called any more. */
+  close(): void;
+}
+
+export interface LogMessage {
+  /** From 1, strictly rising within one life of the log (`createdAt`). */
+  readonly sequence: number;
+  readonly data: Uint8Array;
+}
+
+export interface LogState {
+  /** 0 and 0 when the log never held anything; first = last + 1 when all of it was purged. */
+  readonly firstSequence: number;
+  readonly lastSequence: number;
+  /** Changes when the log was deleted and made anew: sequences of before mean nothing then. */
+  readonly createdAt: string;
+}
+
+export interface AppendResult {
+  readonly sequence: number;
+  /** Whether a message with this id was there already; nothing was appended then. */
+  readonly duplicate: boolean;
+}
+
+export interface LogSpec {
+  readonly stream: string;
+  readonly subject: string;
+  /** The oldest messages beyond it are dropped; unlimited when absent. */
+  readonly messagesMax?: number;
+}
+
+export interface BusLog {
+  /**
+   * Appends and waits until the message is stored.
+   * @param id makes a repeat within two minutes a no-op (`duplicate: true`).
+   * @throws BUS_UNAVAILABLE (retryable): not known to be stored; append again with the same id.
+   */
+  append(id: string, data: Uint8Array): Promise<AppendResult>;
+  /** @throws BUS_UNAVAILABLE */
+  state(): Promise<LogState>;
+  /** The newest message, or nothing when the log is empty. @throws BUS_UNAVAILABLE */
+  last(): Promise<LogMessage | undefined>;
+  /**
+   * Delivers every message from `fromSequence` on, in order, one at a time: the next waits for the promise of the
+   * handler. Survives disconnects by itself. When messages before the next expected one are gone (purged, log made
+   * anew), delivery goes on with what there is: the positions inside the messages show the gap.
+   */
+  follow(fromSequence: number, handler: (message: LogMessage) => void | Promise<void>): Subscription;
+}
+
+export interface BusObjects {
+  /** Replaces the object; readers see the old or the new one whole. @throws BUS_UNAVAILABLE */
+  put(name: string, data: Uint8Array): Promise<void>;
+  /** The object, or nothing when there is none. @throws BUS_UNAVAILABLE */
+  get(name: string): Promise<Uint8Array | undefined>;
+}
+
+export interface Bus {
+  readonly status: BusStatus;
+  /** Calls `listener` on each change of status, not for the current one. */
+  onStatus(listener: (status: BusStatus) => void): Subscription;
+  /** The log, made when it does not exist yet. Cheap; nothing is sent before the first use. */
+  log(spec: LogSpec): BusLog;
+  objects(bucket: string): BusObjects;
+  /** Sends at most once, to whoever listens now; dropped while disconnected. */
+  publish(subject: string, data: Uint8Array): void;
+  /** `subject` may hold `*` for one token and end in `>`. */
+  subscribe(subject: string, handler: (data: Uint8Array, subject: string) => void): Subscription;
+  /** @throws BUS_UNAVAILABLE: disconnected, nobody answers, or no answer within `timeoutMs`. */
+  request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /** Answers requests on `subject`; a rejected handler leaves the requester to its timeout. */
+  respond(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Subscription;
+  /** Flushes what was published and ends every subscription. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,39 @@
+/**
+ * What a proxy says about itself every second. Counters are since its start; times are milliseconds.
+ */
+import { z } from 'zod';
+import { isProxyId } from '../kernel/ids.ts';
+import type { ProxyId } from '../kernel/ids.ts';
+
+export const poolReportSchema = z.strictObject({
+  tenant: z.string(),
+  protocol: z.enum(['postgres', 'mysql']),
+  database: z.string(),
+  user: z.string(),
+  /** Server connections by state; together they occupy the tenant's budget. */
+  active: z.int().min(0),
+  idle: z.int().min(0),
+  total: z.int().min(0),
+  /** Clients in line for a server connection, and how long the first of them has waited. */
+  waiting: z.int().min(0),
+  longestWaitMs: z.number().min(0),
+  /** The last dial error, as the database worded it, while dials fail. */
+  failing: z.string().optional(),
+});
+export type PoolReport = Readonly<z.infer<typeof poolReportSchema>>;
+
+export const proxyReportSchema = z.strictObject({
+  proxy: z.custom<ProxyId>((value) => typeof value === 'string' && isProxyId(value)),
+  version: z.string(),
+  startedAt: z.iso.datetime(),
+  sentAt: z.iso.datetime(),
+  epoch: z.int().min(0),
+  appliedPosition: z.int().min(0),
+  /** The last delta or snapshot it would not apply, and why (ACK/NACK). */
+  rejected: z.strictObject({ position: z.int().min(0), reason: z.string() }).optional(),
+  clients: z.int().min(0),
+  pools: z.array(poolReportSchema),
+});
+export type ProxyReport = Readonly<z.infer<typeof proxyReportSchema>>;
+
+export const REPORT_INTERVAL_MS = 1_000;

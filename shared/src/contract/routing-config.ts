@@ -1,0 +1,127 @@
+/**
+ * What a proxy needs to know to serve: the immutable routing config at one position of the event log.
+ * Owns: its types, its limits, its consistency rules and its JSON form. Who made a change and why is not in it.
+ */
+import { z } from 'zod';
+import { FrozenMap } from '../kernel/frozen-map.ts';
+import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
+import type { Position, TenantId } from '../kernel/ids.ts';
+import { secretSchema } from './secret.ts';
+
+export const protocolSchema = z.enum(['postgres', 'mysql']);
+export type Protocol = z.infer<typeof protocolSchema>;
+
+export const poolModeSchema = z.enum(['session', 'transaction']);
+export type PoolMode = z.infer<typeof poolModeSchema>;
+
+/** Pool settings; each tenant may set any of them, the fleet's defaults fill in the rest. */
+export const poolSettingsSchema = z.strictObject({
+  poolMode: poolModeSchema,
+  minConnections: z.int().min(0).max(10_000),
+  /** Server connections this tenant may occupy; dialling and closing ones count. */
+  maxConnections: z.int().min(1).max(10_000),
+  /** A server connection above the minimum that was not used for so long is closed. 0: never. */
+  idleTimeoutMs: z.int().min(0),
+  /** A server connection older than this is closed when it is next idle. 0: never. */
+  maxLifetimeMs: z.int().min(0),
+  /** How long a client may wait for a server connection. */
+  acquireTimeoutMs: z.int().min(1).max(3_600_000),
+});
+export type PoolSettings = Readonly<z.infer<typeof poolSettingsSchema>>;
+export type PoolOverrides = Readonly<Partial<PoolSettings>>;
+
+export const DEFAULT_POOL_SETTINGS: PoolSettings = Object.freeze({
+  poolMode: 'session',
+  minConnections: 2,
+  maxConnections: 20,
+  idleTimeoutMs: 300_000,
+  maxLifetimeMs: 1_800_000,
+  acquireTimeoutMs: 10_000,
+});
+
+const hostSchema = z.string().min(1).max(255);
+const nameSchema = z.string().min(1).max(63);
+
+export const tenantConfigSchema = z.strictObject({
+  id: z.custom<TenantId>((v) => typeof v === 'string' && isTenantId(v), TENANT_ID_RULE),
+  protocol: protocolSchema,
+  host: hostSchema,
+  port: z.int().min(1).max(65_535),
+  /** The tenant's own database on the server. */
+  database: nameSchema,
+  /** Other databases of that server a client of this tenant may ask for. */
+  databases: z.array(nameSchema).max(100),
+  username: nameSchema,
+  password: secretSchema,
+  /** Only what this tenant sets itself. */
+  pool: poolSettingsSchema.partial(),
+});
+export type TenantConfig = Readonly<z.infer<typeof tenantConfigSchema>>;
+
+export interface RoutingConfig {
+  /** Term of the control plane that wrote it; receivers refuse a lower one. */
+  readonly epoch: number;
+  /** The last event this config contains. */
+  readonly position: Position;
+  readonly defaults: PoolSettings;
+  /** By `tenantKey(id)`. */
+  readonly tenants: FrozenMap<TenantConfig>;
+}
+
+export const EMPTY_CONFIG: RoutingConfig = Object.freeze({
+  epoch: 0,
+  position: 0,
+  defaults: DEFAULT_POOL_SETTINGS,
+  tenants: FrozenMap.empty<TenantConfig>(),
+});
+
+/** The settings that hold for one tenant: its own over the defaults. */
+export function effectivePool(config: RoutingConfig, tenant: TenantConfig): PoolSettings {
+  return { ...config.defaults, ...(tenant.pool as PoolOverrides) };
+}
+
+/** Why this config must not be served, or nothing. Cheap enough for each snapshot, too slow for each delta. */
+export function findInconsistency(config: RoutingConfig): string | undefined {
+  for (const [key, tenant] of config.tenants) {
+    if (key !== tenantKey(tenant.id)) return `tenant "${tenant.id}" is indexed as "${key}"`;
+    const problem = findPoolInconsistency(effectivePool(config, tenant));
+    if (problem !== undefined) return `tenant "${tenant.id}": ${problem}`;
+  }
+  return undefined;
+}
+
+export function findPoolInconsistency(pool: PoolSettings): string | undefined {
+  return pool.minConnections > pool.maxConnections
+    ? `min_connections (${pool.minConnections}) is above max_connections (${pool.maxConnections})`
+    : undefined;
+}
+
+const configJsonSchema = z.strictObject({
+  format: z.literal(1),
+  epoch: z.int().min(0),
+  position: z.int().min(0),
+  defaults: poolSettingsSchema,
+  tenants: z.array(tenantConfigSchema),
+});
+
+/** The config as JSON text, for snapshots and the proxy's copy on disk. */
+export function encodeConfig(config: RoutingConfig): string {
+  return JSON.stringify({
+    format: 1,
+    epoch: config.epoch,
+    position: config.position,
+    defaults: config.defaults,
+    tenants: [...config.tenants.values()],
+  } satisfies z.input<typeof configJsonSchema>);
+}
+
+/** @throws ZodError or SyntaxError when the text is not a config of a known format. */
+export function decodeConfig(text: string): RoutingConfig {
+  const json = configJsonSchema.parse(JSON.parse(text));
+  return {
+    epoch: json.epoch,
+    position: json.position,
+    defaults: json.defaults,
+    tenants: FrozenMap.from(json.tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const)),
+  };
+}

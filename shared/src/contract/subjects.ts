@@ -1,0 +1,21 @@
+/**
+ * Every stream, bucket and subject the planes meet on, in one place; grants for NATS users are written against it.
+ */
+import type { ProxyId } from '../kernel/ids.ts';
+
+export const SUBJECTS = Object.freeze({
+  /** Stream of config deltas in order; proxies follow it. */
+  configStream: 'DBBOUNCER_CONFIG',
+  configDelta: 'dbbouncer.config.delta',
+  /** Stream of full events; control planes only. */
+  eventStream: 'DBBOUNCER_EVENTS',
+  event: 'dbbouncer.events.stored',
+  /** Object store of snapshots, and the name of the newest in it. */
+  snapshotBucket: 'DBBOUNCER_SNAPSHOTS',
+  snapshotObject: 'latest',
+  /** A proxy that met a gap asks here; the answer says which position `latest` now holds. */
+  snapshotRequest: 'dbbouncer.config.snapshot.request',
+  /** Reports of all proxies, for a subscriber. */
+  reports: 'dbbouncer.report.*',
+  report: (proxy: ProxyId) => `dbbouncer.report.${proxy}`,
+});

@@ -1,0 +1,20 @@
+/** Failures both planes can meet on the ground they share. */
+import { defineErrors } from './kernel/errors.ts';
+
+export const sharedErrors = defineErrors({
+  BUS_UNAVAILABLE: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The message bus cannot be reached or did not answer in time.',
+  },
+  SECRET_UNAVAILABLE: {
+    kind: 'config',
+    retryable: true,
+    summary: 'A secret cannot be opened: its key, environment variable or file is missing here.',
+  },
+  SETTINGS_INVALID: {
+    kind: 'config',
+    retryable: false,
+    summary: 'A flag, environment variable or config file holds something that cannot be used.',
+  },
+});
