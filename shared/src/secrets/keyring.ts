@@ -1,0 +1,168 @@
+/**
+ * Seals secrets for rest and travel, and opens them. Owns: the cipher and its associated data.
+ * Leaves: keys to master-key.ts and key-source.ts, the shape of a secret to contract/secret.ts.
+ * Source: NIST SP 800-38D (GCM; 96-bit random nonces, one key for far fewer than 2^32 secrets).
+ */
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Secret } from '../contract/secret.ts';
+import { sharedErrors } from '../errors.ts';
+import { tenantKey } from '../kernel/ids.ts';
+import { deriveKey } from './master-key.ts';
+import type { MasterKey } from './master-key.ts';
+import type { KeySource } from './key-source.ts';
+
+const CIPHER = 'aes-256-gcm';
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+
+type Sealed = Extract<Secret, { kind: 'sealed' }>;
+
+/** Environment variables by name, for secrets that are references. */
+export type ReadEnv = (name: string) => string | undefined;
+
+export class Keyring {
+  readonly #source: KeySource;
+  readonly #readEnv: ReadEnv;
+  #keys: readonly MasterKey[];
+
+  /** @throws SETTINGS_INVALID when the source holds something that is not a key. */
+  constructor(source: KeySource, readEnv: ReadEnv) {
+    this.#source = source;
+    this.#readEnv = readEnv;
+    this.#keys = source.read();
+  }
+
+  /** The id of the key that seals, or nothing while there is no key. */
+  get primaryKeyId(): string | undefined {
+    return this.#keys[0]?.id;
+  }
+
+  /**
+   * Seals `clear` for one tenant; for another tenant it cannot be opened.
+   * @throws SECRET_UNAVAILABLE when there is no key.
+   */
+  seal(clear: string, tenantId: string): Secret {
+    const key = this.#primary();
+    const nonce = randomBytes(NONCE_BYTES);
+    const cipher = createCipheriv(CIPHER, deriveKey(key, 'seal'), nonce);
+    cipher.setAAD(associatedData(tenantId));
+    const body = Buffer.concat([cipher.update(clear, 'utf8'), cipher.final(), cipher.getAuthTag()]);
+    return Object.freeze({
+      kind: 'sealed',
+      keyId: key.id,
+      nonce: nonce.toString('base64'),
+      ciphertext: body.toString('base64'),
+    });
+  }
+
+  /**
+   * The clear text, which the caller keeps no longer than it needs. A key file that changed is read again.
+   * @throws SECRET_UNAVAILABLE naming the key, variable or file that is missing; never the secret.
+   */
+  open(secret: Secret, tenantId: string): string {
+    switch (secret.kind) {
+      case 'sealed':
+        return this.#unseal(secret, tenantId);
+      case 'env':
+        return this.#fromEnv(secret.name, tenantId);
+      case 'file':
+        return fromFile(secret.path, tenantId);
+    }
+  }
+
+  /**
+   * 32 bytes that every process with the same primary key derives alike, and nobody else.
+   * @throws SECRET_UNAVAILABLE when there is no key.
+   */
+  deriveFleetSecret(purpose: string): Buffer {
+    return deriveKey(this.#primary(), `fleet/${purpose}`);
+  }
+
+  #primary(): MasterKey {
+    if (this.#keys.length === 0) this.#reload();
+    const key = this.#keys[0];
+    if (key === undefined) throw unavailable(`there is no master key at ${this.#source.name}`);
+    return key;
+  }
+
+  #unseal(secret: Sealed, tenantId: string): string {
+    const known = decrypt(this.#find(secret.keyId), secret, tenantId);
+    if (known !== undefined) return known;
+    this.#reload();
+    const key = this.#find(secret.keyId);
+    const clear = decrypt(key, secret, tenantId);
+    if (clear !== undefined) return clear;
+    const where = `the master key "${secret.keyId}" at ${this.#source.name}`;
+    throw unavailable(
+      key === undefined
+        ? `the password of tenant "${tenantId}" needs ${where}, which is not there`
+        : `the password of tenant "${tenantId}" does not open with ${where}: another key, or altered data`,
+    );
+  }
+
+  #fromEnv(name: string, tenantId: string): string {
+    const value = this.#readEnv(name);
+    if (value !== undefined && value !== '') return value;
+    throw unavailable(
+      `the password of tenant "${tenantId}" is the environment variable ${name}, which is not set here`,
+    );
+  }
+
+  #find(id: string): MasterKey | undefined {
+    return this.#keys.find((key) => key.id === id);
+  }
+
+  /** What cannot be read now leaves the keys that are known in place. */
+  #reload(): void {
+    try {
+      const keys = this.#source.read();
+      if (keys.length > 0) this.#keys = keys;
+    } catch (error) {
+      throw unavailable(`the master key at ${this.#source.name} cannot be read`, error);
+    }
+  }
+}
+
+/** Nothing when the key is missing or does not fit; which of the two is for the caller to say. */
+function decrypt(key: MasterKey | undefined, secret: Sealed, tenantId: string): string | undefined {
+  if (key === undefined) return undefined;
+  const body = Buffer.from(secret.ciphertext, 'base64');
+  const nonce = Buffer.from(secret.nonce, 'base64');
+  if (body.length < TAG_BYTES || nonce.length !== NONCE_BYTES) return undefined;
+  const decipher = createDecipheriv(CIPHER, deriveKey(key, 'seal'), nonce, {
+    authTagLength: TAG_BYTES,
+  });
+  decipher.setAAD(associatedData(tenantId));
+  decipher.setAuthTag(body.subarray(-TAG_BYTES));
+  const clear = decipher.update(body.subarray(0, -TAG_BYTES));
+  try {
+    return Buffer.concat([clear, decipher.final()]).toString('utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+function fromFile(path: string, tenantId: string): string {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw unavailable(
+      `the password of tenant "${tenantId}" is in the file ${path}, which cannot be read here`,
+      error,
+    );
+  }
+  const secret = text.replace(/\r?\n$/, '');
+  if (secret !== '') return secret;
+  throw unavailable(`the password of tenant "${tenantId}" is in the file ${path}, which is empty`);
+}
+
+/** "Acme" and "acme" are one tenant. */
+function associatedData(tenantId: string): Buffer {
+  return Buffer.from(tenantKey(tenantId), 'utf8');
+}
+
+function unavailable(message: string, cause?: unknown): Error {
+  return sharedErrors.fail('SECRET_UNAVAILABLE', message, cause === undefined ? {} : { cause });
+}
