@@ -1,0 +1,73 @@
+/**
+ * What a session tells the outside about itself, as a port: telemetry/ counts it, tests leave it out.
+ * A session looks its tenant up once and keeps the handle, so that one query costs a few additions and no hashing.
+ * Owns: the words of the labels. Every union here is closed, so that no metric grows without bound.
+ */
+import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { CloseReason } from '../upstream/upstream.ts';
+
+/** What ties a session to its server connection in transaction mode. */
+export type PinReason =
+  | 'named_statement'
+  | 'sql_prepare'
+  | 'temp_table'
+  | 'hold_cursor'
+  | 'advisory_lock'
+  | 'listen'
+  | 'setting'
+  | 'load'
+  | 'untracked';
+
+/** Why a login failed, as the operator may know it; the client reads less. */
+export type AuthFailure =
+  | 'unknown_tenant'
+  | 'no_selector'
+  | 'selector_conflict'
+  | 'unknown_user'
+  | 'wrong_password'
+  | 'method_refused'
+  | 'tls_required'
+  | 'timeout'
+  | 'database_not_listed'
+  | 'malformed';
+
+export type ResetStatus = 'clean' | 'failed';
+
+/** Counts for one tenant; valid as long as the session lives, a removed tenant included. */
+export interface TenantMeter {
+  /** From the first byte of a query to the ReadyForQuery (or last packet) that ends it. */
+  queryFinished(durationSeconds: number): void;
+  /** A server connection was handed out after so long in line; 0 when one was free. */
+  acquired(waitSeconds: number): void;
+  pinned(reason: PinReason): void;
+  authFailed(reason: AuthFailure): void;
+  /** A server connection was cleaned for its next client, or could not be. */
+  backendReset(status: ResetStatus): void;
+  /** The client was gone with a transaction, a copy or a batch under way. */
+  dirtyDisconnect(): void;
+}
+
+export interface Meter {
+  /** The handle of this tenant; the same object for the same id and protocol. */
+  tenant(id: string, protocol: Protocol): TenantMeter;
+  /** A login that reached no tenant. */
+  authFailed(reason: AuthFailure): void;
+  /** A server connection was closed. */
+  serverClosed(reason: CloseReason): void;
+}
+
+const nullTenantMeter: TenantMeter = Object.freeze({
+  queryFinished: () => {},
+  acquired: () => {},
+  pinned: () => {},
+  authFailed: () => {},
+  backendReset: () => {},
+  dirtyDisconnect: () => {},
+});
+
+/** Counts nothing. */
+export const nullMeter: Meter = Object.freeze({
+  tenant: () => nullTenantMeter,
+  authFailed: () => {},
+  serverClosed: () => {},
+});
