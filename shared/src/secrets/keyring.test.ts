@@ -24,7 +24,7 @@ function keyring(masterKey: string, env: Readonly<Record<string, string>> = {}):
 function sealedBy(ring: Keyring, clear: string, tenant: string): Secret & { kind: 'sealed' } {
   const secret = ring.seal(clear, tenant);
   assert.equal(secret.kind, 'sealed');
-  return secret as Secret & { kind: 'sealed' };
+  return secret;
 }
 
 describe('Keyring', () => {

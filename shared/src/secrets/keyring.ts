@@ -7,6 +7,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Secret } from '../contract/secret.ts';
 import { sharedErrors } from '../errors.ts';
+import { unreachable } from '../kernel/assert.ts';
 import { tenantKey } from '../kernel/ids.ts';
 import { deriveKey } from './master-key.ts';
 import type { MasterKey } from './master-key.ts';
@@ -68,6 +69,8 @@ export class Keyring {
         return this.#fromEnv(secret.name, tenantId);
       case 'file':
         return fromFile(secret.path, tenantId);
+      default:
+        return unreachable(secret);
     }
   }
 
