@@ -54,6 +54,17 @@ export class FrozenMap<V> implements Iterable<readonly [string, V]> {
     return own.size === 0 ? this : new FrozenMap(shards, size);
   }
 
+  /** The keys whose value is another object than in `before`; shards both share are skipped unread. */
+  *changedKeys(before: FrozenMap<V>): Iterable<string> {
+    for (let index = 0; index < SHARD_COUNT; index++) {
+      const own = this.#shards[index] as Shard<V>;
+      const other = before.#shards[index] as Shard<V>;
+      if (own === other) continue;
+      for (const [key, value] of own) if (other.get(key) !== value) yield key;
+      for (const key of other.keys()) if (!own.has(key)) yield key;
+    }
+  }
+
   *[Symbol.iterator](): Iterator<readonly [string, V]> {
     for (const shard of this.#shards) yield* shard;
   }
