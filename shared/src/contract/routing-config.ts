@@ -96,32 +96,40 @@ export function findPoolInconsistency(pool: PoolSettings): string | undefined {
     : undefined;
 }
 
-const configJsonSchema = z.strictObject({
+export const configJsonSchema = z.strictObject({
   format: z.literal(1),
   epoch: z.int().min(0),
   position: z.int().min(0),
   defaults: poolSettingsSchema,
   tenants: z.array(tenantConfigSchema),
 });
+type ConfigJson = z.infer<typeof configJsonSchema>;
 
-/** The config as JSON text, for snapshots and the proxy's copy on disk. */
-export function encodeConfig(config: RoutingConfig): string {
-  return JSON.stringify({
+/** The config as plain JSON, for snapshots and the proxy's copy on disk. */
+export function configToJson(config: RoutingConfig): ConfigJson {
+  return {
     format: 1,
     epoch: config.epoch,
     position: config.position,
     defaults: config.defaults,
     tenants: [...config.tenants.values()],
-  } satisfies z.input<typeof configJsonSchema>);
+  };
 }
 
-/** @throws ZodError or SyntaxError when the text is not a config of a known format. */
-export function decodeConfig(text: string): RoutingConfig {
-  const json = configJsonSchema.parse(JSON.parse(text));
+export function configFromJson(json: ConfigJson): RoutingConfig {
   return {
     epoch: json.epoch,
     position: json.position,
     defaults: json.defaults,
     tenants: FrozenMap.from(json.tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const)),
   };
+}
+
+export function encodeConfig(config: RoutingConfig): string {
+  return JSON.stringify(configToJson(config));
+}
+
+/** @throws ZodError or SyntaxError when the text is not a config of a known format. */
+export function decodeConfig(text: string): RoutingConfig {
+  return configFromJson(configJsonSchema.parse(JSON.parse(text)));
 }

@@ -1,0 +1,49 @@
+/**
+ * The front of the write side: what api/ and the config file watcher call, and what they get back.
+ */
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import type { SetDefaults } from '../domain/defaults/commands.ts';
+import type { TenantCommand } from '../domain/tenant/commands.ts';
+import type { EventMeta, StoredEvent } from '../store/event.ts';
+import type { DefaultsView, TenantView } from '../store/read-models.ts';
+
+export type Command = TenantCommand | SetDefaults;
+
+export interface CommandMeta extends EventMeta {
+  /** The version the sender saw (If-Match); without it the command applies to whatever is there. */
+  readonly expectedVersion?: number | undefined;
+  /** `dry_run` decides and answers as if, and keeps nothing. Default: `commit`. */
+  readonly mode?: 'commit' | 'dry_run' | undefined;
+}
+
+export interface CommandResult<View> {
+  /** Version of the stream afterwards; the new ETag. */
+  readonly version: number;
+  /** Position of the last event of the stream: proxies that applied it know of this command. */
+  readonly position: Position;
+  readonly view: View;
+  /** What the command caused; empty when it changed nothing. */
+  readonly events: readonly StoredEvent[];
+}
+
+/** The view is absent after a removal. */
+export type TenantResult = CommandResult<TenantView | undefined>;
+export type DefaultsResult = CommandResult<DefaultsView>;
+
+export interface Commands {
+  /**
+   * Resolves when the change is on disk and visible to reads. Commands take effect in the order of the calls.
+   * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, VALIDATION_FAILED, VERSION_CONFLICT: nothing changed.
+   * @throws STORE_BUSY, STORE_FULL, STORE_FAILED, STORE_CLOSED: nothing changed.
+   */
+  handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;
+  handle(command: SetDefaults, meta: CommandMeta): Promise<DefaultsResult>;
+  /**
+   * All of them in one transaction, or none: the first refusal is thrown and nothing has changed.
+   * Each sees what those before it did. Blocks the process while it works: about 10,000 commands a second.
+   */
+  handleAll(
+    commands: readonly Command[],
+    meta: Omit<CommandMeta, 'expectedVersion'>,
+  ): Promise<readonly (TenantResult | DefaultsResult)[]>;
+}

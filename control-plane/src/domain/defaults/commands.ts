@@ -1,0 +1,7 @@
+/** What an operator can ask of the fleet's default pool settings. */
+import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+
+export interface SetDefaults {
+  readonly kind: 'set_defaults';
+  readonly defaults: PoolSettings;
+}

@@ -1,0 +1,11 @@
+/** What can have happened to the fleet's default pool settings. Stored for ever, like every event. */
+import { z } from 'zod';
+import { poolSettingsSchema } from '@dbbouncer/shared/contract/routing-config.ts';
+
+export const DEFAULTS_STREAM = 'defaults';
+
+export const defaultsEventSchema = z.strictObject({
+  type: z.literal('DefaultsChanged'),
+  data: z.strictObject({ defaults: poolSettingsSchema }),
+});
+export type DefaultsEvent = Readonly<z.infer<typeof defaultsEventSchema>>;

@@ -1,0 +1,45 @@
+/**
+ * What an operator can ask of a tenant. Secrets arrive sealed or as references.
+ */
+import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
+import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+
+export interface RegisterTenant {
+  readonly kind: 'register_tenant';
+  readonly tenant: TenantConfig;
+}
+
+/**
+ * Makes a registered tenant exactly this. Without a password the present one stays.
+ * Passwords compare as stored: to say "unchanged", pass the stored secret or none, not a fresh seal of the same text.
+ */
+export interface ReplaceTenant {
+  readonly kind: 'replace_tenant';
+  readonly tenant: Omit<TenantConfig, 'password'> & { readonly password?: Secret | undefined };
+}
+
+/** Changes what is present; a pool setting of `null` goes back to the default. */
+export interface UpdateTenant {
+  readonly kind: 'update_tenant';
+  readonly id: TenantId;
+  readonly changes: TenantPatch;
+}
+
+export interface RemoveTenant {
+  readonly kind: 'remove_tenant';
+  readonly id: TenantId;
+}
+
+export type TenantCommand = RegisterTenant | ReplaceTenant | UpdateTenant | RemoveTenant;
+
+export type PoolPatch = { readonly [K in keyof PoolSettings]?: PoolSettings[K] | null | undefined };
+
+export type TenantPatch = {
+  readonly [K in Exclude<keyof TenantConfig, 'id' | 'pool'>]?: TenantConfig[K] | undefined;
+} & { readonly pool?: PoolPatch | undefined };
+
+/** The id a command is about, as its sender wrote it. */
+export function tenantIdOf(command: TenantCommand): TenantId {
+  return 'tenant' in command ? command.tenant.id : command.id;
+}

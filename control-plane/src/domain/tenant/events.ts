@@ -1,0 +1,60 @@
+/**
+ * What can have happened to a tenant. Stored for ever: add fields or types, never change a meaning.
+ */
+import { z } from 'zod';
+import {
+  poolSettingsSchema,
+  tenantConfigSchema,
+} from '@dbbouncer/shared/contract/routing-config.ts';
+import { secretSchema } from '@dbbouncer/shared/contract/secret.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+
+const pool = poolSettingsSchema.shape;
+
+/** Only the settings that changed; `null` says: back to the default. */
+export const poolChangesSchema = z
+  .strictObject({
+    poolMode: pool.poolMode.nullable(),
+    minConnections: pool.minConnections.nullable(),
+    maxConnections: pool.maxConnections.nullable(),
+    idleTimeoutMs: pool.idleTimeoutMs.nullable(),
+    maxLifetimeMs: pool.maxLifetimeMs.nullable(),
+    acquireTimeoutMs: pool.acquireTimeoutMs.nullable(),
+  })
+  .partial();
+export type PoolChanges = Readonly<z.infer<typeof poolChangesSchema>>;
+
+/** Only the fields that changed. */
+export const tenantChangesSchema = tenantConfigSchema
+  .pick({ host: true, port: true, database: true, databases: true, username: true })
+  .partial()
+  .extend({ pool: poolChangesSchema.optional() });
+export type TenantChanges = Readonly<z.infer<typeof tenantChangesSchema>>;
+
+export const tenantEventSchema = z.discriminatedUnion('type', [
+  z.strictObject({
+    type: z.literal('TenantRegistered'),
+    data: z.strictObject({ tenant: tenantConfigSchema }),
+  }),
+  z.strictObject({
+    type: z.literal('TenantUpdated'),
+    data: z.strictObject({ changes: tenantChangesSchema }),
+  }),
+  z.strictObject({
+    type: z.literal('TenantCredentialsChanged'),
+    data: z.strictObject({ password: secretSchema }),
+  }),
+  z.strictObject({ type: z.literal('TenantRemoved'), data: z.strictObject({}) }),
+]);
+export type TenantEvent = Readonly<z.infer<typeof tenantEventSchema>>;
+
+const STREAM_PREFIX = 'tenant/';
+
+export function tenantStream(id: string): string {
+  return STREAM_PREFIX + tenantKey(id);
+}
+
+/** The tenant key a stream is about, or nothing when it is not a tenant's. */
+export function tenantKeyOfStream(stream: string): string | undefined {
+  return stream.startsWith(STREAM_PREFIX) ? stream.slice(STREAM_PREFIX.length) : undefined;
+}

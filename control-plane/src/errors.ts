@@ -1,0 +1,75 @@
+/**
+ * Every way the control plane refuses or fails a request, once. HTTP statuses are given in api/problem.ts.
+ */
+import { defineErrors } from '@dbbouncer/shared/kernel/errors.ts';
+
+export const controlErrors = defineErrors({
+  VALIDATION_FAILED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'A value of the request is not allowed, or contradicts another one.',
+  },
+  TENANT_NOT_FOUND: {
+    kind: 'client',
+    retryable: false,
+    summary: 'No tenant is registered under that id.',
+  },
+  TENANT_EXISTS: {
+    kind: 'client',
+    retryable: false,
+    summary: 'A tenant is registered under that id already; ids ignore case.',
+  },
+  TENANT_PROTOCOL_FIXED: {
+    kind: 'client',
+    retryable: false,
+    summary: "A tenant's protocol cannot be changed: remove the tenant and register it anew.",
+  },
+  VERSION_CONFLICT: {
+    kind: 'client',
+    retryable: false,
+    summary: 'It was changed since the version the request names.',
+  },
+  PRECONDITION_REQUIRED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The request must name the version it means to change.',
+  },
+  UNAUTHORIZED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The request carries no valid API key.',
+  },
+  FORBIDDEN: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The API key does not allow this.',
+  },
+  STORE_BUSY: {
+    kind: 'capacity',
+    retryable: true,
+    summary:
+      'As many commands wait for the event log as may wait, or its file is locked; not done.',
+  },
+  STORE_FULL: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'The disk of the event log is full; nothing was changed.',
+  },
+  STORE_FAILED: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The event log could not be read or written.',
+  },
+  STORE_LOCKED: {
+    kind: 'config',
+    retryable: true,
+    summary: 'Another control plane writes to the same database file.',
+  },
+  STORE_CLOSED: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The control plane is shutting down.',
+  },
+});
+
+export type ControlErrorCode = keyof typeof controlErrors.specs;
