@@ -1,5 +1,6 @@
 /**
- * Every stream, bucket and subject the planes meet on, in one place; grants for NATS users are written against it.
+ * Every stream, bucket and subject the planes meet on, in one place; grants for NATS users are
+ * written against it.
  */
 import type { ProxyId } from '../kernel/ids.ts';
 
@@ -18,4 +19,14 @@ export const SUBJECTS = Object.freeze({
   /** Reports of all proxies, for a subscriber. */
   reports: 'dbbouncer.report.*',
   report: (proxy: ProxyId) => `dbbouncer.report.${proxy}`,
+});
+
+/**
+ * The log of config deltas as both planes open it: whoever comes first makes it, so both must ask
+ * for the same. A proxy that needs an older delta than it holds takes a snapshot.
+ */
+export const CONFIG_LOG = Object.freeze({
+  stream: SUBJECTS.configStream,
+  subject: SUBJECTS.configDelta,
+  messagesMax: 100_000,
 });
