@@ -20,6 +20,8 @@ export interface KeySourceOptions {
 export interface KeySource {
   /** What to call it in an error or a log line. */
   readonly name: string;
+  /** The folder of this process's own keys; no tenant's password may be read from it. */
+  readonly dataDir: string;
   /**
    * The keys as they are now, the primary one first; none while there is no key file yet.
    * @throws SETTINGS_INVALID when what is there is not a key.
@@ -32,15 +34,16 @@ export interface KeySource {
  * @throws the file system's error when the key file can be neither read nor made.
  */
 export function openKeySource(options: KeySourceOptions): KeySource {
+  const { dataDir } = options;
   if (options.masterKey !== undefined) {
     const keys = parseMasterKeys(options.masterKey, 'DBBOUNCER_MASTER_KEY');
-    return Object.freeze({ name: 'DBBOUNCER_MASTER_KEY', read: () => keys });
+    return Object.freeze({ name: 'DBBOUNCER_MASTER_KEY', dataDir, read: () => keys });
   }
-  const path = join(options.dataDir, 'master.key');
+  const path = join(dataDir, 'master.key');
   if (options.whenAbsent === 'create') {
     createSecretFile(path, () => randomBytes(MASTER_KEY_BYTES).toString('base64'));
   }
-  return Object.freeze({ name: path, read: () => readKeyFile(path) });
+  return Object.freeze({ name: path, dataDir, read: () => readKeyFile(path) });
 }
 
 function readKeyFile(path: string): readonly MasterKey[] {

@@ -1,7 +1,15 @@
 /** What the keyring promises: sealed for one tenant, opened with the right key only, and errors that name the gap. */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -17,7 +25,7 @@ const KEY_A = randomBytes(32).toString('base64');
 const KEY_B = randomBytes(32).toString('base64');
 
 function keyring(masterKey: string, env: Readonly<Record<string, string>> = {}): Keyring {
-  const source = openKeySource({ masterKey, dataDir: folder, whenAbsent: 'wait' });
+  const source = openKeySource({ masterKey, dataDir: join(folder, 'keys'), whenAbsent: 'wait' });
   return new Keyring(source, (name) => env[name]);
 }
 
@@ -127,6 +135,25 @@ describe('Keyring: references', () => {
     writeFileSync(path, '\n');
     assert.throws(() => ring.open({ kind: 'file', path }, 'acme'), /pw, which is empty/);
     assert.throws(() => ring.open({ kind: 'file', path: `${path}x` }, 'acme'), /pwx, which cannot/);
+  });
+});
+
+describe('Keyring: own keys', () => {
+  it('never gives a DBBOUNCER_ variable, a file of the data folder or of /proc as a password', () => {
+    const dataDir = join(folder, 'own');
+    const source = openKeySource({ masterKey: undefined, dataDir, whenAbsent: 'create' });
+    const ring = new Keyring(source, () => KEY_A);
+    const link = join(folder, 'link-to-key');
+    symlinkSync(join(dataDir, 'master.key'), link);
+    const references: readonly Secret[] = [
+      { kind: 'env', name: 'DBBOUNCER_MASTER_KEY' },
+      { kind: 'file', path: join(dataDir, 'master.key') },
+      { kind: 'file', path: link },
+      { kind: 'file', path: '/proc/self/environ' },
+    ];
+    for (const reference of references) {
+      assert.throws(() => ring.open(reference, 'acme'), /where DBBouncer keeps its own keys/);
+    }
   });
 });
 

@@ -4,7 +4,8 @@
  * Source: NIST SP 800-38D (GCM; 96-bit random nonces, one key for far fewer than 2^32 secrets).
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
+import { isAbsolute, relative } from 'node:path';
 import type { Secret } from '../contract/secret.ts';
 import { sharedErrors } from '../errors.ts';
 import { unreachable } from '../kernel/assert.ts';
@@ -16,6 +17,8 @@ import type { KeySource } from './key-source.ts';
 const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
+
+const OWN_ENV_PREFIX = 'DBBOUNCER_';
 
 type Sealed = Extract<Secret, { kind: 'sealed' }>;
 
@@ -68,7 +71,7 @@ export class Keyring {
       case 'env':
         return this.#fromEnv(secret.name, tenantId);
       case 'file':
-        return fromFile(secret.path, tenantId);
+        return this.#fromFile(secret.path, tenantId);
       default:
         return unreachable(secret);
     }
@@ -105,11 +108,30 @@ export class Keyring {
   }
 
   #fromEnv(name: string, tenantId: string): string {
+    if (name.startsWith(OWN_ENV_PREFIX)) throw ownKeys(tenantId, `variable ${name}`);
     const value = this.#readEnv(name);
     if (value !== undefined && value !== '') return value;
     throw unavailable(
       `the password of tenant "${tenantId}" is the environment variable ${name}, which is not set here`,
     );
+  }
+
+  #fromFile(path: string, tenantId: string): string {
+    const what = `the password of tenant "${tenantId}" is in the file ${path}`;
+    let secret: string;
+    try {
+      const real = realpathSync(path);
+      if (isBelow(real, this.#source.dataDir) || isBelow(real, '/proc')) {
+        throw ownKeys(tenantId, `file ${path}`);
+      }
+      secret = readSecretFile(real);
+    } catch (error) {
+      throw sharedErrors.is(error)
+        ? error
+        : unavailable(`${what}, which cannot be read here`, error);
+    }
+    if (secret === '') throw unavailable(`${what}, which is empty`);
+    return secret;
   }
 
   #find(id: string): MasterKey | undefined {
@@ -146,19 +168,20 @@ function decrypt(key: MasterKey | undefined, secret: Sealed, tenantId: string): 
   }
 }
 
-function fromFile(path: string, tenantId: string): string {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw unavailable(
-      `the password of tenant "${tenantId}" is in the file ${path}, which cannot be read here`,
-      error,
-    );
-  }
-  const secret = text.replace(/\r?\n$/, '');
-  if (secret !== '') return secret;
-  throw unavailable(`the password of tenant "${tenantId}" is in the file ${path}, which is empty`);
+function readSecretFile(path: string): string {
+  return readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+}
+
+function isBelow(path: string, folder: string): boolean {
+  const way = relative(existsSync(folder) ? realpathSync(folder) : folder, path);
+  return !way.startsWith('..') && !isAbsolute(way);
+}
+
+/** Whoever may write tenants may name any host: it must not be able to have our own keys sent there. */
+function ownKeys(tenantId: string, what: string): Error {
+  return unavailable(
+    `the password of tenant "${tenantId}" is the ${what}, where DBBouncer keeps its own keys`,
+  );
 }
 
 /** "Acme" and "acme" are one tenant. */

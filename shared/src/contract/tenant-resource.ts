@@ -1,0 +1,211 @@
+/**
+ * A tenant as people write and read it, in REST and YAML alike: snake_case, durations as text, the password write-only.
+ * Owns: that shape and its schemas. Leaves: conversion to TenantConfig to tenant-conversion.ts, rules that need other
+ * tenants or the defaults to the control plane's deciders.
+ */
+import { z } from 'zod';
+import { isTenantId, TENANT_ID_RULE } from '../kernel/ids.ts';
+import { DURATION_MS_MAX, DURATION_RULE, formatDuration, parseDurationMs } from './duration.ts';
+import { poolModeSchema, protocolSchema } from './routing-config.ts';
+
+const OWN_VARIABLE = /^\$\{DBBOUNCER_/;
+const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?$/;
+const IPV6_ADDRESS = /^(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?$/;
+// oxlint-disable-next-line no-control-regex -- the wire protocols end their strings with NUL
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
+
+const idSchema = z
+  .string()
+  .refine(isTenantId, { error: `must be ${TENANT_ID_RULE}` })
+  .meta({ description: 'Unique without regard to case.', examples: ['acme'] });
+
+const hostSchema = z
+  .string()
+  .min(1)
+  .max(255)
+  .refine((text) => HOST_NAME.test(text) || IPV6_ADDRESS.test(text), {
+    error: 'must be a host name or an IP address alone, without scheme, port or path',
+  })
+  .meta({ description: 'Host name or IP address of the database server.' });
+
+const portSchema = z.int().min(1).max(65_535);
+
+const nameSchema = z
+  .string()
+  .min(1)
+  .max(63)
+  .refine((text) => !CONTROL_CHARACTER.test(text), {
+    error: 'must not contain control characters',
+  });
+
+const passwordSchema = z
+  .string()
+  .min(1)
+  .max(1024)
+  .refine((text) => !text.includes('\0'), { error: 'must not contain a NUL character' })
+  .refine((text) => !OWN_VARIABLE.test(text), {
+    error: 'must not refer to a DBBOUNCER_ variable: those hold the keys of DBBouncer itself',
+  })
+  .meta({
+    description:
+      'Never returned. `${NAME}` as the whole value names an environment variable of the proxy,' +
+      ' `file:/path` a file there; anything else is the password itself.',
+    writeOnly: true,
+  });
+
+function durationSchema(minMs: number, maxMs: number, description: string) {
+  const range = `between ${formatDuration(minMs)} and ${formatDuration(maxMs)}`;
+  return z
+    .string({
+      error: ({ input }) =>
+        typeof input === 'number'
+          ? `must be ${DURATION_RULE}; for ${input} write "${input}s" or "${input}ms"`
+          : `must be ${DURATION_RULE}`,
+    })
+    .check((context) => {
+      const durationMs = parseDurationMs(context.value);
+      if (durationMs !== undefined && durationMs >= minMs && durationMs <= maxMs) return;
+      const rule = durationMs === undefined ? DURATION_RULE : range;
+      const given = JSON.stringify(context.value.slice(0, 40));
+      context.issues.push({
+        code: 'custom',
+        message: `must be ${rule}; got ${given}`,
+        input: context.value,
+      });
+    })
+    .meta({ description: `${description} ${range}.`, examples: [formatDuration(maxMs / 24)] });
+}
+
+/** The pool settings under their outside names: of a tenant, and of the defaults. */
+export const poolFields = {
+  pool_mode: poolModeSchema,
+  min_connections: z.int().min(0).max(10_000),
+  max_connections: z.int().min(1).max(10_000),
+  idle_timeout: durationSchema(
+    0,
+    DURATION_MS_MAX,
+    'Unused this long, a connection is closed; 0s: never;',
+  ),
+  max_lifetime: durationSchema(
+    0,
+    DURATION_MS_MAX,
+    'Older than this, a connection is closed; 0s: never;',
+  ),
+  acquire_timeout: durationSchema(1, 3_600_000, 'How long a client waits for a connection;'),
+} as const;
+
+const optionalPoolFields = {
+  pool_mode: poolFields.pool_mode.nullish(),
+  min_connections: poolFields.min_connections.nullish(),
+  max_connections: poolFields.max_connections.nullish(),
+  idle_timeout: poolFields.idle_timeout.nullish(),
+  max_lifetime: poolFields.max_lifetime.nullish(),
+  acquire_timeout: poolFields.acquire_timeout.nullish(),
+} as const;
+
+const requiredFields = {
+  db_type: protocolSchema,
+  host: hostSchema,
+  dbname: nameSchema.meta({ description: "The tenant's own database." }),
+  username: nameSchema.meta({ description: 'The user of the database server.' }),
+} as const;
+
+const optionalFields = {
+  port: portSchema.nullish().meta({ description: 'Default: 5432 for postgres, 3306 for mysql.' }),
+  databases: z
+    .array(nameSchema)
+    .max(100)
+    .nullish()
+    .meta({ description: 'Other databases of that server which clients of this tenant may open.' }),
+  ...optionalPoolFields,
+} as const;
+
+const ignored = z.unknown().optional().meta({ readOnly: true, description: 'Ignored on writes.' });
+
+/** So that an answer can be edited and sent back whole. */
+const readOnlyFields = {
+  password_source: ignored,
+  effective: ignored,
+  origin: ignored,
+  version: ignored,
+  created_at: ignored,
+  updated_at: ignored,
+  stats: ignored,
+} as const;
+
+/** A tenant in the config file: its id is the key it stands under. */
+export const tenantInFileSchema = z.strictObject({
+  ...requiredFields,
+  password: passwordSchema,
+  ...optionalFields,
+});
+
+export const tenantCreateSchema = z.strictObject({
+  id: idSchema,
+  ...requiredFields,
+  password: passwordSchema,
+  ...optionalFields,
+  ...readOnlyFields,
+});
+
+/** Everything that is not given goes back to its default, except the password: it is kept. */
+export const tenantReplaceSchema = z.strictObject({
+  id: idSchema.optional(),
+  ...requiredFields,
+  password: passwordSchema.optional(),
+  ...optionalFields,
+  ...readOnlyFields,
+});
+
+/** What is not given stays; null goes back to the default. */
+export const tenantPatchSchema = z.strictObject({
+  id: idSchema.optional(),
+  db_type: requiredFields.db_type.optional(),
+  host: requiredFields.host.optional(),
+  dbname: requiredFields.dbname.optional(),
+  username: requiredFields.username.optional(),
+  password: passwordSchema.optional(),
+  ...optionalFields,
+  ...readOnlyFields,
+});
+
+/** Pool settings for all tenants that do not set their own. */
+export const poolDefaultsSchema = z.strictObject(optionalPoolFields);
+
+export type TenantInFile = Readonly<z.infer<typeof tenantInFileSchema>>;
+export type TenantCreate = Readonly<z.infer<typeof tenantCreateSchema>>;
+export type TenantReplace = Readonly<z.infer<typeof tenantReplaceSchema>>;
+export type TenantPatch = Readonly<z.infer<typeof tenantPatchSchema>>;
+export type PoolDefaults = Readonly<z.infer<typeof poolDefaultsSchema>>;
+
+/** A tenant's settings as an answer gives them; null where the default holds. */
+export const tenantFieldsSchema = z.strictObject({
+  id: z.string(),
+  db_type: protocolSchema,
+  host: z.string(),
+  port: portSchema,
+  dbname: z.string(),
+  databases: z.array(z.string()),
+  username: z.string(),
+  password_source: z
+    .string()
+    .meta({ description: '"sealed", or the reference: `${NAME}` or `file:/path`.' }),
+  pool_mode: poolModeSchema.nullable(),
+  min_connections: z.int().nullable(),
+  max_connections: z.int().nullable(),
+  idle_timeout: z.string().nullable(),
+  max_lifetime: z.string().nullable(),
+  acquire_timeout: z.string().nullable(),
+});
+export type TenantFields = Readonly<z.infer<typeof tenantFieldsSchema>>;
+
+/** Pool settings that hold, under their outside names. */
+export const poolAnswerSchema = z.strictObject({
+  pool_mode: poolModeSchema,
+  min_connections: z.int(),
+  max_connections: z.int(),
+  idle_timeout: z.string(),
+  max_lifetime: z.string(),
+  acquire_timeout: z.string(),
+});
+export type PoolAnswer = Readonly<z.infer<typeof poolAnswerSchema>>;
