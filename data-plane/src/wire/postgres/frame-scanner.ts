@@ -1,0 +1,363 @@
+/**
+ * Cuts a PostgreSQL byte stream into frames and says what becomes of each; it never decodes a body.
+ * Owns: frame boundaries, type and size checks, collecting a split frame whose body is wanted whole. Leaves: meaning
+ * to *-messages.ts, verdicts to the handler, sockets to session/ and upstream/.
+ * Nothing is allocated per frame, and bytes are copied only of a frame that lies across two chunks: its header (up to
+ * 4 bytes) or, if its body is needed, the frame.
+ * Source: PostgreSQL manual, "Message Formats": type byte, Int32 length that counts itself, body.
+ */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { WireError } from '../wire-error.ts';
+import { showType } from './message-types.ts';
+
+/** The frame's bytes are passed on, in order, by `forward()`. */
+export const FORWARD = 0;
+/** The frame's bytes are not passed on, also those that have yet to arrive. */
+export const DROP = 1;
+/** The frame is not consumed: scanning stops, and the frame is offered again by the next `push()`. */
+export const HOLD = 2;
+export type FrameVerdict = 0 | 1 | 2;
+
+export interface FrameHandler {
+  /**
+   * Whether `frame()` needs the whole body. Called once for each frame, with the size its header declares, and again
+   * for a held frame that was not collected.
+   * If so, a frame that lies across chunks is collected first, up to `collectBytesMax`; a larger one is a WireError.
+   */
+  needsBody(type: number, bodyLength: number): boolean;
+  /**
+   * Called once for each frame, and again for one it held. The body is `buffer[bodyStart, bodyEnd)`: whole if it was
+   * needed, else what has arrived of it. Borrowed for the call. Must not call `push()`.
+   */
+  frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict;
+  /**
+   * A run of bytes to pass on: the chunk itself when all of it is, else a part of it, or the collected part of a frame
+   * that began in an earlier chunk. The scanner never writes to a run again; it stays valid as long as the chunk.
+   */
+  forward(run: Buffer): void;
+}
+
+export interface FrameScannerOptions {
+  readonly handler: FrameHandler;
+  /** The 256 flags of the type bytes this peer may send. */
+  readonly allowed: Uint8Array;
+  /** The largest body of any frame. Default is what `bodyBytesMax` says. */
+  readonly frameBytesMax?: number;
+  /** The largest body of a type; asked once per type, by the constructor. Default is `frameBytesMax`. */
+  readonly bodyBytesMax?: (type: number) => number;
+  /** The largest body of a frame that is collected, and so the memory a peer can make this scanner hold. */
+  readonly collectBytesMax: number;
+}
+
+const HEADER_BYTES = 5;
+const LENGTH_FIELD_BYTES = 4;
+/** The length field is signed. */
+const BODY_BYTES_MAX = 0x7fffffff - LENGTH_FIELD_BYTES;
+/** A collected frame's buffer starts this small, so that a header alone reserves nothing. */
+const COLLECT_BYTES_INITIAL = 8 * 1024;
+
+const EMPTY = Buffer.alloc(0);
+
+/** Between two chunks: where the stream stands in its current frame. */
+type Position =
+  | 'boundary' // before a frame
+  | 'header' // #header holds 1 to 4 bytes
+  | 'passing' // the verdict is known, #bodyLeft bytes of the body are to come
+  | 'collecting'; // #collected holds the frame so far
+
+export class FrameScanner {
+  readonly #handler: FrameHandler;
+  /** Largest body by type byte, -1 where the type is not allowed. */
+  readonly #bodyBytesMax: Int32Array;
+  readonly #collectBytesMax: number;
+  #position: Position = 'boundary';
+  readonly #header = Buffer.alloc(HEADER_BYTES);
+  #headerBytes = 0;
+  #bodyLeft = 0;
+  #verdict: typeof FORWARD | typeof DROP = FORWARD;
+  #collected: Buffer = EMPTY;
+  #collectedBytes = 0;
+  #state: 'ready' | 'scanning' | 'failed' = 'ready';
+  /** Start of the bytes of the current chunk that are to be forwarded and have not been. */
+  #runStart = 0;
+
+  constructor(options: FrameScannerOptions) {
+    this.#handler = options.handler;
+    this.#bodyBytesMax = bodyLimits(options);
+    this.#collectBytesMax = options.collectBytesMax;
+  }
+
+  /** True when no frame is partly consumed. */
+  get atBoundary(): boolean {
+    return this.#position === 'boundary';
+  }
+
+  /**
+   * Scans a chunk; the chunk must not be changed while runs of it are in use.
+   * @returns how many bytes were consumed: all, unless `frame()` answered HOLD. Then at least one byte is not; pushing the
+   *   rest again, at once or later, with or without more bytes behind it, offers the frame again. What earlier chunks
+   *   brought of a held frame stays with the scanner.
+   * @throws WireError when the stream is not the protocol; the frames before it have been forwarded, and the scanner is
+   *   of no further use. So it is after an exception from the handler, which passes through.
+   */
+  push(chunk: Buffer): number {
+    assert(this.#state === 'ready', `push() while the scanner is ${this.#state}`);
+    this.#state = 'scanning';
+    this.#runStart = 0;
+    try {
+      const consumed = this.#scan(chunk);
+      this.#state = 'ready';
+      return consumed;
+    } finally {
+      if (this.#state === 'scanning') this.#state = 'failed';
+    }
+  }
+
+  /** @throws WireError if the stream ends inside a frame. */
+  end(): void {
+    switch (this.#position) {
+      case 'boundary':
+        return;
+      case 'header':
+        throw new WireError(
+          `the stream ended after ${this.#headerBytes} of the ${HEADER_BYTES} bytes of a message header`,
+        );
+      case 'passing':
+        throw new WireError(`the stream ended ${this.#bodyLeft} bytes before the end of a message`);
+      case 'collecting':
+        throw new WireError(
+          `the stream ended after ${this.#collectedBytes} of the ${this.#collectedFrameBytes()} bytes of a message`,
+        );
+    }
+  }
+
+  /** Finishes what an earlier chunk began, then walks the whole frames of this one. */
+  #scan(chunk: Buffer): number {
+    if (this.atBoundary || chunk.length === 0) return this.#walk(chunk, 0);
+    const at = this.#resume(chunk);
+    return this.atBoundary ? this.#walk(chunk, at) : at;
+  }
+
+  /** The hot loop. `at` is at a frame boundary. */
+  #walk(chunk: Buffer, start: number): number {
+    const handler = this.#handler;
+    const chunkEnd = chunk.length;
+    let at = start;
+    while (chunkEnd - at >= HEADER_BYTES) {
+      const type = chunk[at] as number;
+      const bodyLength = readLength(chunk, at + 1) - LENGTH_FIELD_BYTES;
+      this.#check(type, bodyLength, chunk, at);
+      const bodyStart = at + HEADER_BYTES;
+      const needed = handler.needsBody(type, bodyLength);
+      if (bodyLength > chunkEnd - bodyStart) {
+        return needed
+          ? this.#collectFrom(chunk, at, bodyLength)
+          : this.#passFrom(type, chunk, at, bodyStart, bodyLength);
+      }
+      const frameEnd = bodyStart + bodyLength;
+      const verdict = handler.frame(type, chunk, bodyStart, frameEnd);
+      if (verdict !== FORWARD) {
+        this.#flushRun(chunk, at);
+        if (verdict === HOLD) return at;
+        this.#runStart = frameEnd;
+      }
+      at = frameEnd;
+    }
+    this.#flushRun(chunk, at);
+    if (at < chunkEnd) this.#keepHeader(chunk, at);
+    return chunkEnd;
+  }
+
+  /** Continues the frame an earlier chunk began. @returns how many bytes of this chunk that consumed. */
+  #resume(chunk: Buffer): number {
+    switch (this.#position) {
+      case 'header':
+        return this.#resumeHeader(chunk);
+      case 'passing':
+        return this.#resumePassing(chunk);
+      case 'collecting':
+        return this.#resumeCollecting(chunk);
+      case 'boundary':
+        return 0;
+    }
+  }
+
+  #resumeHeader(chunk: Buffer): number {
+    const early = this.#headerBytes;
+    const bodyStart = HEADER_BYTES - early;
+    chunk.copy(this.#header, early, 0, bodyStart);
+    if (chunk.length < bodyStart) {
+      this.#headerBytes += chunk.length;
+      return chunk.length;
+    }
+    const type = this.#header[0] as number;
+    const bodyLength = readLength(this.#header, 1) - LENGTH_FIELD_BYTES;
+    this.#check(type, bodyLength, chunk, 0);
+    const needed = this.#handler.needsBody(type, bodyLength);
+    const arrived = Math.min(bodyLength, chunk.length - bodyStart);
+    if (needed && arrived < bodyLength) {
+      this.#beginCollecting(this.#header, bodyLength, chunk, 0);
+      return this.#resumeCollecting(chunk.subarray(bodyStart)) + bodyStart;
+    }
+    const bodyEnd = bodyStart + arrived;
+    const verdict = this.#handler.frame(type, chunk, bodyStart, bodyEnd);
+    // Held: the header keeps only what earlier chunks brought, the rest is read from the next chunk again.
+    if (verdict === HOLD) return 0;
+    if (verdict === FORWARD) this.#handler.forward(Buffer.from(this.#header.subarray(0, early)));
+    else this.#runStart = bodyEnd;
+    this.#headerBytes = 0;
+    this.#pass(verdict, bodyLength - arrived, chunk);
+    return bodyEnd;
+  }
+
+  #resumePassing(chunk: Buffer): number {
+    const passed = Math.min(this.#bodyLeft, chunk.length);
+    if (this.#verdict === DROP) this.#runStart = passed;
+    this.#pass(this.#verdict, this.#bodyLeft - passed, chunk);
+    return passed;
+  }
+
+  #resumeCollecting(chunk: Buffer): number {
+    const frameBytes = this.#collectedFrameBytes();
+    const arrived = Math.min(frameBytes - this.#collectedBytes, chunk.length);
+    this.#reserve(this.#collectedBytes + arrived, frameBytes);
+    chunk.copy(this.#collected, this.#collectedBytes, 0, arrived);
+    if (this.#collectedBytes + arrived < frameBytes) {
+      this.#collectedBytes += arrived;
+      return arrived;
+    }
+    const frame = this.#collected.subarray(0, frameBytes);
+    const verdict = this.#handler.frame(frame[0] as number, frame, HEADER_BYTES, frameBytes);
+    // Held: what this chunk brought stays the caller's, and is copied again with the next push.
+    if (verdict === HOLD) return 0;
+    if (verdict === FORWARD) this.#handler.forward(frame);
+    this.#collected = EMPTY;
+    this.#collectedBytes = 0;
+    this.#position = 'boundary';
+    this.#runStart = arrived;
+    return arrived;
+  }
+
+  /** A frame reaches beyond the chunk, and its handler needs it whole. `at` is where it begins. */
+  #collectFrom(chunk: Buffer, at: number, bodyLength: number): number {
+    this.#beginCollecting(chunk.subarray(at, at + HEADER_BYTES), bodyLength, chunk, at);
+    this.#resumeCollecting(chunk.subarray(at + HEADER_BYTES));
+    return chunk.length;
+  }
+
+  #beginCollecting(header: Buffer, bodyLength: number, chunk: Buffer, at: number): void {
+    if (bodyLength > this.#collectBytesMax) {
+      const type = showType(header[0] as number);
+      this.#refuse(
+        `message ${type} of ${bodyLength} bytes cannot be held, ${this.#collectBytesMax} is the limit`,
+        chunk,
+        at,
+      );
+    }
+    this.#flushRun(chunk, at);
+    const frameBytes = HEADER_BYTES + bodyLength;
+    this.#collected = Buffer.allocUnsafe(Math.min(frameBytes, COLLECT_BYTES_INITIAL));
+    header.copy(this.#collected, 0, 0, HEADER_BYTES);
+    this.#collectedBytes = HEADER_BYTES;
+    this.#headerBytes = 0;
+    this.#position = 'collecting';
+  }
+
+  /** A frame reaches beyond the chunk, and its handler can judge it by what has arrived. */
+  #passFrom(
+    type: number,
+    chunk: Buffer,
+    at: number,
+    bodyStart: number,
+    bodyLength: number,
+  ): number {
+    const verdict = this.#handler.frame(type, chunk, bodyStart, chunk.length);
+    if (verdict !== FORWARD) {
+      this.#flushRun(chunk, at);
+      if (verdict === HOLD) return at;
+      this.#runStart = chunk.length;
+    }
+    this.#pass(verdict, bodyLength - (chunk.length - bodyStart), chunk);
+    return chunk.length;
+  }
+
+  /** Notes how much of a judged frame is to come; nothing: the next byte begins another frame. */
+  #pass(verdict: typeof FORWARD | typeof DROP, bodyLeft: number, chunk: Buffer): void {
+    this.#verdict = verdict;
+    this.#bodyLeft = bodyLeft;
+    this.#position = bodyLeft === 0 ? 'boundary' : 'passing';
+    if (bodyLeft > 0) this.#flushRun(chunk, chunk.length);
+  }
+
+  /** Grows geometrically with what has arrived: a declared length alone reserves next to nothing. */
+  #reserve(bytes: number, frameBytes: number): void {
+    if (bytes <= this.#collected.length) return;
+    const larger = Buffer.allocUnsafe(
+      Math.min(frameBytes, Math.max(bytes, this.#collected.length * 2)),
+    );
+    this.#collected.copy(larger, 0, 0, this.#collectedBytes);
+    this.#collected = larger;
+  }
+
+  #collectedFrameBytes(): number {
+    return readLength(this.#collected, 1) + HEADER_BYTES - LENGTH_FIELD_BYTES;
+  }
+
+  #keepHeader(chunk: Buffer, at: number): void {
+    chunk.copy(this.#header, 0, at);
+    this.#headerBytes = chunk.length - at;
+    this.#position = 'header';
+  }
+
+  #flushRun(chunk: Buffer, end: number): void {
+    const start = this.#runStart;
+    this.#runStart = end;
+    if (start === end) return;
+    const whole = start === 0 && end === chunk.length;
+    this.#handler.forward(whole ? chunk : chunk.subarray(start, end));
+  }
+
+  #check(type: number, bodyLength: number, chunk: Buffer, at: number): void {
+    const bodyBytesMax = this.#bodyBytesMax[type] as number;
+    if (bodyLength >= 0 && bodyLength <= bodyBytesMax) return;
+    const shown = showType(type);
+    if (bodyBytesMax < 0) this.#refuse(`message type ${shown} is not known here`, chunk, at);
+    this.#refuse(
+      bodyLength < 0
+        ? `message ${shown} declares a length of ${bodyLength + LENGTH_FIELD_BYTES}, below the least, 4`
+        : `message ${shown} declares a body of ${bodyLength} bytes, ${bodyBytesMax} is the limit`,
+      chunk,
+      at,
+    );
+  }
+
+  /** Forwards what precedes the bad frame: the handler has judged it, and its receiver may be owed an answer. */
+  #refuse(reason: string, chunk: Buffer, at: number): never {
+    this.#flushRun(chunk, at);
+    throw new WireError(reason);
+  }
+}
+
+/** A signed Int32 in network byte order; spelled out because a call of readInt32BE() checks bounds once more. */
+function readLength(buffer: Buffer, at: number): number {
+  return (
+    ((buffer[at] as number) << 24) |
+    ((buffer[at + 1] as number) << 16) |
+    ((buffer[at + 2] as number) << 8) |
+    (buffer[at + 3] as number)
+  );
+}
+
+function bodyLimits(options: FrameScannerOptions): Int32Array {
+  const { allowed, frameBytesMax, bodyBytesMax } = options;
+  assert(allowed.length === 256, `one flag for each type byte: 256, not ${allowed.length}`);
+  assert(
+    frameBytesMax !== undefined || bodyBytesMax !== undefined,
+    'a scanner needs frameBytesMax or bodyBytesMax',
+  );
+  return Int32Array.from(allowed, (flag, type) =>
+    flag === 0
+      ? -1
+      : Math.min(frameBytesMax ?? BODY_BYTES_MAX, bodyBytesMax?.(type) ?? BODY_BYTES_MAX),
+  );
+}
