@@ -75,9 +75,19 @@ export const EMPTY_CONFIG: RoutingConfig = Object.freeze({
   tenants: FrozenMap.empty<TenantConfig>(),
 });
 
-/** The settings that hold for one tenant: its own over the defaults. */
-export function effectivePool(config: RoutingConfig, tenant: TenantConfig): PoolSettings {
-  return { ...config.defaults, ...(tenant.pool as PoolOverrides) };
+/**
+ * The settings that hold for one tenant: its own over the defaults. A minimum that is only inherited gives way to a
+ * lower maximum of the tenant's own.
+ */
+export function effectivePool(
+  { defaults }: Pick<RoutingConfig, 'defaults'>,
+  tenant: Pick<TenantConfig, 'pool'>,
+): PoolSettings {
+  const own = tenant.pool as PoolOverrides;
+  const pool = { ...defaults, ...own };
+  return own.minConnections === undefined && pool.minConnections > pool.maxConnections
+    ? { ...pool, minConnections: pool.maxConnections }
+    : pool;
 }
 
 /** Why this config must not be served, or nothing. Cheap enough for each snapshot, too slow for each delta. */
