@@ -7,6 +7,11 @@ export const sharedErrors = defineErrors({
     retryable: true,
     summary: 'The message bus cannot be reached or did not answer in time.',
   },
+  BUS_MESSAGE_TOO_LARGE: {
+    kind: 'capacity',
+    retryable: false,
+    summary: 'A message or object is larger than the message bus carries.',
+  },
   SECRET_UNAVAILABLE: {
     kind: 'config',
     retryable: true,

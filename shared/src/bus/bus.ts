@@ -1,7 +1,21 @@
 /**
- * The bus port: ordered logs, named objects and plain subjects. Two adapters pass `bus.contract.ts`:
- * NATS JetStream (nats-bus.ts) and the in-process one (memory-bus.ts). It carries bytes; contract/ knows what they mean.
+ * The bus port: ordered logs, named objects and plain subjects. Two adapters pass
+ * `bus.contract.ts`: NATS JetStream (nats-bus.ts) and the in-process one (memory-bus.ts). It
+ * carries bytes; contract/ knows what they mean.
+ * Bytes given to the bus or received from it are never changed afterwards, by either side: nothing
+ * is copied.
+ * Handlers are never called before the call that registers them has returned; one that throws is
+ * logged.
  */
+
+/** What both adapters hold to, so that no message works in one process and fails on a cluster. */
+export const BUS_LIMITS = Object.freeze({
+  /** Below the 1 MiB a NATS server accepts by default, headers included. */
+  messageBytesMax: 1_000_000,
+  objectBytesMax: 64 * 1024 * 1024,
+  /** How long a log remembers the ids of what was appended. */
+  duplicateWindowMs: 120_000,
+});
 
 export type BusStatus = 'connecting' | 'connected' | 'disconnected' | 'closed';
 
@@ -11,7 +25,7 @@ export interface Subscription {
 }
 
 export interface LogMessage {
-  /** From 1, strictly rising within one life of the log (`createdAt`). */
+  /** From 1, strictly rising within one life of the log (see `LogState.createdAt`). */
   readonly sequence: number;
   readonly data: Uint8Array;
 }
@@ -33,7 +47,10 @@ export interface AppendResult {
 export interface LogSpec {
   readonly stream: string;
   readonly subject: string;
-  /** The oldest messages beyond it are dropped; unlimited when absent. */
+  /**
+   * The oldest messages beyond it are dropped; unlimited when absent. A log that exists keeps its
+   * own limit.
+   */
   readonly messagesMax?: number;
 }
 
@@ -41,7 +58,9 @@ export interface BusLog {
   /**
    * Appends and waits until the message is stored.
    * @param id makes a repeat within two minutes a no-op (`duplicate: true`).
-   * @throws BUS_UNAVAILABLE (retryable): not known to be stored; append again with the same id.
+   * @throws BUS_UNAVAILABLE (retryable), within seconds: not known to be stored; append again
+   * with the same id.
+   * @throws BUS_MESSAGE_TOO_LARGE above `messageBytesMax`.
    */
   append(id: string, data: Uint8Array): Promise<AppendResult>;
   /** @throws BUS_UNAVAILABLE */
@@ -49,15 +68,27 @@ export interface BusLog {
   /** The newest message, or nothing when the log is empty. @throws BUS_UNAVAILABLE */
   last(): Promise<LogMessage | undefined>;
   /**
-   * Delivers every message from `fromSequence` on, in order, one at a time: the next waits for the promise of the
-   * handler. Survives disconnects by itself. When messages before the next expected one are gone (purged, log made
-   * anew), delivery goes on with what there is: the positions inside the messages show the gap.
+   * Delivers every message from `fromSequence` on, in order, one at a time: the next waits for the
+   * promise of the handler; when that rejects, it is logged and delivery goes on. Survives
+   * disconnects by itself.
+   * When expected messages are gone (dropped, purged), delivery goes on with the next there is. A
+   * log made anew is delivered from its first message; so is one that lacks even the message
+   * before `fromSequence`, for then that is a sequence of an earlier life. Positions inside the
+   * messages show gaps and repeats.
    */
-  follow(fromSequence: number, handler: (message: LogMessage) => void | Promise<void>): Subscription;
+  follow(
+    fromSequence: number,
+    handler: (message: LogMessage) => void | Promise<void>,
+  ): Subscription;
 }
 
 export interface BusObjects {
-  /** Replaces the object; readers see the old or the new one whole. @throws BUS_UNAVAILABLE */
+  /**
+   * Replaces the object; readers see the old or the new one whole. Puts of one process take effect
+   * in their order.
+   * @throws BUS_UNAVAILABLE (retryable): not known to be stored.
+   * @throws BUS_MESSAGE_TOO_LARGE above `objectBytesMax`.
+   */
   put(name: string, data: Uint8Array): Promise<void>;
   /** The object, or nothing when there is none. @throws BUS_UNAVAILABLE */
   get(name: string): Promise<Uint8Array | undefined>;
@@ -70,14 +101,27 @@ export interface Bus {
   /** The log, made when it does not exist yet. Cheap; nothing is sent before the first use. */
   log(spec: LogSpec): BusLog;
   objects(bucket: string): BusObjects;
-  /** Sends at most once, to whoever listens now; dropped while disconnected. */
+  /**
+   * Sends at most once, to whoever listens now. Dropped while disconnected, and with a log line
+   * when too large.
+   */
   publish(subject: string, data: Uint8Array): void;
   /** `subject` may hold `*` for one token and end in `>`. */
   subscribe(subject: string, handler: (data: Uint8Array, subject: string) => void): Subscription;
-  /** @throws BUS_UNAVAILABLE: disconnected, nobody answers, or no answer within `timeoutMs`. */
+  /**
+   * Resolves with the first answer.
+   * @throws BUS_UNAVAILABLE: disconnected, nobody answers, or no answer within `timeoutMs`.
+   * @throws BUS_MESSAGE_TOO_LARGE above `messageBytesMax`.
+   */
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
-  /** Answers requests on `subject`; a rejected handler leaves the requester to its timeout. */
+  /**
+   * Answers requests on `subject`, not what is published there; a rejected handler leaves the
+   * requester to its timeout.
+   */
   respond(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Subscription;
-  /** Flushes what was published and ends every subscription. */
+  /**
+   * Flushes what was published, ends every subscription and fails what is under way. A second call
+   * does nothing.
+   */
   close(): Promise<void>;
 }

@@ -1,0 +1,143 @@
+/**
+ * A real nats-server with JetStream for a test: its own temporary folder, its own loopback port. Port and data stay
+ * over restarts. The process and the folder are gone when the test process exits, whatever the test did.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { once } from 'node:events';
+import { freePort } from './free-port.ts';
+
+export interface NatsServer {
+  readonly url: string;
+  readonly port: number;
+  /** Starts it again, on the same port, with the data there is. Does nothing while it runs. */
+  start(): Promise<void>;
+  /** Ends it in an orderly way; resolves when it is gone. */
+  stop(): Promise<void>;
+  /** Ends it with SIGKILL; resolves when it is gone. */
+  kill(): Promise<void>;
+  /** Freezes it with SIGSTOP, so that connections stay open and nothing answers; `resume` undoes it. */
+  freeze(): void;
+  resume(): void;
+  /** Deletes its data. Only while it does not run. */
+  wipe(): void;
+}
+
+const START_ATTEMPTS_MAX = 5;
+
+/** Running and ready. @throws when the binary is missing, naming the Debian package that has it. */
+export async function startNatsServer(): Promise<NatsServer> {
+  for (let attempt = 1; ; attempt += 1) {
+    const server = new NatsServerProcess(findBinary(), await freePort());
+    try {
+      await server.start();
+      return server;
+    } catch (error) {
+      // Another process may have taken the port meanwhile.
+      if (attempt === START_ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+class NatsServerProcess implements NatsServer {
+  readonly port: number;
+  readonly url: string;
+  readonly #binary: string;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'dbbouncer-nats-'));
+  #process: ChildProcess | undefined;
+
+  constructor(binary: string, port: number) {
+    this.#binary = binary;
+    this.port = port;
+    this.url = `nats://127.0.0.1:${port}`;
+    process.once('exit', () => {
+      this.#process?.kill('SIGKILL');
+      rmSync(this.#folder, { recursive: true, force: true });
+    });
+  }
+
+  async start(): Promise<void> {
+    if (this.#process !== undefined) return;
+    const args = ['-js', '-sd', this.#folder, '-a', '127.0.0.1', '-p', String(this.port)];
+    const child = spawn(this.#binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#process = child;
+    child.once('exit', () => (this.#process = undefined));
+    await ready(child);
+    // Its log goes nowhere from here on, but has to be read; it must not keep the test alive either.
+    child.stderr?.resume();
+    (child.stderr as unknown as { unref?(): void }).unref?.();
+    child.unref();
+  }
+
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  resume(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  wipe(): void {
+    if (this.#process !== undefined) throw new Error('nats-server still runs: stop it first');
+    rmSync(join(this.#folder, 'jetstream'), { recursive: true, force: true });
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#process;
+    if (child === undefined) return;
+    child.ref();
+    const gone = once(child, 'exit');
+    child.kill(signal);
+    await gone;
+  }
+}
+
+/** Resolves at the server's own word that it is ready; rejects with its log when it ends instead. */
+function ready(child: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let log = '';
+    const fail = (reason: string) => reject(new Error(`nats-server ${reason}\n${log}`));
+    child.once('error', (error) => fail(`could not be run: ${error.message}`));
+    child.once('exit', (code) => fail(`ended with code ${code} before it was ready`));
+    child.stderr?.setEncoding('utf8');
+    child.stderr?.on('data', function read(text: string) {
+      log += text;
+      if (!log.includes('Server is ready')) return;
+      child.stderr?.off('data', read);
+      resolve();
+    });
+  });
+}
+
+function findBinary(): string {
+  const { NATS_SERVER_BIN: named, PATH: path = '' } = process.env;
+  const candidates = [...path.split(delimiter), '/usr/sbin'].map((dir) => join(dir, 'nats-server'));
+  const found = (named === undefined ? candidates : [named]).find(isExecutable);
+  if (found !== undefined) return found;
+  throw new Error(
+    named === undefined
+      ? 'nats-server is neither on PATH nor in /usr/sbin: install the Debian package "nats-server" ' +
+          'or set NATS_SERVER_BIN'
+      : `NATS_SERVER_BIN is ${named}, which cannot be run`,
+  );
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
