@@ -8,6 +8,8 @@ export type CloseReason =
   | 'idle_timeout'
   | 'max_lifetime'
   | 'over_limit'
+  /** Closed so that another database of its tenant could have the slot. */
+  | 'evicted'
   | 'pool_drained'
   | 'reset_failed'
   | 'server_gone'

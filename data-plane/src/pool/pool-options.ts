@@ -1,0 +1,34 @@
+/**
+ * What a pool is made from.
+ */
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import type { PoolSettings, Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Backend, Upstream } from '../upstream/upstream.ts';
+import type { PoolLimits } from './limits.ts';
+import type { Random } from './random.ts';
+import type { TenantCap } from './tenant-cap.ts';
+
+export interface PoolIdentity {
+  readonly tenant: string;
+  readonly protocol: Protocol;
+  /** host:port, for people. */
+  readonly endpoint: string;
+  readonly database: string;
+  readonly user: string;
+}
+
+export interface PoolOptions<B extends Backend> {
+  readonly identity: PoolIdentity;
+  readonly settings: PoolSettings;
+  /** Its dials and resets must settle and its closes end in `closed`, within times of its own. */
+  readonly upstream: Upstream<B>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Shared with the tenant's other pools. Default is one of its own, `settings.maxConnections`. */
+  readonly cap?: TenantCap;
+  /** Default is DEFAULT_POOL_LIMITS. */
+  readonly limits?: PoolLimits;
+  /** Default is the system's. */
+  readonly random?: Random;
+}

@@ -1,0 +1,90 @@
+/**
+ * What a pool says about itself; the names are those of the proxy's report and its metrics.
+ */
+import type { CloseReason } from '../upstream/upstream.ts';
+import type { PoolCore } from './pool-core.ts';
+
+/** Counted since the pool was made; they only grow. */
+export interface PoolCounters {
+  /** Server connections given to clients. */
+  leases: number;
+  /** Clients that had to get in line. */
+  waits: number;
+  /** Milliseconds that clients who were served had spent in line. */
+  waitedMs: number;
+  /** Clients that had to get in line while the tenant had no room for another server connection. */
+  exhausted: number;
+  acquireTimeouts: number;
+  queueFull: number;
+  dials: number;
+  dialFailures: number;
+  resets: number;
+  closes: Record<CloseReason, number>;
+}
+
+export interface PoolStats {
+  readonly state: 'open' | 'draining';
+  /** Leased. */
+  readonly active: number;
+  readonly idle: number;
+  readonly dialing: number;
+  readonly resetting: number;
+  readonly closing: number;
+  /** All of the above: the slots this pool occupies of its tenant's limit. */
+  readonly total: number;
+  readonly waiting: number;
+  /** How long the first in line has waited; 0 when nobody does. */
+  readonly longestWaitMs: number;
+  /** The last dial error, as the database worded it, while dials fail. */
+  readonly failing?: string;
+  readonly counters: Readonly<PoolCounters>;
+}
+
+export function newCounters(): PoolCounters {
+  return {
+    leases: 0,
+    waits: 0,
+    waitedMs: 0,
+    exhausted: 0,
+    acquireTimeouts: 0,
+    queueFull: 0,
+    dials: 0,
+    dialFailures: 0,
+    resets: 0,
+    closes: {
+      idle_timeout: 0,
+      max_lifetime: 0,
+      over_limit: 0,
+      evicted: 0,
+      pool_drained: 0,
+      reset_failed: 0,
+      server_gone: 0,
+      protocol_error: 0,
+      client_gone: 0,
+      suspect_state: 0,
+      shutdown: 0,
+    },
+  };
+}
+
+export function statsOf<B, W>(
+  core: PoolCore<B, W>,
+  counters: PoolCounters,
+  nowMs: number,
+): PoolStats {
+  const { head } = core.line;
+  const failing = core.backoff.error?.message;
+  return {
+    state: core.drainReason === undefined ? 'open' : 'draining',
+    active: core.leased.size,
+    idle: core.idle.size,
+    dialing: core.dialing.size,
+    resetting: core.resetting.size,
+    closing: core.closing.size,
+    total: core.occupied,
+    waiting: core.line.size,
+    longestWaitMs: head === undefined ? 0 : Math.max(0, nowMs - head.sinceMs),
+    ...(failing !== undefined && { failing }),
+    counters: { ...counters, closes: { ...counters.closes } },
+  };
+}

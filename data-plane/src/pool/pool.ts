@@ -1,0 +1,387 @@
+/**
+ * The server connections of one tenant's database under one server user, and the clients that
+ * want one.
+ * Owns: driving pool-core.ts: dialing, resetting and closing through the upstream port, one timer,
+ * telling waiters. Leaves: decisions to pool-core.ts, the tenant's limit to tenant-cap.ts, what a
+ * lease means to session/.
+ *
+ * Re-entrancy: `granted` may be called from within `release`, and may call any method of the pool
+ * itself. All other answers, and every answer to a waiter that has just come, arrive later.
+ */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Backend, CloseReason, Upstream } from '../upstream/upstream.ts';
+import { Dialer } from './dialer.ts';
+import { DueTimer } from './due-timer.ts';
+import { DEFAULT_POOL_LIMITS } from './limits.ts';
+import { PoolCore } from './pool-core.ts';
+import * as poolErrors from './pool-errors.ts';
+import type { PoolIdentity, PoolOptions } from './pool-options.ts';
+import { newCounters, statsOf } from './pool-stats.ts';
+import type { PoolStats } from './pool-stats.ts';
+import { systemRandom } from './random.ts';
+import { Refusals } from './refusals.ts';
+import type { Slot } from './slot.ts';
+import { TenantCap } from './tenant-cap.ts';
+import type { CapMember } from './tenant-cap.ts';
+import type { Waiter } from './waiter.ts';
+
+export type { PoolIdentity, PoolOptions } from './pool-options.ts';
+export type { PoolStats } from './pool-stats.ts';
+export type { Waiter } from './waiter.ts';
+
+export class Pool<B extends Backend> {
+  readonly identity: PoolIdentity;
+  readonly #upstream: Upstream<B>;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #cap: TenantCap;
+  readonly #core: PoolCore<B, Waiter<B>>;
+  readonly #member: CapMember;
+  readonly #counters = newCounters();
+  readonly #dialer: Dialer<B>;
+  readonly #refusals: Refusals<B>;
+  readonly #timer: DueTimer;
+  /** Backends whose server closed while a client held them; the client still gives them back. */
+  readonly #lost = new WeakSet<B>();
+  readonly #drained = Promise.withResolvers<void>();
+  #settling: 'no' | 'running' | 'again' = 'no';
+  /** The minimum is kept from the first client on: a pool nobody asked opens nothing. */
+  #demand: 'none_yet' | 'seen' = 'none_yet';
+  #lastUseMs: number;
+
+  constructor(options: PoolOptions<B>) {
+    this.identity = options.identity;
+    this.#upstream = options.upstream;
+    this.#clock = options.clock;
+    this.#lastUseMs = options.clock.nowMs();
+    this.#log = options.log.child({
+      tenant: options.identity.tenant,
+      database: options.identity.database,
+      endpoint: options.identity.endpoint,
+      user: options.identity.user,
+    });
+    const limits = options.limits ?? DEFAULT_POOL_LIMITS;
+    this.#cap = options.cap ?? new TenantCap(options.settings.maxConnections);
+    this.#core = new PoolCore({
+      settings: options.settings,
+      cap: this.#cap,
+      dialsMax: limits.dialsMax,
+      random: options.random ?? systemRandom,
+    });
+    this.#dialer = new Dialer(options.upstream, {
+      succeeded: (slot, backend) => this.#dialSucceeded(slot, backend),
+      failed: (slot, cause) => this.#dialFailed(slot, cause),
+      closed: (slot) => this.#serverClosed(slot),
+    });
+    this.#refusals = new Refusals({
+      tenant: options.identity.tenant,
+      core: this.#core,
+      cap: this.#cap,
+      waitersMax: limits.waitersMax,
+      counters: this.#counters,
+      log: this.#log,
+    });
+    this.#timer = new DueTimer(options.clock, (nowMs) => {
+      this.#refusals.refuseExpired(nowMs);
+      this.#settle(nowMs);
+    });
+    this.#member = {
+      needs: this.#core,
+      dialOne: () => this.#beginDial(),
+      closeLongestIdle: (reason) => this.#closeLongestIdle(reason),
+    };
+    this.#cap.join(this.#member);
+  }
+
+  /** Leases an idle backend at once if nobody is in line; else undefined: the caller may `wait`. */
+  take(): B | undefined {
+    if (this.#core.line.size > 0) return undefined;
+    const backend = this.#core.takeIdle();
+    if (backend !== undefined) this.#counters.leases += 1;
+    return backend;
+  }
+
+  /**
+   * Gets in line; answered later, never from within this call, at the latest `acquireTimeoutMs`
+   * (as it is then) after `sinceMs`. A waiter that was moved passes its arrival as `sinceMs` and
+   * stands before those who came after it. Refused with POOL_QUEUE_FULL when `waitersMax` are in
+   * line, with the dial's error while the server cannot be reached and no backend works.
+   */
+  wait(waiter: Waiter<B>, sinceMs?: number): void {
+    const core = this.#core;
+    const nowMs = this.#clock.nowMs();
+    const arrivalMs = sinceMs ?? nowMs;
+    this.#demand = 'seen';
+    this.#lastUseMs = nowMs;
+    if (this.#refusals.turnAway(waiter, arrivalMs, nowMs)) return;
+    this.#counters.waits += 1;
+    if (this.#cap.room === 0) this.#counters.exhausted += 1;
+    core.line.join(waiter, arrivalMs);
+    if (core.idle.size > 0) {
+      queueMicrotask(() => this.#settle(this.#clock.nowMs()));
+      return;
+    }
+    this.#dialWanted(nowMs);
+    this.#cap.relieve(nowMs);
+    this.#timer.armFor(this.#core.nextDueMs(nowMs), nowMs);
+  }
+
+  /** The client is gone: its waiter hears nothing more. Ignored when it was answered already. */
+  cancelWait(waiter: Waiter<B>): void {
+    this.#core.line.cancel(waiter);
+  }
+
+  /**
+   * Gives back a leased backend; the longest waiter is served at once. A dirty one is reset first.
+   * Must be the only and last use by its client.
+   */
+  release(backend: B, condition: 'clean' | 'dirty'): void {
+    const slot = this.#leasedSlot(backend);
+    if (slot === undefined) return;
+    const nowMs = this.#clock.nowMs();
+    if (condition === 'clean') this.#giveBack(slot, nowMs);
+    else this.#clean(slot, backend, nowMs);
+  }
+
+  /** Gives back a leased backend that no client may have again. */
+  discard(backend: B, reason: CloseReason): void {
+    const slot = this.#leasedSlot(backend);
+    if (slot === undefined) return;
+    this.#close(slot, reason);
+    this.#settle(this.#clock.nowMs());
+  }
+
+  /** Takes new settings in place. They hold for those in line too; surplus slots close idle. */
+  resize(settings: PoolSettings): void {
+    if (this.#core.drainReason !== undefined) return;
+    const nowMs = this.#clock.nowMs();
+    this.#core.settings = settings;
+    this.#cap.resize(settings.maxConnections, nowMs);
+    this.#settle(nowMs);
+  }
+
+  /**
+   * Ends the pool: no new leases, idle backends close now and leased ones when they are given
+   * back. Who is in line is moved, or refused with SHUTTING_DOWN when that is the reason.
+   * Idempotent; the first reason counts.
+   * @returns when the last slot is free.
+   */
+  drain(reason: CloseReason): Promise<void> {
+    const core = this.#core;
+    if (core.drainReason === undefined) {
+      core.drainReason = reason;
+      this.#timer.cancel();
+      this.#refusals.emptyLine();
+      this.#dialer.abortAll();
+      for (const slot of [...core.idle, ...core.resetting]) this.#close(slot, reason);
+      this.#finishDrain();
+    }
+    return this.#drained.promise;
+  }
+
+  /** Closes what is idle for too long, too old or too many; opens what the minimum lacks. */
+  sweep(): void {
+    const core = this.#core;
+    const nowMs = this.#clock.nowMs();
+    for (const slot of Array.from(core.idle)) {
+      const reason = slot.state === 'idle' ? core.whySweep(slot, nowMs) : undefined;
+      if (reason !== undefined) this.#close(slot, reason);
+    }
+    this.#settle(nowMs);
+    if (core.working > 0 || core.line.size > 0) this.#lastUseMs = nowMs;
+    if (this.#demand === 'none_yet') return;
+    while (this.#cap.room > 0 && core.dialsMissing(nowMs) > 0) this.#beginDial();
+  }
+
+  /** Since when the pool has had neither backends nor clients; undefined while it has. */
+  get emptySinceMs(): number | undefined {
+    const { occupied, line } = this.#core;
+    return occupied === 0 && line.size === 0 ? this.#lastUseMs : undefined;
+  }
+
+  stats(): PoolStats {
+    return statsOf(this.#core, this.#counters, this.#clock.nowMs());
+  }
+
+  // --- clients ---
+
+  #serve(nowMs: number): void {
+    const { line, idle } = this.#core;
+    while (line.head !== undefined && idle.first !== undefined) {
+      const { sinceMs } = line.head;
+      if (this.#cap.owesSibling(this.#member, sinceMs, nowMs)) {
+        this.#closeLongestIdle('evicted');
+        continue;
+      }
+      const waiter = line.shift();
+      const backend = this.#core.takeIdle();
+      assert(waiter !== undefined && backend !== undefined, 'both were there a moment ago');
+      this.#counters.leases += 1;
+      this.#counters.waitedMs += nowMs - sinceMs;
+      this.#grant(waiter, backend);
+    }
+  }
+
+  #grant(waiter: Waiter<B>, backend: B): void {
+    try {
+      waiter.granted(backend);
+    } catch (error) {
+      this.#log.error({ error }, 'a client failed while it took its server connection');
+      const slot = this.#core.slotOf(backend);
+      if (slot?.state === 'leased') this.#close(slot, 'suspect_state');
+    }
+  }
+
+  // --- slots ---
+
+  /** @throws InvariantViolation when the client does not hold `backend`: given back twice. */
+  #leasedSlot(backend: B): Slot<B> | undefined {
+    const slot = this.#core.slotOf(backend);
+    if (slot?.state === 'leased') return slot;
+    assert(this.#lost.delete(backend), 'a backend is given back once, by the client that holds it');
+    return undefined;
+  }
+
+  #giveBack(slot: Slot<B>, nowMs: number): void {
+    const core = this.#core;
+    const reason = core.whyClose(slot, nowMs);
+    if (reason === undefined) core.toIdle(slot, nowMs);
+    else this.#close(slot, reason);
+    const isWanted = core.line.size > 0 || this.#cap.isWantedBeside(this.#member);
+    if (reason !== undefined || isWanted) this.#settle(nowMs);
+  }
+
+  #clean(slot: Slot<B>, backend: B, nowMs: number): void {
+    const reason = this.#core.whyClose(slot, nowMs);
+    if (reason === undefined) {
+      this.#core.toResetting(slot);
+      this.#counters.resets += 1;
+      void this.#reset(slot, backend);
+    } else {
+      this.#close(slot, reason);
+      this.#settle(nowMs);
+    }
+  }
+
+  async #reset(slot: Slot<B>, backend: B): Promise<void> {
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      await this.#upstream.reset(backend);
+    } catch (error) {
+      failure = { error };
+    }
+    if (slot.state !== 'resetting') return;
+    if (failure === undefined) {
+      this.#giveBack(slot, this.#clock.nowMs());
+      return;
+    }
+    this.#log.warn({ error: failure.error }, 'a server connection could not be reset');
+    this.#close(slot, 'reset_failed');
+    this.#settle(this.#clock.nowMs());
+  }
+
+  #close(slot: Slot<B>, reason: CloseReason): void {
+    const { backend } = slot;
+    assert(backend !== undefined, 'only a slot with a backend can close');
+    this.#core.toClosing(slot);
+    this.#counters.closes[reason] += 1;
+    this.#log.debug({ reason }, 'server connection closing');
+    backend.close(reason);
+  }
+
+  #closeLongestIdle(reason: CloseReason): void {
+    const { first } = this.#core.idle;
+    if (first !== undefined) this.#close(first, reason);
+  }
+
+  #serverClosed(slot: Slot<B>): void {
+    const { state, backend } = slot;
+    if (state === 'free') return;
+    if (state !== 'closing') this.#counters.closes.server_gone += 1;
+    if (state === 'leased' && backend !== undefined) this.#lost.add(backend);
+    this.#core.free(slot);
+    this.#slotFreed();
+  }
+
+  #slotFreed(): void {
+    const nowMs = this.#clock.nowMs();
+    this.#cap.deal(nowMs);
+    this.#settle(nowMs);
+    this.#finishDrain();
+  }
+
+  #finishDrain(): void {
+    if (this.#core.drainReason === undefined || this.#core.occupied > 0) return;
+    this.#cap.leave(this.#member);
+    this.#drained.resolve();
+  }
+
+  // --- dials ---
+
+  #dialWanted(nowMs: number): void {
+    while (this.#cap.room > 0 && this.#core.dialsWanted(nowMs) > 0) this.#beginDial();
+  }
+
+  #beginDial(): void {
+    this.#counters.dials += 1;
+    this.#dialer.begin(this.#core.beginDial());
+  }
+
+  #dialSucceeded(slot: Slot<B>, backend: B): void {
+    const nowMs = this.#clock.nowMs();
+    const { recovered } = this.#core.dialSucceeded(slot, backend, nowMs);
+    if (recovered) this.#log.info({}, 'the database server accepts connections again');
+    this.#giveBack(slot, nowMs);
+  }
+
+  #dialFailed(slot: Slot<B>, cause: { readonly error: unknown } | 'closed_after_login'): void {
+    const nowMs = this.#clock.nowMs();
+    const error = this.#dialError(cause);
+    const { pauseBegan } = this.#core.dialFailed(slot, error, nowMs);
+    if (this.#core.drainReason === undefined) this.#counters.dialFailures += 1;
+    if (pauseBegan) {
+      const pauseMs = Math.round(this.#core.backoff.pausedUntilMs - nowMs);
+      const fields = { code: error.code, reason: error.message, pauseMs };
+      this.#log.warn(fields, 'the database server does not accept connections');
+    }
+    this.#slotFreed();
+  }
+
+  #dialError(cause: { readonly error: unknown } | 'closed_after_login'): AppError {
+    const { tenant } = this.identity;
+    if (cause === 'closed_after_login') return poolErrors.closedAfterLogin(tenant);
+    if (cause.error instanceof AppError) return cause.error;
+    this.#log.error({ error: cause.error }, 'a dial failed in an unexpected way');
+    return poolErrors.unexpectedDialFailure(tenant, cause.error);
+  }
+
+  // --- what follows from a change ---
+
+  /** Serves, dials and refuses until nothing more follows; the outer call takes up inner ones. */
+  #settle(nowMs: number): void {
+    if (this.#settling !== 'no') {
+      this.#settling = 'again';
+      return;
+    }
+    try {
+      do {
+        this.#settling = 'running';
+        this.#serve(nowMs);
+        this.#dialWanted(nowMs);
+        this.#refusals.refuseHopeless(nowMs);
+        this.#cap.relieve(nowMs);
+      } while (this.#isSettlingAgain());
+    } finally {
+      this.#settling = 'no';
+    }
+    this.#timer.armFor(this.#core.nextDueMs(nowMs), nowMs);
+  }
+
+  #isSettlingAgain(): boolean {
+    return this.#settling === 'again';
+  }
+}

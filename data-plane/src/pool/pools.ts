@@ -1,0 +1,124 @@
+/**
+ * Every pool of one protocol on this proxy, by the hash of its connection-relevant config.
+ * Owns: making pools on demand, one limit per tenant, and what becomes of them when the routing
+ * snapshot is swapped. Leaves: what the key is to the caller, the pools themselves to pool.ts.
+ *
+ * A swap never waits: store the new snapshot, call `reconcile`; the new pool of a changed tenant
+ * is made by the first client that asks for it, while the old one drains beside it.
+ */
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Backend, CloseReason } from '../upstream/upstream.ts';
+import { DORMANT_POOL_MS } from './limits.ts';
+import { Pool } from './pool.ts';
+import { shuttingDown } from './pool-errors.ts';
+import type { PoolOptions } from './pool-options.ts';
+import { TenantCap } from './tenant-cap.ts';
+
+/** What one pool has for itself. */
+export type PoolSpec<B extends Backend> = Pick<
+  PoolOptions<B>,
+  'identity' | 'settings' | 'upstream'
+>;
+
+/** What all pools have in common. */
+export type PoolsOptions<B extends Backend> = Pick<
+  PoolOptions<B>,
+  'clock' | 'log' | 'limits' | 'random'
+>;
+
+export class Pools<B extends Backend> implements Iterable<Pool<B>> {
+  readonly #options: PoolsOptions<B>;
+  readonly #current = new Map<string, Pool<B>>();
+  readonly #draining = new Set<Pool<B>>();
+  /** By `tenantKey`. A limit lives as long as a pool counts under it, drained ones included. */
+  readonly #caps = new Map<string, TenantCap>();
+  #state: 'open' | 'shutting_down' = 'open';
+
+  constructor(options: PoolsOptions<B>) {
+    this.#options = options;
+  }
+
+  /**
+   * The pool under `key`, made from `make()` when there is none.
+   * @throws AppError SHUTTING_DOWN
+   */
+  get(key: string, make: () => PoolSpec<B>): Pool<B> {
+    const known = this.#current.get(key);
+    if (known !== undefined) return known;
+    if (this.#state === 'shutting_down') throw shuttingDown();
+    const spec = make();
+    const cap = this.#capOf(spec.identity.tenant, spec.settings);
+    const pool = new Pool({ ...this.#options, ...spec, cap });
+    this.#current.set(key, pool);
+    return pool;
+  }
+
+  /**
+   * After a swap of the routing snapshot: pools that are current take their settings from
+   * `settingsOf`, those for which it has none drain, and their waiters are moved.
+   */
+  reconcile(settingsOf: (key: string, pool: Pool<B>) => PoolSettings | undefined): void {
+    for (const [key, pool] of Array.from(this.#current)) {
+      const settings = settingsOf(key, pool);
+      if (settings === undefined) this.#retire(key, pool, 'pool_drained');
+      else pool.resize(settings);
+    }
+  }
+
+  /** Sweeps each pool and drops those that nobody has used for DORMANT_POOL_MS. */
+  sweep(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const [key, pool] of Array.from(this.#current)) {
+      pool.sweep();
+      const { emptySinceMs } = pool;
+      const isDormant = emptySinceMs !== undefined && nowMs - emptySinceMs >= DORMANT_POOL_MS;
+      if (isDormant) this.#retire(key, pool, 'idle_timeout');
+    }
+  }
+
+  /**
+   * Makes no more pools and drains all; who is in line is refused with SHUTTING_DOWN.
+   * @returns when the last server connection has closed: the caller bounds the wait.
+   */
+  async shutdown(): Promise<void> {
+    this.#state = 'shutting_down';
+    for (const [key, pool] of Array.from(this.#current)) this.#retire(key, pool, 'shutdown');
+    await Promise.all(Array.from(this.#draining, (pool) => pool.drain('shutdown')));
+  }
+
+  /** The current pools, then those that still drain. */
+  *[Symbol.iterator](): Generator<Pool<B>, void, void> {
+    yield* this.#current.values();
+    yield* this.#draining;
+  }
+
+  #retire(key: string, pool: Pool<B>, reason: CloseReason): void {
+    this.#current.delete(key);
+    this.#draining.add(pool);
+    void this.#outlive(pool, reason);
+  }
+
+  async #outlive(pool: Pool<B>, reason: CloseReason): Promise<void> {
+    await pool.drain(reason);
+    this.#draining.delete(pool);
+    this.#forgetCap(pool.identity.tenant);
+  }
+
+  #capOf(tenant: string, settings: PoolSettings): TenantCap {
+    const key = tenantKey(tenant);
+    const known = this.#caps.get(key);
+    if (known !== undefined) {
+      known.resize(settings.maxConnections, this.#options.clock.nowMs());
+      return known;
+    }
+    const cap = new TenantCap(settings.maxConnections);
+    this.#caps.set(key, cap);
+    return cap;
+  }
+
+  #forgetCap(tenant: string): void {
+    const key = tenantKey(tenant);
+    if (this.#caps.get(key)?.isUnused === true) this.#caps.delete(key);
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * The server connections one tenant may occupy on this proxy, over all its pools: one per
+ * database, and old ones that still drain. A slot is occupied from before its dial until the server
+ * has closed (invariant 1).
+ * Owns: the count, and which pool gets room or gives up an idle slot. Leaves: the slots to
+ * pool-core.ts.
+ */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import type { CloseReason } from '../upstream/upstream.ts';
+import { SIBLING_PATIENCE_MS } from './limits.ts';
+
+/**
+ * What a pool wants, as its siblings see it. Times are arrivals, so that the tenant's longest wait
+ * comes first.
+ */
+export interface CapNeeds {
+  /** Clients in line. */
+  readonly waiting: number;
+  /** Since when its longest idle slot is idle; undefined when none is. */
+  readonly idleSinceMs: number | undefined;
+  /** How many of its waiters came before `sinceMs` and need a slot that a sibling gives up. */
+  claimsBefore(sinceMs: number, nowMs: number): number;
+  /** Arrival of the waiter its next dial would be for; undefined when it wants no dial now. */
+  dialForMs(nowMs: number): number | undefined;
+}
+
+export interface CapMember {
+  readonly needs: CapNeeds;
+  dialOne(): void;
+  closeLongestIdle(reason: CloseReason): void;
+}
+
+export class TenantCap {
+  #limit: number;
+  #occupied = 0;
+  #closing = 0;
+  #members: readonly CapMember[] = [];
+  #dealing = false;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  get limit(): number {
+    return this.#limit;
+  }
+
+  get occupied(): number {
+    return this.#occupied;
+  }
+
+  /** Slots that may still be occupied; 0 also while the count is above a lowered limit. */
+  get room(): number {
+    return Math.max(0, this.#limit - this.#occupied);
+  }
+
+  /** Whether slots must close although nobody closes them: the limit was lowered. */
+  get isExceeded(): boolean {
+    return this.#occupied - this.#closing > this.#limit;
+  }
+
+  get isUnused(): boolean {
+    return this.#members.length === 0;
+  }
+
+  /** Whether one pool has the limit for itself. */
+  get isSolitary(): boolean {
+    return this.#members.length < 2;
+  }
+
+  join(member: CapMember): void {
+    this.#members = [...this.#members, member];
+  }
+
+  leave(member: CapMember): void {
+    this.#members = this.#members.filter((other) => other !== member);
+  }
+
+  /**
+   * Raising hands out the room at once; lowering closes idle slots now and others when they are
+   * given back.
+   */
+  resize(limit: number, nowMs: number): void {
+    this.#limit = limit;
+    while (this.isExceeded) {
+      const victim = this.#longestIdle();
+      if (victim === undefined) break;
+      victim.closeLongestIdle('over_limit');
+    }
+    this.deal(nowMs);
+  }
+
+  /** A slot is occupied from here. The caller has seen `room`. */
+  occupy(): void {
+    assert(this.#occupied < this.#limit, 'a dial needs room under max_connections');
+    this.#occupied += 1;
+  }
+
+  closingBegins(): void {
+    this.#closing += 1;
+  }
+
+  /**
+   * The slot is free; the caller hands the room out with `deal` once its own books are in order.
+   */
+  vacate(was: 'closing' | 'other'): void {
+    this.#occupied -= 1;
+    if (was === 'closing') this.#closing -= 1;
+    assert(this.#closing >= 0 && this.#occupied >= this.#closing, 'each slot is freed once');
+  }
+
+  /** Gives free room to the pools whose waiters came first. */
+  deal(nowMs: number): void {
+    if (this.#dealing) return;
+    this.#dealing = true;
+    try {
+      while (this.room > 0) {
+        const next = this.#nextToDial(nowMs);
+        if (next === undefined) break;
+        next.dialOne();
+      }
+    } finally {
+      this.#dealing = false;
+    }
+  }
+
+  /**
+   * Whether somebody besides `member` may need what it gives back. Cheap: asked at each release.
+   */
+  isWantedBeside(member: CapMember): boolean {
+    if (this.isSolitary) return false;
+    for (const sibling of this.#members) {
+      if (sibling !== member && sibling.needs.waiting > 0) return true;
+    }
+    return false;
+  }
+
+  /**
+   * Whether a slot of `member` should go to a sibling's waiter rather than to its own that came
+   * at `sinceMs`. The longest wait goes first; but moving a slot costs a dial, so a wait counts as
+   * longer from that difference on.
+   */
+  owesSibling(member: CapMember, sinceMs: number, nowMs: number): boolean {
+    if (!this.isWantedBeside(member)) return false;
+    let claims = 0;
+    for (const sibling of this.#members) {
+      if (sibling === member) continue;
+      claims += sibling.needs.claimsBefore(sinceMs - SIBLING_PATIENCE_MS, nowMs);
+    }
+    return claims > this.#coming;
+  }
+
+  /**
+   * Closes idle slots, longest idle first and whatever their pool's minimum, for waiters of
+   * siblings.
+   */
+  relieve(nowMs: number): void {
+    if (this.isSolitary) return;
+    let claims = 0;
+    for (const member of this.#members) claims += member.needs.claimsBefore(Infinity, nowMs);
+    while (claims > this.#coming) {
+      const victim = this.#longestIdle();
+      if (victim === undefined) return;
+      victim.closeLongestIdle('evicted');
+    }
+  }
+
+  /** Room there is, or will be when closing slots have closed. */
+  get #coming(): number {
+    return this.#limit - this.#occupied + this.#closing;
+  }
+
+  #nextToDial(nowMs: number): CapMember | undefined {
+    let next: CapMember | undefined;
+    let earliestMs = Infinity;
+    for (const member of this.#members) {
+      const sinceMs = member.needs.dialForMs(nowMs);
+      if (sinceMs === undefined || sinceMs >= earliestMs) continue;
+      next = member;
+      earliestMs = sinceMs;
+    }
+    return next;
+  }
+
+  #longestIdle(): CapMember | undefined {
+    let longest: CapMember | undefined;
+    let earliestMs = Infinity;
+    for (const member of this.#members) {
+      const { idleSinceMs } = member.needs;
+      if (idleSinceMs === undefined || idleSinceMs >= earliestMs) continue;
+      longest = member;
+      earliestMs = idleSinceMs;
+    }
+    return longest;
+  }
+}
