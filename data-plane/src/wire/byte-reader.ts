@@ -5,7 +5,7 @@
  */
 import { WireError } from './wire-error.ts';
 
-/** How text is read and written; `latin1` keeps every byte (one char each), whatever the client's encoding is. */
+/** How text is read and written; `latin1` keeps every byte, whatever the client's encoding. */
 export type TextEncoding = 'utf8' | 'latin1';
 
 export class ByteReader {
@@ -80,7 +80,7 @@ export class ByteReader {
     if (this.left > 0) this.#refuse(`${this.left} bytes are left after its last field, 0 expected`);
   }
 
-  /** @throws WireError unless `count` entries of at least `entryBytes` each can still be in the message. */
+  /** @throws WireError unless `count` entries of at least `entryBytes` each can follow. */
   expectRoomFor(count: number, entryBytes: number): void {
     if (count * entryBytes > this.left) {
       this.#refuse(`${count} entries need ${count * entryBytes} bytes, ${this.left} are left`);
@@ -90,7 +90,7 @@ export class ByteReader {
   /** The offset of the next zero byte; finds none beyond the message. */
   #zeroByte(): number {
     const { buffer, at, end } = { buffer: this.#buffer, at: this.#at, end: this.#end };
-    // indexOf() is vectorised but runs on to the end of a shared buffer; names are short, so look nearby first.
+    // Names are short: looking nearby first spares most calls of indexOf() and its subarray().
     const near = Math.min(end, at + 64);
     for (let i = at; i < near; i++) if (buffer[i] === 0) return i;
     const zero = near === end ? -1 : buffer.subarray(near, end).indexOf(0);

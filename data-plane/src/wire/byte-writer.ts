@@ -1,6 +1,7 @@
 /**
  * Builds one message in a growing buffer; numbers are big-endian.
- * Owns: growth and the refusal of values a field cannot carry. Leaves: framing to the message files.
+ * Owns: growth and the refusal of values a field cannot carry.
+ * Leaves: framing to the message files.
  */
 import { WireError } from './wire-error.ts';
 import type { TextEncoding } from './byte-reader.ts';
@@ -56,7 +57,7 @@ export class ByteWriter {
     return this;
   }
 
-  /** @throws WireError when `text` holds a zero byte: what follows it would be read as the next field. */
+  /** @throws WireError when `text` holds a zero byte: the rest would be read as the next field. */
   cstring(text: string, encoding: TextEncoding = 'utf8'): this {
     refuseZeroByte(text);
     return this.text(text, encoding).uint8(0);

@@ -1,9 +1,9 @@
 /**
  * Messages a server sends about the session: its state, parameters, keys, errors, notifications.
- * Owns: bodies. Leaves: Authentication to authentication-messages.ts, rows and COPY to result-messages.ts, frame
- * boundaries and size limits to frame-scanner.ts.
- * Decoders take the body as `FrameHandler.frame()` gives it, `buffer[start, end)`; they refuse a body that is longer or
- * shorter than its fields.
+ * Owns: bodies. Leaves: Authentication to authentication-messages.ts, rows and COPY to
+ * result-messages.ts, frame boundaries and size limits to frame-scanner.ts.
+ * Decoders take the body as `FrameHandler.frame()` gives it, `buffer[start, end)`; they refuse a
+ * body that is longer or shorter than its fields.
  * Source: PostgreSQL 18 manual, "Message Formats".
  */
 import { ByteReader } from '../byte-reader.ts';
@@ -121,7 +121,7 @@ export function encodeNoticeResponse(fields: ErrorFields): BackendFrame {
 export function encodeNegotiateProtocolVersion(negotiate: NegotiateProtocolVersion): BackendFrame {
   const { major, minor, unrecognizedOptions } = negotiate;
   return backendFrame(BACKEND.NegotiateProtocolVersion, (body) => {
-    // The manual speaks of the minor version alone; server and libpq mean the whole number, 3.2 = 0x00030002.
+    // The manual speaks of the minor version alone; server and libpq mean the whole number.
     body.uint16(major).uint16(minor).int32(unrecognizedOptions.length);
     for (const option of unrecognizedOptions) body.cstring(option);
   });

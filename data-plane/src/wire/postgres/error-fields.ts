@@ -3,7 +3,7 @@
  * Source: PostgreSQL 18 manual, "Error and Notice Message Fields".
  */
 import { ByteReader } from '../byte-reader.ts';
-import { ByteWriter } from '../byte-writer.ts';
+import type { ByteWriter } from '../byte-writer.ts';
 import { SqlState } from './sqlstate.ts';
 
 export interface ErrorFields {
@@ -58,8 +58,8 @@ const FIELD_OF_LETTER = {
 const FIELD_OF_BYTE: readonly (FieldName | undefined)[] = byByte(FIELD_OF_LETTER);
 
 /**
- * Reads the fields; ones this list does not know are skipped, as the manual asks. What every server sends but a broken
- * one leaves out reads as severity ERROR, code XX000, an empty message.
+ * Reads the fields; ones this list does not know are skipped, as the manual asks. What every server
+ * sends but a broken one leaves out reads as severity ERROR, code XX000, an empty message.
  * @throws WireError
  */
 export function decodeErrorFields(
@@ -79,8 +79,8 @@ export function decodeErrorFields(
 }
 
 /**
- * The untranslated severity if given, else the other; for a body of which only the beginning may have arrived.
- * Empty when not even that has.
+ * The untranslated severity if given, else the other; for a body of which only the beginning may
+ * have arrived. Empty when not even that has.
  */
 export function peekSeverity(buffer: Buffer, start = 0, end: number = buffer.length): string {
   let severity = '';
@@ -98,7 +98,8 @@ export function peekSeverity(buffer: Buffer, start = 0, end: number = buffer.len
 export function writeErrorFields(writer: ByteWriter, fields: ErrorFields): void {
   for (const [letter, name] of Object.entries(FIELD_OF_LETTER)) {
     const text = fields[name];
-    // A zero byte would end the field; texts can quote what a peer sent, so it is replaced rather than refused.
+    // A zero byte would end the field; texts can quote what a peer sent, so it is replaced rather
+    // than refused.
     if (text !== undefined) writer.text(letter).cstring(text.replaceAll('\0', '\uFFFD'));
   }
   writer.uint8(0);

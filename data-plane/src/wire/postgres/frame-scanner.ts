@@ -1,12 +1,12 @@
 /**
  * Cuts a PostgreSQL byte stream into frames and says what becomes of each; it never decodes a body.
- * Owns: frame boundaries, type and size checks, collecting a split frame whose body is wanted whole. Leaves: meaning
- * to *-messages.ts, verdicts to the handler, sockets to session/ and upstream/.
- * Nothing is allocated per frame, and bytes are copied only of a frame that lies across two chunks: its header (up to
- * 4 bytes) or, if its body is needed, the frame.
+ * Owns: frame boundaries, type and size checks, collecting a split frame whose body is needed.
+ * Leaves: meaning to *-messages.ts, verdicts to the handler, sockets to session/ and upstream/.
+ * Nothing is allocated per frame, and bytes are copied only of a frame that lies across two chunks:
+ * up to 4 bytes of its header or, if its body is needed, the frame.
  * Source: PostgreSQL manual, "Message Formats": type byte, Int32 length that counts itself, body.
  */
-import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { WireError } from '../wire-error.ts';
 import { showType } from './message-types.ts';
 
@@ -14,25 +14,28 @@ import { showType } from './message-types.ts';
 export const FORWARD = 0;
 /** The frame's bytes are not passed on, also those that have yet to arrive. */
 export const DROP = 1;
-/** The frame is not consumed: scanning stops, and the frame is offered again by the next `push()`. */
+/** The frame is not consumed: scanning stops, and the next `push()` offers it again. */
 export const HOLD = 2;
 export type FrameVerdict = 0 | 1 | 2;
 
 export interface FrameHandler {
   /**
-   * Whether `frame()` needs the whole body. Called once for each frame, with the size its header declares, and again
-   * for a held frame that was not collected.
-   * If so, a frame that lies across chunks is collected first, up to `collectBytesMax`; a larger one is a WireError.
+   * Whether `frame()` needs the whole body. Called once for each frame, with the size its header
+   * declares, and again for a held frame that was not collected.
+   * If so, a frame that lies across chunks is collected first, up to `collectBytesMax`; a larger
+   * one is a WireError.
    */
   needsBody(type: number, bodyLength: number): boolean;
   /**
-   * Called once for each frame, and again for one it held. The body is `buffer[bodyStart, bodyEnd)`: whole if it was
-   * needed, else what has arrived of it. Borrowed for the call. Must not call `push()`.
+   * Called once for each frame, and again for one it held. The body is `buffer[bodyStart,
+   * bodyEnd)`: whole if it was needed, else what has arrived of it. Borrowed for the call. Must not
+   * call `push()`.
    */
   frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict;
   /**
-   * A run of bytes to pass on: the chunk itself when all of it is, else a part of it, or the collected part of a frame
-   * that began in an earlier chunk. The scanner never writes to a run again; it stays valid as long as the chunk.
+   * A run of bytes to pass on: the chunk itself when all of it is, else a part of it, or the
+   * collected part of a frame that began in an earlier chunk. The scanner never writes to a run
+   * again; it stays valid as long as the chunk.
    */
   forward(run: Buffer): void;
 }
@@ -43,9 +46,9 @@ export interface FrameScannerOptions {
   readonly allowed: Uint8Array;
   /** The largest body of any frame. Default is what `bodyBytesMax` says. */
   readonly frameBytesMax?: number;
-  /** The largest body of a type; asked once per type, by the constructor. Default is `frameBytesMax`. */
+  /** The largest body of a type; asked once each, by the constructor. Default: `frameBytesMax`. */
   readonly bodyBytesMax?: (type: number) => number;
-  /** The largest body of a frame that is collected, and so the memory a peer can make this scanner hold. */
+  /** The largest body that is collected: the memory a peer can make this scanner hold. */
   readonly collectBytesMax: number;
 }
 
@@ -94,11 +97,12 @@ export class FrameScanner {
 
   /**
    * Scans a chunk; the chunk must not be changed while runs of it are in use.
-   * @returns how many bytes were consumed: all, unless `frame()` answered HOLD. Then at least one byte is not; pushing the
-   *   rest again, at once or later, with or without more bytes behind it, offers the frame again. What earlier chunks
-   *   brought of a held frame stays with the scanner.
-   * @throws WireError when the stream is not the protocol; the frames before it have been forwarded, and the scanner is
-   *   of no further use. So it is after an exception from the handler, which passes through.
+   * @returns how many bytes were consumed: all, unless `frame()` answered HOLD. Then at least one
+   *   byte is not; pushing the rest again, at once or later, with or without more bytes behind it,
+   *   offers the frame again. What earlier chunks brought of a held frame stays with the scanner.
+   * @throws WireError when the stream is not the protocol; the frames before it have been
+   *   forwarded, and the scanner is of no further use. So it is after an exception from the
+   *   handler, which passes through.
    */
   push(chunk: Buffer): number {
     assert(this.#state === 'ready', `push() while the scanner is ${this.#state}`);
@@ -119,15 +123,13 @@ export class FrameScanner {
       case 'boundary':
         return;
       case 'header':
-        throw new WireError(
-          `the stream ended after ${this.#headerBytes} of the ${HEADER_BYTES} bytes of a message header`,
-        );
+        throw endedInside('a message header', this.#headerBytes, HEADER_BYTES);
       case 'passing':
-        throw new WireError(`the stream ended ${this.#bodyLeft} bytes before the end of a message`);
+        throw new WireError(`the stream ended ${this.#bodyLeft} bytes before a message's end`);
       case 'collecting':
-        throw new WireError(
-          `the stream ended after ${this.#collectedBytes} of the ${this.#collectedFrameBytes()} bytes of a message`,
-        );
+        throw endedInside('a message', this.#collectedBytes, this.#collectedFrameBytes());
+      default:
+        return unreachable(this.#position);
     }
   }
 
@@ -168,7 +170,7 @@ export class FrameScanner {
     return chunkEnd;
   }
 
-  /** Continues the frame an earlier chunk began. @returns how many bytes of this chunk that consumed. */
+  /** Continues the frame an earlier chunk began. @returns how many bytes that consumed. */
   #resume(chunk: Buffer): number {
     switch (this.#position) {
       case 'header':
@@ -179,6 +181,8 @@ export class FrameScanner {
         return this.#resumeCollecting(chunk);
       case 'boundary':
         return 0;
+      default:
+        return unreachable(this.#position);
     }
   }
 
@@ -201,7 +205,7 @@ export class FrameScanner {
     }
     const bodyEnd = bodyStart + arrived;
     const verdict = this.#handler.frame(type, chunk, bodyStart, bodyEnd);
-    // Held: the header keeps only what earlier chunks brought, the rest is read from the next chunk again.
+    // Held: of the header only what earlier chunks brought is kept, the rest is read again.
     if (verdict === HOLD) return 0;
     if (verdict === FORWARD) this.#handler.forward(Buffer.from(this.#header.subarray(0, early)));
     else this.#runStart = bodyEnd;
@@ -289,7 +293,7 @@ export class FrameScanner {
     if (bodyLeft > 0) this.#flushRun(chunk, chunk.length);
   }
 
-  /** Grows geometrically with what has arrived: a declared length alone reserves next to nothing. */
+  /** Grows with what has arrived: a declared length alone reserves next to nothing. */
   #reserve(bytes: number, frameBytes: number): void {
     if (bytes <= this.#collected.length) return;
     const larger = Buffer.allocUnsafe(
@@ -320,25 +324,17 @@ export class FrameScanner {
   #check(type: number, bodyLength: number, chunk: Buffer, at: number): void {
     const bodyBytesMax = this.#bodyBytesMax[type] as number;
     if (bodyLength >= 0 && bodyLength <= bodyBytesMax) return;
-    const shown = showType(type);
-    if (bodyBytesMax < 0) this.#refuse(`message type ${shown} is not known here`, chunk, at);
-    this.#refuse(
-      bodyLength < 0
-        ? `message ${shown} declares a length of ${bodyLength + LENGTH_FIELD_BYTES}, below the least, 4`
-        : `message ${shown} declares a body of ${bodyLength} bytes, ${bodyBytesMax} is the limit`,
-      chunk,
-      at,
-    );
+    this.#refuse(sizeProblem(type, bodyLength, bodyBytesMax), chunk, at);
   }
 
-  /** Forwards what precedes the bad frame: the handler has judged it, and its receiver may be owed an answer. */
+  /** Forwards what precedes the bad frame first: the handler has judged it already. */
   #refuse(reason: string, chunk: Buffer, at: number): never {
     this.#flushRun(chunk, at);
     throw new WireError(reason);
   }
 }
 
-/** A signed Int32 in network byte order; spelled out because a call of readInt32BE() checks bounds once more. */
+/** A signed Int32; spelled out because readInt32BE() checks the bounds once more. */
 function readLength(buffer: Buffer, at: number): number {
   return (
     ((buffer[at] as number) << 24) |
@@ -346,6 +342,18 @@ function readLength(buffer: Buffer, at: number): number {
     ((buffer[at + 2] as number) << 8) |
     (buffer[at + 3] as number)
   );
+}
+
+function sizeProblem(type: number, bodyLength: number, bodyBytesMax: number): string {
+  const message = `message ${showType(type)}`;
+  if (bodyBytesMax < 0) return `${message} is not one this peer may send`;
+  return bodyLength < 0
+    ? `${message} declares a length of ${bodyLength + LENGTH_FIELD_BYTES}, 4 is the least`
+    : `${message} declares a body of ${bodyLength} bytes, ${bodyBytesMax} is the limit`;
+}
+
+function endedInside(what: string, bytes: number, expected: number): WireError {
+  return new WireError(`the stream ended after ${bytes} of the ${expected} bytes of ${what}`);
 }
 
 function bodyLimits(options: FrameScannerOptions): Int32Array {

@@ -1,9 +1,11 @@
 /**
  * Messages a client sends, read and written, by the manual's names.
- * Owns: bodies. Leaves: frame boundaries and size limits to frame-scanner.ts, the first packet to startup-message.ts.
- * Decoders take the body as `FrameHandler.frame()` gives it, `buffer[start, end)`; they refuse a body that is longer or
- * shorter than its fields. Text is UTF-8 unless told otherwise: 'latin1' keeps every byte, so it is right for keys (names
- * of statements and portals, SQL text) whatever the client's encoding. Encoders are not for the hot path.
+ * Owns: bodies. Leaves: frame boundaries and size limits to frame-scanner.ts, the first packet to
+ * startup-message.ts.
+ * Decoders take the body as `FrameHandler.frame()` gives it, `buffer[start, end)`; they refuse a
+ * body that is longer or shorter than its fields. Text is UTF-8 unless told otherwise: 'latin1'
+ * keeps every byte, so it is right for keys (names of statements and portals, SQL text) whatever
+ * the client's encoding. Encoders are not for the hot path.
  * Source: PostgreSQL 18 manual, "Message Formats".
  */
 import { serialize } from 'pg-protocol/dist/serializer';
@@ -166,7 +168,7 @@ export function decodeSASLResponse(buffer: Buffer, start = 0, end: number = buff
   return buffer.subarray(start, end);
 }
 
-/** Checks a message without a body: Sync, Flush, Terminate, CopyDone. @throws WireError when it has one. */
+/** Checks a message without fields: Sync, Flush, Terminate, CopyDone. @throws WireError */
 export function decodeEmpty(what: string, start: number, end: number): void {
   if (end !== start) throw new WireError(`${what}: a body of ${end - start} bytes, 0 expected`);
 }
@@ -176,7 +178,7 @@ export function encodeQuery(sql: string): FrontendFrame {
   return frame(serialize.query(sql));
 }
 
-/** Own code: the library writes to the console when a name is longer than the 63 bytes a server keeps. */
+/** Own code: the library complains on the console about names of more than 63 characters. */
 export function encodeParse(parse: Parse, encoding: TextEncoding = 'utf8'): FrontendFrame {
   const { statement, sql, parameterTypes } = parse;
   if (parameterTypes.length > COUNT_MAX) {

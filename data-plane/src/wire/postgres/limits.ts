@@ -1,6 +1,7 @@
 /**
  * Every size limit of the PostgreSQL codec.
- * Source: PostgreSQL 18, libpq/libpq.h (PQ_*_MESSAGE_LIMIT), tcop/postgres.c SocketBackend(), libpq/auth.c, libpq/pqcomm.h.
+ * Source: PostgreSQL 18, libpq/libpq.h (PQ_*_MESSAGE_LIMIT), tcop/postgres.c SocketBackend(),
+ * libpq/auth.c, libpq/pqcomm.h.
  */
 import { FRONTEND } from './message-types.ts';
 
@@ -25,7 +26,7 @@ export const SCRAM_SALT_BYTES_MAX = 1_024;
 /** One SCRAM message; PostgreSQL's longest is below 300. */
 export const SCRAM_MESSAGE_BYTES_MAX = 4_096;
 
-/** The largest body a `FrameScanner` collects for its handler where the handler has no bound of its own. */
+/** The largest body a `FrameScanner` collects where its handler has no bound of its own. */
 export const COLLECT_BYTES_MAX = 1_048_576;
 /** The largest body of a server's message. */
 export const BACKEND_BODY_BYTES_MAX = LARGE_MESSAGE_BYTES_MAX - LENGTH_FIELD_BYTES;

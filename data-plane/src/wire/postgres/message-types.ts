@@ -3,7 +3,7 @@
  * Source: PostgreSQL 18 manual, "Message Formats".
  */
 
-/** Sent by a client. `p` is PasswordMessage, SASLInitialResponse, SASLResponse and GSSResponse alike. */
+/** Sent by a client. `p` is PasswordMessage, SASLInitialResponse and SASLResponse alike. */
 export const FRONTEND = Object.freeze({
   Bind: 0x42, // B
   Close: 0x43, // C
@@ -71,9 +71,9 @@ export type TransactionStatus =
 
 declare const direction: unique symbol;
 
-/** A whole message (type byte, length, body) a client may send. Sending it to a client does not compile. */
+/** A whole message a client may send: type byte, length, body. */
 export type FrontendFrame = Buffer & { readonly [direction]: 'to server' };
-/** A whole message a server may send. */
+/** A whole message a server may send; where one is asked for, the other does not compile. */
 export type BackendFrame = Buffer & { readonly [direction]: 'to client' };
 
 /** The manual's name of a message, for logs and errors. */
@@ -85,7 +85,7 @@ export function backendTypeName(type: number): string {
   return BACKEND_NAMES.get(type) ?? unknownType(type);
 }
 
-/** The type byte as an error text shows it: `0x51 'Q'`, and only hexadecimal when it is not printable. */
+/** The type byte as an error text shows it: `0x51 'Q'`, or `0x07` when it is not printable. */
 export function showType(type: number): string {
   const hex = `0x${type.toString(16).padStart(2, '0')}`;
   return type > 0x20 && type < 0x7f ? `${hex} '${String.fromCharCode(type)}'` : hex;

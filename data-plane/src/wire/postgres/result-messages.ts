@@ -1,6 +1,6 @@
 /**
- * What a server sends as the result of a statement: rows, their description, tags, the begin of a COPY.
- * Rows are text here: for the admin console and for probes, never for relayed traffic.
+ * What a server sends as the result of a statement: rows, their description, tags, the begin of a
+ * COPY. Rows are text here: for the admin console and for probes, never for relayed traffic.
  * Source: PostgreSQL 18 manual, "Message Formats".
  */
 import { ByteReader } from '../byte-reader.ts';

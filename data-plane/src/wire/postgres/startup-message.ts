@@ -1,16 +1,16 @@
 /**
  * The packets a client may open a connection with; they have no type byte.
- * Owns: their bytes in both directions, and collecting the first packet from a stream. Leaves: the text of `options`
- * to startup-options.ts, answers (`S`, `N`, an error) to session/postgres.
- * Source: PostgreSQL 18 manual, "Message Formats" (StartupMessage, SSLRequest, GSSENCRequest, CancelRequest); limits and
- * order of checks as in tcop/backend_startup.c ProcessStartupPacket().
+ * Owns: their bytes in both directions, and collecting the first packet from a stream. Leaves: the
+ * text of `options` to startup-options.ts, answers (`S`, `N`, an error) to session/postgres.
+ * Source: PostgreSQL 18 manual, "Message Formats" (StartupMessage, SSLRequest, GSSENCRequest,
+ * CancelRequest); limits and order of checks as in tcop/backend_startup.c ProcessStartupPacket().
  */
 import { ByteReader } from '../byte-reader.ts';
 import { ByteWriter } from '../byte-writer.ts';
 import { WireError } from '../wire-error.ts';
 import { CANCEL_KEY_BYTES_MAX, CANCEL_KEY_BYTES_MIN, STARTUP_BODY_BYTES_MAX } from './limits.ts';
 
-/** What identifies a server process to a CancelRequest: 4 bytes of secret in protocol 3.0, up to 256 since 3.2. */
+/** Names a session to a CancelRequest; 4 bytes of secret in protocol 3.0, up to 256 since 3.2. */
 export interface CancelKey {
   readonly processId: number;
   readonly secretKey: Buffer;
@@ -21,10 +21,9 @@ export interface StartupMessage {
   /** 3; other majors are `unsupported_protocol`. */
   readonly major: number;
   readonly minor: number;
-  /** In the order of their first mention; of a name given twice the last value counts, as on the server. */
+  /** In the order of first mention; of a name given twice the last value counts, as on a server. */
   readonly parameters: ReadonlyMap<string, string>;
-  /** Names of `_pq_.` protocol options, which are not parameters; a server that knows none of them names them in a
-   * NegotiateProtocolVersion. */
+  /** Names of `_pq_.` protocol options, for a NegotiateProtocolVersion; they are no parameters. */
   readonly protocolOptions: readonly string[];
 }
 
@@ -35,14 +34,18 @@ export type FirstPacket =
   | { readonly kind: 'cancel_request'; readonly key: CancelKey }
   /** A protocol version this codec does not read; the server's answer is 0A000. */
   | { readonly kind: 'unsupported_protocol'; readonly major: number; readonly minor: number }
-  /** Not a packet: TLS begins at once (`sslnegotiation=direct`); all bytes so far are the handshake's, in `rest`. */
+  /**
+   * Not a packet: TLS begins at once (`sslnegotiation=direct`); all bytes so far are the
+   * handshake's, in `rest`.
+   */
   | { readonly kind: 'direct_tls' };
 
 export interface FirstPacketArrival {
   readonly packet: FirstPacket;
   /**
-   * What followed the packet. After `ssl_request` and `gss_enc_request` it must be empty, else somebody may have
-   * injected bytes in clear before the encryption (CVE-2021-23222): the server answers 08P01.
+   * What followed the packet. After `ssl_request` and `gss_enc_request` it must be empty, else
+   * somebody may have injected bytes in clear before the encryption (CVE-2021-23214): the server
+   * answers 08P01.
    */
   readonly rest: Buffer;
 }
@@ -54,23 +57,23 @@ const REQUEST_MAJOR = 1234;
 const CANCEL_REQUEST_MINOR = 5678;
 const SSL_REQUEST_MINOR = 5679;
 const GSS_ENC_REQUEST_MINOR = 5680;
-/** The first byte of a TLS handshake record; as a packet's first byte it would mean hundreds of megabytes. */
+/** The first byte of a TLS handshake; of a packet's length it would mean 369 megabytes. */
 const TLS_HANDSHAKE = 0x16;
 const PROTOCOL_OPTION_PREFIX = '_pq_.';
 const EMPTY = Buffer.alloc(0);
 
-/** Collects the first packet of a connection; make another one for what follows an answered SSLRequest. */
+/** Collects the first packet; what follows an answered SSLRequest is for another reader. */
 export class FirstPacketReader {
   #collected: Buffer = EMPTY;
 
-  /** Whether nothing has arrived yet: a port scan or a load balancer's check, not a broken client. */
+  /** Nothing has arrived yet: a port scan or a load balancer's check, not a broken client. */
   get untouched(): boolean {
     return this.#collected.length === 0;
   }
 
   /**
-   * Takes the next bytes; keeps a copy of an incomplete packet, never more than its limit. Not to be called after it
-   * has returned an arrival.
+   * Takes the next bytes; keeps a copy of an incomplete packet, never more than its limit. Not to
+   * be called after it has returned an arrival.
    * @throws WireError
    */
   push(chunk: Buffer): 'incomplete' | FirstPacketArrival {
@@ -141,7 +144,7 @@ function readStartupMessage(reader: ByteReader, major: number, minor: number): S
   return { kind: 'startup', major, minor, parameters, protocolOptions };
 }
 
-/** Reads what BackendKeyData and CancelRequest end with: a process id and a secret of all bytes left. */
+/** Reads what BackendKeyData and CancelRequest share: a process id, the rest is the secret. */
 export function readCancelKey(reader: ByteReader): CancelKey {
   const processId = reader.int32();
   // A copy: keys are kept for as long as the connection lives.
@@ -166,7 +169,7 @@ export interface StartupFields {
   readonly parameters: Iterable<readonly [name: string, value: string]>;
 }
 
-/** @throws WireError for a name that is empty, a zero byte in a text, or more than the server would read. */
+/** @throws WireError for an empty name, a zero byte in a text, or more than a server would read. */
 export function encodeStartupMessage({ minor = 0, parameters }: StartupFields): Buffer {
   const writer = request(PROTOCOL_MAJOR, minor);
   for (const [name, value] of parameters) {

@@ -1,7 +1,8 @@
 /**
- * The text of the startup parameter `options`: server command-line arguments, of which only settings are taken.
- * Source: PostgreSQL 18, utils/init/postinit.c pg_split_opts(), tcop/postgres.c process_postgres_switches() and
- * utils/misc/guc.c ParseLongOption().
+ * The text of the startup parameter `options`: server command-line arguments, of which only
+ * settings are taken.
+ * Source: PostgreSQL 18, utils/init/postinit.c pg_split_opts(), tcop/postgres.c
+ * process_postgres_switches() and utils/misc/guc.c ParseLongOption().
  */
 
 export interface OptionSetting {
