@@ -1,0 +1,153 @@
+/**
+ * What a proxy makes of a config it is sent: pure decisions, so that every case can be tested
+ * without a bus. A proxy never guesses: what does not fit exactly is ignored, rejected with a
+ * reason, or answered with a resync.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { applyDelta, decodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import { decodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { z } from 'zod';
+import { findChangeInconsistency } from '../routing/snapshot.ts';
+
+/** Something that was not applied, and why; `position` is what it claims to lead to. */
+export interface Rejection {
+  readonly position: Position;
+  readonly reason: string;
+}
+
+export type Verdict =
+  | { readonly kind: 'apply'; readonly config: RoutingConfig }
+  /** Contained in the config already. */
+  | { readonly kind: 'ignore' }
+  /** Something before it is missing: only a snapshot helps. */
+  | { readonly kind: 'resync'; readonly reason: string }
+  /** From a deposed term: what follows may be fine. */
+  | { readonly kind: 'refuse'; readonly rejection: Rejection }
+  /** Cannot be served: the last good config stays until a snapshot leads past it. */
+  | { readonly kind: 'reject'; readonly rejection: Rejection };
+
+/** What to do with the bytes of a delta while `current` is served. */
+export function judgeDelta(current: RoutingConfig, data: Uint8Array): Verdict {
+  const text = asText(data);
+  let delta: ConfigDelta;
+  try {
+    delta = decodeDelta(text);
+  } catch (error) {
+    const position = claimedPosition(text, 'to') ?? current.position;
+    return { kind: 'reject', rejection: { position, reason: `delta ${undecodable(error)}` } };
+  }
+  const next = applyDelta(current, delta);
+  if (typeof next !== 'string') return judgeConfig(current, next);
+  switch (next) {
+    case 'duplicate':
+      // The same positions from a new term may hold other events: the old term's were lost.
+      return delta.epoch === current.epoch
+        ? { kind: 'ignore' }
+        : { kind: 'resync', reason: `term ${delta.epoch} wrote position ${delta.to} anew` };
+    case 'gap':
+      return {
+        kind: 'resync',
+        reason: `positions ${current.position} to ${delta.from} are missing`,
+      };
+    case 'stale':
+      return { kind: 'refuse', rejection: staleTerm(delta.to, delta.epoch, current.epoch) };
+    default:
+      return unreachable(next);
+  }
+}
+
+export type SnapshotVerdict = Exclude<Verdict, { kind: 'resync' }>;
+
+/**
+ * What to do with a snapshot while `current` is served; a later term may lead back to a lower
+ * position.
+ */
+export function judgeSnapshot(current: RoutingConfig, snapshot: RoutingConfig): SnapshotVerdict {
+  if (snapshot.epoch < current.epoch) {
+    const rejection = staleTerm(snapshot.position, snapshot.epoch, current.epoch);
+    return { kind: 'refuse', rejection };
+  }
+  if (snapshot.epoch === current.epoch && snapshot.position <= current.position) {
+    return { kind: 'ignore' };
+  }
+  return judgeConfig(current, shareUnchanged(current, snapshot));
+}
+
+export type DecodedSnapshot =
+  | { readonly kind: 'snapshot'; readonly snapshot: ConfigSnapshot }
+  | {
+      readonly kind: 'undecodable';
+      readonly position: Position | undefined;
+      readonly reason: string;
+    };
+
+export function readSnapshot(data: Uint8Array): DecodedSnapshot {
+  const text = asText(data);
+  try {
+    return { kind: 'snapshot', snapshot: decodeSnapshot(text) };
+  } catch (error) {
+    const position = claimedPosition(text, 'config', 'position');
+    return { kind: 'undecodable', position, reason: `snapshot ${undecodable(error)}` };
+  }
+}
+
+/**
+ * `next` with every part of `current` that is equal, so that a swap to it concerns only what
+ * differs: a snapshot decoded from bytes has no object in common with the config it replaces.
+ */
+export function shareUnchanged(current: RoutingConfig, next: RoutingConfig): RoutingConfig {
+  const changes: [string, TenantConfig | undefined][] = [];
+  for (const [key, tenant] of next.tenants) {
+    if (!isDeepStrictEqual(tenant, current.tenants.get(key))) changes.push([key, tenant]);
+  }
+  for (const [key] of current.tenants) if (!next.tenants.has(key)) changes.push([key, undefined]);
+  const { defaults } = isDeepStrictEqual(next.defaults, current.defaults) ? current : next;
+  return { ...next, defaults, tenants: current.tenants.with(changes) };
+}
+
+function judgeConfig(
+  current: RoutingConfig,
+  next: RoutingConfig,
+): Extract<Verdict, { kind: 'apply' | 'reject' }> {
+  const reason = findChangeInconsistency(current, next);
+  if (reason === undefined) return { kind: 'apply', config: next };
+  return { kind: 'reject', rejection: { position: next.position, reason } };
+}
+
+function staleTerm(position: Position, epoch: number, current: number): Rejection {
+  return { position, reason: `written in term ${epoch}, which term ${current} has ended` };
+}
+
+function asText(data: Uint8Array): string {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8');
+}
+
+const REASON_CHARS_MAX = 500;
+
+/** Says where the form is wrong without repeating any of the content. */
+function undecodable(error: unknown): string {
+  if (!(error instanceof z.ZodError)) return 'is not JSON';
+  return `has an unknown form: ${z.prettifyError(error)}`
+    .replaceAll(/\s+/g, ' ')
+    .slice(0, REASON_CHARS_MAX);
+}
+
+/** The position in something that does not decode as a whole, for the record only. */
+function claimedPosition(text: string, ...path: readonly string[]): Position | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  for (const key of path) {
+    if (typeof value !== 'object' || value === null) return undefined;
+    value = (value as Record<string, unknown>)[key];
+  }
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
+}
