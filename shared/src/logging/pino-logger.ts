@@ -8,7 +8,14 @@ import type { LogFields, Logger, LogLevel } from '../kernel/log.ts';
 
 const STDERR_FD = 2;
 
-const SECRET_NAMES = Object.freeze(['password', 'api_key', 'apiKey', 'authorization', 'secret']);
+const SECRET_NAMES = Object.freeze([
+  'password',
+  'api_key',
+  'apiKey',
+  'masterKey',
+  'authorization',
+  'secret',
+]);
 
 /** Each name at the top, and one and two levels down. */
 const REDACTED_PATHS = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);

@@ -1,0 +1,222 @@
+/**
+ * The config file: what it may hold, and everything that is wrong with it at once. A file with any problem is refused
+ * as a whole. Owns: reading and checking. Leaves: precedence to resolve.ts, turning tenants into events to the
+ * control plane.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { z } from 'zod';
+import { explainIssues } from '../contract/explain.ts';
+import type { FieldProblem } from '../contract/explain.ts';
+import {
+  DEFAULT_POOL_SETTINGS,
+  effectivePool,
+  findPoolInconsistency,
+} from '../contract/routing-config.ts';
+import type { PoolSettings } from '../contract/routing-config.ts';
+import { toPoolOverrides } from '../contract/tenant-conversion.ts';
+import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resource.ts';
+import type { TenantInFile } from '../contract/tenant-resource.ts';
+import { sharedErrors } from '../errors.ts';
+import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
+import type { TenantId } from '../kernel/ids.ts';
+import { SETTINGS } from './setting-list.ts';
+import type { SettingName, SettingSpec } from './setting-list.ts';
+import { readYaml } from './yaml-source.ts';
+import type { FieldKinds, PlacedProblem, YamlSource } from './yaml-source.ts';
+
+export type ReadVariable = (name: string) => string | undefined;
+
+export interface ConfigFile {
+  readonly path: string;
+  /** Settings of the process that the file gives; read once, at start. */
+  readonly settings: ReadonlyMap<SettingName, unknown>;
+  /** For all tenants: the file's `defaults` over the built-in ones. */
+  readonly defaults: PoolSettings;
+  readonly tenants: ReadonlyMap<TenantId, TenantInFile>;
+}
+
+/** Never half a config: either it is right as a whole, or every problem is told. */
+export type ConfigFileReading =
+  | { readonly outcome: 'ok'; readonly config: ConfigFile }
+  | { readonly outcome: 'refused'; readonly problems: readonly PlacedProblem[] };
+
+export const CONFIG_FILE_BYTES_MAX = 16_777_216;
+
+/** Reads and checks the file at `path`; one that cannot be read has one problem that says so. */
+export function readConfigFile(path: string, readVariable: ReadVariable): ConfigFileReading {
+  let text: string;
+  try {
+    const { size } = statSync(path);
+    if (size > CONFIG_FILE_BYTES_MAX) {
+      return unreadable(`has ${size} bytes; ${CONFIG_FILE_BYTES_MAX} are allowed`);
+    }
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    return unreadable(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+  }
+  return parseConfigFile(text, path, readVariable);
+}
+
+/** For `dbbouncer config check`: one line per problem, `file:line:column: path message`; none when it is right. */
+export function checkConfigFile(path: string, readVariable: ReadVariable): readonly string[] {
+  const reading = readConfigFile(path, readVariable);
+  return reading.outcome === 'ok' ? [] : formatProblems(path, reading.problems);
+}
+
+export function formatProblems(
+  path: string,
+  problems: readonly PlacedProblem[],
+): readonly string[] {
+  return problems.map(({ line, column, path: field, message }) =>
+    [`${path}:${line}:${column}:`, field, message].filter((part) => part !== '').join(' '),
+  );
+}
+
+/** @throws SETTINGS_INVALID with a line for each problem. */
+export function requireConfigFile(path: string, readVariable: ReadVariable): ConfigFile {
+  const reading = readConfigFile(path, readVariable);
+  if (reading.outcome === 'ok') return reading.config;
+  throw sharedErrors.fail('SETTINGS_INVALID', formatProblems(path, reading.problems).join('\n'));
+}
+
+/** @param path only to say where it is from. */
+export function parseConfigFile(
+  text: string,
+  path: string,
+  readVariable: ReadVariable,
+): ConfigFileReading {
+  const source = readYaml(text, FIELD_KINDS, readVariable);
+  if (source.problems.length > 0) return { outcome: 'refused', problems: source.problems };
+  const checked = fileSchema.safeParse(source.value);
+  const problems = checked.success
+    ? []
+    : explainIssues(checked.error, fileSchema, source.value).map((problem) =>
+        source.place(problem, problem.message.startsWith('is not a known') ? 'key' : 'value'),
+      );
+  if (!checked.success) return { outcome: 'refused', problems };
+  return assemble(checked.data, path, source);
+}
+
+const tenantsSchema = z.record(z.string(), tenantInFileSchema);
+
+const fileSchema = z.strictObject({
+  ...topLevelSettings(),
+  defaults: poolDefaultsSchema.nullish(),
+  tenants: tenantsSchema.nullish(),
+});
+type FileContent = z.infer<typeof fileSchema>;
+
+type AnySpec = SettingSpec<unknown>;
+
+function settingEntries(): readonly (readonly [SettingName, AnySpec, string])[] {
+  return (Object.entries(SETTINGS) as [SettingName, AnySpec][]).flatMap(([name, spec]) =>
+    spec.yaml === undefined ? [] : [[name, spec, spec.yaml] as const],
+  );
+}
+
+/** The settings as schemas: top-level ones as such, `section.name` ones in an object for each section. */
+function topLevelSettings(): Record<string, z.ZodType> {
+  const top: Record<string, z.ZodType> = {};
+  const sections: Record<string, Record<string, z.ZodType>> = {};
+  for (const [, spec, yaml] of settingEntries()) {
+    const [section, name] = yaml.split('.');
+    const schema = settingSchema(spec);
+    if (name === undefined) top[yaml] = schema;
+    else (sections[section ?? ''] ??= {})[name] = schema;
+  }
+  for (const [section, fields] of Object.entries(sections)) {
+    top[section] = z.strictObject(fields).nullish();
+  }
+  return top;
+}
+
+/** An empty value is as good as none. */
+function settingSchema(spec: AnySpec): z.ZodType {
+  return z
+    .unknown()
+    .check((context) => {
+      if (context.value === null || context.value === undefined) return;
+      const reading = spec.read(context.value);
+      if (reading.outcome === 'value') return;
+      context.issues.push({ code: 'custom', message: reading.message, input: context.value });
+    })
+    .optional();
+}
+
+function assemble(content: FileContent, path: string, source: YamlSource): ConfigFileReading {
+  const defaults = Object.freeze({
+    ...DEFAULT_POOL_SETTINGS,
+    ...toPoolOverrides(content.defaults ?? {}),
+  });
+  const tenants = content.tenants ?? {};
+  const found = [...settingProblems(content), ...tenantProblems(tenants, defaults)];
+  if (found.length > 0) {
+    return { outcome: 'refused', problems: found.map((problem) => source.place(problem, 'key')) };
+  }
+  const settings = new Map<SettingName, unknown>();
+  for (const [name, spec, yaml] of settingEntries()) {
+    const raw = valueAt(content, yaml.split('.'));
+    const reading = raw === null || raw === undefined ? undefined : spec.read(raw);
+    if (reading?.outcome === 'value') settings.set(name, reading.value);
+  }
+  const config: ConfigFile = Object.freeze({
+    path,
+    settings,
+    defaults,
+    tenants: new Map(Object.entries(tenants) as [TenantId, TenantInFile][]),
+  });
+  return { outcome: 'ok', config };
+}
+
+/** What no field alone can show. */
+function* settingProblems(content: FileContent): Iterable<FieldProblem> {
+  const pool = { ...DEFAULT_POOL_SETTINGS, ...toPoolOverrides(content.defaults ?? {}) };
+  const inconsistency = findPoolInconsistency(pool);
+  if (inconsistency !== undefined) yield problemAt(['defaults'], inconsistency);
+}
+
+function* tenantProblems(
+  tenants: Readonly<Record<string, TenantInFile>>,
+  defaults: PoolSettings,
+): Iterable<FieldProblem> {
+  const seen = new Map<string, string>();
+  for (const [id, tenant] of Object.entries(tenants)) {
+    const twin = seen.get(tenantKey(id));
+    seen.set(tenantKey(id), id);
+    if (!isTenantId(id)) {
+      yield problemAt(['tenants', id], `is not a tenant id: ${TENANT_ID_RULE}`);
+    } else if (twin !== undefined) {
+      yield problemAt(['tenants', id], `is the same tenant as "${twin}": ids ignore case`);
+    }
+    const pool = toPoolOverrides(tenant);
+    const inconsistency = findPoolInconsistency(effectivePool({ defaults }, { pool }));
+    if (inconsistency !== undefined) yield problemAt(['tenants', id], inconsistency);
+  }
+}
+
+const TEXT_FIELDS: ReadonlySet<string> = new Set(
+  'host dbname databases username password api_key data_dir proxy_id sni_suffix tls_cert tls_key'.split(
+    ' ',
+  ),
+);
+const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', 'min_connections', 'max_connections']);
+
+const FIELD_KINDS: FieldKinds = Object.freeze({
+  isText: (field: string) => TEXT_FIELDS.has(field),
+  isNumber: (field: string) => NUMBER_FIELDS.has(field),
+  keepsReference: (field: string) => field === 'password',
+});
+
+function problemAt(keys: readonly string[], message: string): FieldProblem {
+  return { keys, path: keys.join('.'), message };
+}
+
+function unreadable(message: string): ConfigFileReading {
+  return { outcome: 'refused', problems: [{ line: 1, column: 1, path: '', message }] };
+}
+
+function valueAt(content: unknown, keys: readonly string[]): unknown {
+  let value = content;
+  for (const key of keys) value = (value as Readonly<Record<string, unknown>> | null)?.[key];
+  return value;
+}

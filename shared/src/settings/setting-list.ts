@@ -1,0 +1,300 @@
+/**
+ * Every setting of every process, once: its names on the command line, in the environment and in YAML, its kind, its
+ * default and what it is for. `--help`, the documentation and the resolver all read this list.
+ */
+import { DURATION_MS_MAX } from '../contract/duration.ts';
+import { LOG_LEVELS } from '../kernel/log.ts';
+import { choice, duration, either, port, secretText, text, wholeNumber } from './setting-kinds.ts';
+import type { ReadSetting } from './setting-kinds.ts';
+
+export interface SettingSpec<Value> {
+  /** On the command line; its name there is `--` and the key in kebab-case. Secrets have none: others can read flags. */
+  readonly flag?: `--${string}`;
+  /** What to call the flag's value in `--help`. */
+  readonly argument?: string;
+  readonly env: `DBBOUNCER_${string}`;
+  /** Absent: not in the file. */
+  readonly yaml?: string;
+  /** The default as a person would write it; absent when there is none. */
+  readonly defaultText?: string;
+  readonly default: Value;
+  readonly description: string;
+  readonly read: ReadSetting<Exclude<Value, undefined>>;
+}
+
+const anyText = text(/\S/, 'not empty');
+const HOST = /^[A-Za-z0-9:][A-Za-z0-9.:_%-]*$/;
+const SUFFIX = /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/;
+
+export const SETTINGS = Object.freeze({
+  dataDir: setting<string>({
+    flag: '--data-dir',
+    argument: 'DIR',
+    env: 'DBBOUNCER_DATA_DIR',
+    yaml: 'data_dir',
+    default: './data',
+    description: 'Folder for the database, generated keys and the last good config',
+    read: anyText,
+  }),
+  host: setting<string>({
+    flag: '--host',
+    argument: 'ADDRESS',
+    env: 'DBBOUNCER_HOST',
+    yaml: 'listen.host',
+    default: '0.0.0.0',
+    description: 'Address that all ports listen on; "::" for IPv6 and IPv4',
+    read: text(HOST, 'a host name or an address'),
+  }),
+  apiPort: listenPort('--api-port', 'DBBOUNCER_API_PORT', 'api_port', 8080, 'REST API'),
+  postgresPort: listenPort(
+    '--postgres-port',
+    'DBBOUNCER_POSTGRES_PORT',
+    'postgres_port',
+    6432,
+    'PostgreSQL clients',
+  ),
+  mysqlPort: listenPort(
+    '--mysql-port',
+    'DBBOUNCER_MYSQL_PORT',
+    'mysql_port',
+    3307,
+    'MySQL clients',
+  ),
+  metricsPort: listenPort(
+    '--metrics-port',
+    'DBBOUNCER_METRICS_PORT',
+    'metrics_port',
+    9090,
+    "the proxy's health and metrics",
+  ),
+  nats: setting<string | undefined>({
+    flag: '--nats',
+    argument: 'URL',
+    env: 'DBBOUNCER_NATS',
+    yaml: 'nats',
+    default: undefined,
+    description: 'NATS servers, separated by commas; without it both planes run in one process',
+    read: text(/^[^\s,]+(,\s*[^\s,]+)*$/, 'one or more URLs such as nats://127.0.0.1:4222'),
+  }),
+  workers: setting<number>({
+    flag: '--workers',
+    argument: 'N',
+    env: 'DBBOUNCER_WORKERS',
+    yaml: 'workers',
+    default: 1,
+    description: 'Worker processes of a proxy',
+    read: wholeNumber(1, 256),
+  }),
+  logLevel: setting({
+    flag: '--log-level',
+    argument: 'LEVEL',
+    env: 'DBBOUNCER_LOG_LEVEL',
+    yaml: 'log_level',
+    default: 'info',
+    description: `One of ${LOG_LEVELS.join(', ')}`,
+    read: choice(LOG_LEVELS),
+  }),
+  proxyId: setting<string | undefined>({
+    flag: '--proxy-id',
+    argument: 'ID',
+    env: 'DBBOUNCER_PROXY_ID',
+    yaml: 'proxy_id',
+    default: undefined,
+    description:
+      'Name of this proxy in the fleet; without it one is made and kept in the data folder',
+    read: text(/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}$/, '1 to 32 letters, digits, "_" or "-"'),
+  }),
+  apiKey: setting<string | undefined>({
+    env: 'DBBOUNCER_API_KEY',
+    yaml: 'api_key',
+    default: undefined,
+    description: 'Key of the REST API; without it one is made and kept in the data folder',
+    read: secretText(/^[\x21-\x7e]{1,512}$/, 'up to 512 printable ASCII characters without blanks'),
+  }),
+  masterKey: setting<string | undefined>({
+    env: 'DBBOUNCER_MASTER_KEY',
+    default: undefined,
+    description:
+      'Key that seals passwords: base64 of 32 bytes or any text of at least 16 characters; several as id:key,id:key,' +
+      ' the first one seals. Without it, master.key in the data folder is used',
+    read: secretText(/\S/, 'not empty'),
+  }),
+  tlsCertFile: setting<string | undefined>({
+    env: 'DBBOUNCER_TLS_CERT',
+    yaml: 'tls_cert',
+    default: undefined,
+    description: 'PEM file with the certificate chain of the listeners; needs tls_key',
+    read: anyText,
+  }),
+  tlsKeyFile: setting<string | undefined>({
+    env: 'DBBOUNCER_TLS_KEY',
+    yaml: 'tls_key',
+    default: undefined,
+    description: 'PEM file with the private key for tls_cert',
+    read: anyText,
+  }),
+  durability: setting({
+    env: 'DBBOUNCER_DURABILITY',
+    yaml: 'durability',
+    default: 'full',
+    description: 'full: an acknowledged change survives power loss; normal: a crash of the process',
+    read: choice(['full', 'normal']),
+  }),
+  maxClientConnections: setting<number>({
+    env: 'DBBOUNCER_MAX_CLIENT_CONNECTIONS',
+    yaml: 'listen.max_client_connections',
+    default: 10_000,
+    description: 'Clients a proxy serves at once, over all tenants',
+    read: wholeNumber(1, 1_000_000),
+  }),
+  clientLoginTimeoutMs: setting<number>({
+    env: 'DBBOUNCER_CLIENT_LOGIN_TIMEOUT',
+    yaml: 'listen.client_login_timeout',
+    default: 60_000,
+    defaultText: '60s',
+    description: 'How long a client may take to log in',
+    read: duration(100, 3_600_000),
+  }),
+  unknownTenant: setting({
+    env: 'DBBOUNCER_DISCLOSE_UNKNOWN_TENANT',
+    yaml: 'listen.disclose_unknown_tenant',
+    default: 'hidden',
+    defaultText: 'false',
+    description:
+      'Tell clients that a tenant is unknown, for development; otherwise it looks like a wrong password',
+    read: either('disclosed', 'hidden'),
+  }),
+  sniSuffix: setting<string | undefined>({
+    env: 'DBBOUNCER_SNI_SUFFIX',
+    yaml: 'listen.sni_suffix',
+    default: undefined,
+    description: 'TLS server name X.<suffix> selects tenant X',
+    read: text(SUFFIX, 'a domain name such as db.example.com'),
+  }),
+  usernameDot: setting({
+    env: 'DBBOUNCER_USERNAME_DOT_SELECTOR',
+    yaml: 'listen.username_dot_selector',
+    default: 'off',
+    defaultText: 'false',
+    description: 'User name user.X selects tenant X',
+    read: either('on', 'off'),
+  }),
+  healthCheckIntervalMs: setting<number>({
+    env: 'DBBOUNCER_HEALTH_CHECK_INTERVAL',
+    yaml: 'health_check.interval',
+    default: 30_000,
+    defaultText: '30s',
+    description: 'Time between two checks of a tenant database',
+    read: duration(100, DURATION_MS_MAX),
+  }),
+  healthCheckTimeoutMs: setting<number>({
+    env: 'DBBOUNCER_HEALTH_CHECK_TIMEOUT',
+    yaml: 'health_check.timeout',
+    default: 5_000,
+    defaultText: '5s',
+    description: 'How long one check may take',
+    read: duration(10, 600_000),
+  }),
+  healthCheckFailureThreshold: setting<number>({
+    env: 'DBBOUNCER_HEALTH_CHECK_FAILURE_THRESHOLD',
+    yaml: 'health_check.failure_threshold',
+    default: 3,
+    description: 'Failed checks in a row after which a database counts as down',
+    read: wholeNumber(1, 1_000),
+  }),
+  healthCheckSuccessThreshold: setting<number>({
+    env: 'DBBOUNCER_HEALTH_CHECK_SUCCESS_THRESHOLD',
+    yaml: 'health_check.success_threshold',
+    default: 1,
+    description: 'Successful checks in a row after which it counts as up again',
+    read: wholeNumber(1, 1_000),
+  }),
+  bufferInitialSizeBytes: setting<number>({
+    env: 'DBBOUNCER_POOL_BUFFER_INITIAL_SIZE',
+    yaml: 'pool.buffer_initial_size',
+    default: 4_096,
+    description: 'Bytes of a relay buffer when it is made',
+    read: wholeNumber(512, 16_777_216),
+  }),
+  bufferMaxSizeBytes: setting<number>({
+    env: 'DBBOUNCER_POOL_BUFFER_MAX_SIZE',
+    yaml: 'pool.buffer_max_size',
+    default: 65_536,
+    description: 'Bytes above which a relay buffer is dropped instead of kept for the next use',
+    read: wholeNumber(512, 16_777_216),
+  }),
+});
+
+export type SettingName = keyof typeof SETTINGS;
+
+type ValueOf<Spec> = Spec extends SettingSpec<infer Value> ? Value : never;
+
+/** What a process runs with; frozen. Paths are absolute. */
+export type Settings = {
+  readonly [Name in SettingName]: ValueOf<(typeof SETTINGS)[Name]>;
+} & {
+  /** The config file that was read and is watched, or nothing. */
+  readonly configFile: string | undefined;
+};
+
+/** One line of `--help` or of the documentation. */
+export interface SettingDescription {
+  /** The key of the value in `Settings`, and of the flag among the parsed flags. */
+  readonly name: SettingName | 'config';
+  readonly flag: `--${string}` | undefined;
+  readonly argument: string | undefined;
+  readonly env: string;
+  readonly yaml: string | undefined;
+  readonly default: string | undefined;
+  readonly description: string;
+}
+
+export const DEFAULT_CONFIG_FILE = 'dbbouncer.yaml';
+
+/** All settings in the order of the documentation, the config file first. */
+export const settingsFlags: readonly SettingDescription[] = Object.freeze([
+  Object.freeze({
+    name: 'config',
+    flag: '--config',
+    argument: 'FILE',
+    env: 'DBBOUNCER_CONFIG',
+    yaml: undefined,
+    default: `${DEFAULT_CONFIG_FILE} if it exists`,
+    description: 'Config file; its tenants and defaults are watched and reloaded',
+  } as const),
+  ...(Object.entries(SETTINGS) as [SettingName, SettingSpec<string | number | undefined>][]).map(
+    ([name, spec]) =>
+      Object.freeze({
+        name,
+        flag: spec.flag,
+        argument: spec.argument,
+        env: spec.env,
+        yaml: spec.yaml,
+        default:
+          spec.defaultText ?? (spec.default === undefined ? undefined : String(spec.default)),
+        description: spec.description,
+      }),
+  ),
+]);
+
+function setting<Value>(spec: SettingSpec<Value>): Readonly<SettingSpec<Value>> {
+  return Object.freeze(spec);
+}
+
+function listenPort(
+  flag: `--${string}`,
+  env: `DBBOUNCER_${string}`,
+  yaml: string,
+  number: number,
+  what: string,
+): Readonly<SettingSpec<number>> {
+  return setting({
+    flag,
+    argument: 'N',
+    env,
+    yaml: `listen.${yaml}`,
+    default: number,
+    description: `Port for ${what}; 0: any free one`,
+    read: port,
+  });
+}
