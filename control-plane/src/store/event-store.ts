@@ -6,7 +6,7 @@
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
 import type { EventMeta, StoredEvent } from './event.ts';
-import type { TenantReader } from './read-models.ts';
+import type { ReadModels, TenantReader } from './read-models.ts';
 
 /** `no-stream`: nothing was ever appended to it. `any`: no check. A number: exactly this version. */
 export type ExpectedVersion = 'no-stream' | 'any' | number;
@@ -27,7 +27,8 @@ export interface EventReader {
   readStream(stream: string, afterVersion?: number, limit?: number): Iterable<StoredEvent>;
 }
 
-export interface EventStore extends EventReader, TenantReader {
+export interface EventStore
+  extends EventReader, TenantReader, Pick<ReadModels, 'findContradicted'> {
   /** Term of this writer. One control plane writes a database in its whole life so far, so it is always 1. */
   readonly epoch: number;
   /** Version of the stream: 0 when nothing was ever appended to it. */

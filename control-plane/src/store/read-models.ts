@@ -2,11 +2,17 @@
  * The read models: what queries see. They are updated in the transaction that appends, so a read after a write
  * sees it; they hold nothing that folding the events would not give again.
  */
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import type { StoredEvent } from './event.ts';
+import type { TenantOrigin } from '../domain/tenant/events.ts';
 
 export interface TenantView {
   readonly config: TenantConfig;
+  /** Who manages it. */
+  readonly origin: TenantOrigin;
   /** Version of the tenant's stream; its ETag. Rises by one with each event, over removals too. */
   readonly version: number;
   /** Position of the last event that changed it. */
@@ -27,7 +33,7 @@ export interface TenantQuery {
   /** The `next` of the page before. */
   readonly after?: string | undefined;
   readonly limit: number;
-  /** Only tenants whose id, host or database holds this text, ignoring the case of ASCII letters. */
+  /** Only tenants whose id, host, database or user name holds this text, ignoring case. */
   readonly search?: string | undefined;
 }
 
@@ -44,4 +50,36 @@ export interface TenantReader {
   listTenants(query: TenantQuery): TenantPage;
   countTenants(): number;
   getDefaults(): DefaultsView;
+}
+
+/** What a projection may do; the store offers it inside the transaction that appends. */
+export interface ReadModels extends TenantReader {
+  /** A tenant whose own minimum would be above its maximum under these defaults, or nothing. */
+  findContradicted(defaults: PoolSettings): TenantView | undefined;
+  putTenant(view: TenantView): void;
+  removeTenant(id: string): void;
+  putDefaults(view: DefaultsView): void;
+  clear(): void;
+}
+
+/** Brings the read models up to date with one event. Called in order, once for each. */
+export type Project = (event: StoredEvent, models: ReadModels) => void;
+
+export const INITIAL_DEFAULTS_VIEW: DefaultsView = Object.freeze({
+  defaults: DEFAULT_POOL_SETTINGS,
+  version: 0,
+  position: 0,
+});
+
+/** What `TenantQuery.search` looks into, in lower case. */
+export function searchTextOf({ id, host, database, username }: TenantConfig): string {
+  return [id, host, database, username].join('\n').toLowerCase();
+}
+
+/** One page out of the up to `limit + 1` views that follow `after`. */
+export function pageOf(views: readonly TenantView[], limit: number): TenantPage {
+  const tenants = views.slice(0, limit);
+  const last = tenants.at(-1);
+  if (views.length <= limit || last === undefined) return { tenants };
+  return { tenants, next: tenantKey(last.config.id) };
 }

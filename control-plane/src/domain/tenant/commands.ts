@@ -4,9 +4,11 @@
 import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { TenantOrigin } from './events.ts';
 
 export interface RegisterTenant {
   readonly kind: 'register_tenant';
+  readonly origin: TenantOrigin;
   readonly tenant: TenantConfig;
 }
 

@@ -9,19 +9,14 @@ import {
 import { secretSchema } from '@dbbouncer/shared/contract/secret.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 
-const pool = poolSettingsSchema.shape;
+type PoolShape = typeof poolSettingsSchema.shape;
+
+const nullablePool = Object.fromEntries(
+  Object.entries(poolSettingsSchema.shape).map(([name, schema]) => [name, schema.nullable()]),
+) as { [Name in keyof PoolShape]: z.ZodNullable<PoolShape[Name]> };
 
 /** Only the settings that changed; `null` says: back to the default. */
-export const poolChangesSchema = z
-  .strictObject({
-    poolMode: pool.poolMode.nullable(),
-    minConnections: pool.minConnections.nullable(),
-    maxConnections: pool.maxConnections.nullable(),
-    idleTimeoutMs: pool.idleTimeoutMs.nullable(),
-    maxLifetimeMs: pool.maxLifetimeMs.nullable(),
-    acquireTimeoutMs: pool.acquireTimeoutMs.nullable(),
-  })
-  .partial();
+export const poolChangesSchema = z.strictObject(nullablePool).partial();
 export type PoolChanges = Readonly<z.infer<typeof poolChangesSchema>>;
 
 /** Only the fields that changed. */
@@ -31,10 +26,14 @@ export const tenantChangesSchema = tenantConfigSchema
   .extend({ pool: poolChangesSchema.optional() });
 export type TenantChanges = Readonly<z.infer<typeof tenantChangesSchema>>;
 
+/** Who manages the tenant: the config file removes what vanished from it, and only what it registered. */
+export const tenantOriginSchema = z.enum(['api', 'file']);
+export type TenantOrigin = z.infer<typeof tenantOriginSchema>;
+
 export const tenantEventSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('TenantRegistered'),
-    data: z.strictObject({ tenant: tenantConfigSchema }),
+    data: z.strictObject({ tenant: tenantConfigSchema, origin: tenantOriginSchema }),
   }),
   z.strictObject({
     type: z.literal('TenantUpdated'),

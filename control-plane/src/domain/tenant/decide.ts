@@ -1,0 +1,139 @@
+/**
+ * The rules of tenants: a command on a state yields the fewest events that do it, or is refused. Pure.
+ * Leaves: whether ids and fields are well formed to the schemas, versions to commands/.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { effectivePool, findPoolInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
+import type {
+  PoolSettings,
+  Protocol,
+  TenantConfig,
+} from '@dbbouncer/shared/contract/routing-config.ts';
+import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import { controlErrors } from '../../errors.ts';
+import type {
+  PoolPatch,
+  RegisterTenant,
+  ReplaceTenant,
+  TenantCommand,
+  TenantPatch,
+} from './commands.ts';
+import { tenantIdOf } from './commands.ts';
+import type { PoolChanges, TenantChanges, TenantEvent } from './events.ts';
+import { withoutUndefined, withPoolChanges } from './state.ts';
+import type { TenantPool, TenantState } from './state.ts';
+
+/**
+ * What `command` makes happen; nothing when it changes nothing.
+ * @param defaults the fleet's settings of now: limits must agree on what will really hold.
+ * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, VALIDATION_FAILED
+ */
+export function decideTenant(
+  command: TenantCommand,
+  state: TenantState,
+  defaults: PoolSettings,
+): readonly TenantEvent[] {
+  if (command.kind === 'register_tenant') return register(command, state, defaults);
+  if (state.status === 'absent') {
+    throw controlErrors.fail('TENANT_NOT_FOUND', `Tenant "${tenantIdOf(command)}" does not exist.`);
+  }
+  switch (command.kind) {
+    case 'replace_tenant':
+      return change(state.tenant, patchTo(command.tenant), defaults);
+    case 'update_tenant':
+      return change(state.tenant, command.changes, defaults);
+    case 'remove_tenant':
+      return [{ type: 'TenantRemoved', data: {} }];
+    default:
+      return unreachable(command);
+  }
+}
+
+function register(
+  { tenant, origin }: RegisterTenant,
+  state: TenantState,
+  defaults: PoolSettings,
+): readonly TenantEvent[] {
+  if (state.status === 'registered') {
+    throw controlErrors.fail('TENANT_EXISTS', `Tenant "${state.tenant.id}" exists already.`, {
+      hint: 'Ids ignore case. Change the tenant instead, or remove it first.',
+    });
+  }
+  const pool = withoutUndefined(tenant.pool);
+  requireConsistentPool(pool, defaults);
+  return [{ type: 'TenantRegistered', data: { tenant: { ...tenant, pool }, origin } }];
+}
+
+/** The patch that leaves nothing of the present tenant but its id, and its password if none is given. */
+function patchTo(target: ReplaceTenant['tenant']): TenantPatch {
+  const { id: _, pool, ...fields } = target;
+  return { ...fields, pool: { ...EVERY_POOL_SETTING_DEFAULT, ...withoutUndefined(pool) } };
+}
+
+const EVERY_POOL_SETTING_DEFAULT: { readonly [K in keyof PoolSettings]: null } = Object.freeze({
+  poolMode: null,
+  minConnections: null,
+  maxConnections: null,
+  idleTimeoutMs: null,
+  maxLifetimeMs: null,
+  acquireTimeoutMs: null,
+});
+
+function change(
+  tenant: TenantConfig,
+  patch: TenantPatch,
+  defaults: PoolSettings,
+): readonly TenantEvent[] {
+  const { protocol, password, pool, ...fields } = patch;
+  requireSameProtocol(tenant, protocol);
+  const poolChanges = changedSettings(tenant.pool, pool ?? {});
+  if (Object.keys(poolChanges).length > 0) {
+    requireConsistentPool(withPoolChanges(tenant.pool, poolChanges), defaults);
+  }
+  const changes: TenantChanges = {
+    ...changedFields(tenant, fields),
+    ...(Object.keys(poolChanges).length > 0 && { pool: poolChanges }),
+  };
+  const events: TenantEvent[] = [];
+  if (Object.keys(changes).length > 0) events.push({ type: 'TenantUpdated', data: { changes } });
+  if (password !== undefined && !isDeepStrictEqual(password, tenant.password)) {
+    events.push({ type: 'TenantCredentialsChanged', data: { password } });
+  }
+  return events;
+}
+
+function changedFields<Fields extends Partial<TenantConfig>>(
+  tenant: TenantConfig,
+  fields: { readonly [K in keyof Fields]: Fields[K] | undefined },
+): Partial<Fields> {
+  const changed = Object.entries(fields).filter(
+    ([name, value]) =>
+      value !== undefined && !isDeepStrictEqual(value, tenant[name as keyof TenantConfig]),
+  );
+  return Object.fromEntries(changed) as Partial<Fields>;
+}
+
+function changedSettings(present: TenantPool, patch: PoolPatch): PoolChanges {
+  const changed = Object.entries(patch).filter(
+    ([name, value]) =>
+      value !== undefined && value !== (present[name as keyof PoolSettings] ?? null),
+  );
+  return Object.fromEntries(changed);
+}
+
+function requireSameProtocol(tenant: TenantConfig, protocol: Protocol | undefined): void {
+  if (protocol === undefined || protocol === tenant.protocol) return;
+  throw controlErrors.fail(
+    'TENANT_PROTOCOL_FIXED',
+    `Tenant "${tenant.id}" speaks ${tenant.protocol} and cannot change to ${protocol}.`,
+    { hint: 'Remove the tenant and register it anew.' },
+  );
+}
+
+function requireConsistentPool(pool: TenantPool, defaults: PoolSettings): void {
+  const problem = findPoolInconsistency(effectivePool({ defaults }, { pool }));
+  if (problem === undefined) return;
+  throw controlErrors.fail('VALIDATION_FAILED', `${problem}.`, {
+    hint: 'Settings the tenant does not set itself come from the defaults.',
+  });
+}

@@ -1,0 +1,69 @@
+/**
+ * What a tenant is after its events: the one fold that views, routing config and decisions share.
+ */
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import type { PoolChanges, TenantChanges, TenantEvent, TenantOrigin } from './events.ts';
+
+/** The settings a tenant has set itself. */
+export type TenantPool = TenantConfig['pool'];
+
+/** `absent`: never registered, or removed; both can be registered. */
+export type TenantState = { readonly status: 'absent' } | RegisteredTenant;
+
+export interface RegisteredTenant {
+  readonly status: 'registered';
+  readonly tenant: TenantConfig;
+  readonly origin: TenantOrigin;
+}
+
+export const ABSENT: TenantState = Object.freeze({ status: 'absent' });
+
+export function registered(tenant: TenantConfig, origin: TenantOrigin): RegisteredTenant {
+  return { status: 'registered', tenant, origin };
+}
+
+export function evolveTenant(state: TenantState, event: TenantEvent): TenantState {
+  if (event.type === 'TenantRegistered') return registered(event.data.tenant, event.data.origin);
+  assert(state.status === 'registered', 'only a registered tenant changes');
+  const tenant = evolveConfig(state.tenant, event);
+  return tenant === undefined ? ABSENT : registered(tenant, state.origin);
+}
+
+/** The same fold for those who need the config alone; nothing stands for absent. */
+export function evolveConfig(
+  tenant: TenantConfig | undefined,
+  event: TenantEvent,
+): TenantConfig | undefined {
+  if (event.type === 'TenantRegistered') return event.data.tenant;
+  assert(tenant !== undefined, 'only a registered tenant changes');
+  switch (event.type) {
+    case 'TenantUpdated':
+      return withChanges(tenant, event.data.changes);
+    case 'TenantCredentialsChanged':
+      return { ...tenant, password: event.data.password };
+    case 'TenantRemoved':
+      return undefined;
+    default:
+      return unreachable(event);
+  }
+}
+
+function withChanges(tenant: TenantConfig, changes: TenantChanges): TenantConfig {
+  const { pool, ...fields } = changes;
+  return { ...tenant, ...withoutUndefined(fields), pool: withPoolChanges(tenant.pool, pool ?? {}) };
+}
+
+/** The overrides after `changes`; a setting that went back to its default is not among them. */
+export function withPoolChanges(pool: TenantPool, changes: PoolChanges): TenantPool {
+  const merged = Object.entries({ ...pool, ...withoutUndefined(changes) });
+  return Object.fromEntries(merged.filter(([, value]) => value !== null));
+}
+
+type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
+
+/** The same without the members that are undefined: "not given" must not overwrite what is there. */
+export function withoutUndefined<T extends object>(object: T): Defined<T> {
+  const given = Object.entries(object).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given) as Defined<T>;
+}

@@ -1,0 +1,138 @@
+/**
+ * The routing projection: what proxies must know after each event. Pure, but for reading the store it is given.
+ * The same fold makes the config of any position, the delta between two, and the snapshot.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { ConfigChange, ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import { applyDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { evolveDefaults, INITIAL_DEFAULTS } from '../domain/defaults/decide.ts';
+import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
+import { decodeEvent } from '../domain/domain-event.ts';
+import { tenantKeyOfStream } from '../domain/tenant/events.ts';
+import { evolveConfig } from '../domain/tenant/state.ts';
+import type { StoredEvent } from '../store/event.ts';
+import type { EventStore } from '../store/event-store.ts';
+
+/** The config before the first event. */
+export function initialConfig(epoch: number): RoutingConfig {
+  return { ...EMPTY_CONFIG, epoch, defaults: INITIAL_DEFAULTS };
+}
+
+/** The config after `events`, which must follow it without a gap. */
+export function foldRouting(config: RoutingConfig, events: Iterable<StoredEvent>): RoutingConfig {
+  const touched = new Map<string, TenantConfig | undefined>();
+  let { position, epoch, defaults } = config;
+  for (const stored of events) {
+    assert(stored.position === position + 1, 'the routing fold sees every event, in order');
+    ({ position } = stored);
+    epoch = Math.max(epoch, stored.epoch);
+    const event = decodeEvent(stored);
+    if (event.type === 'DefaultsChanged') {
+      defaults = evolveDefaults(defaults, event);
+    } else {
+      const key = tenantKeyOfStream(stored.stream);
+      assert(key !== undefined, 'a tenant event is in the stream of a tenant');
+      const tenant = touched.has(key) ? touched.get(key) : config.tenants.get(key);
+      touched.set(key, evolveConfig(tenant, event));
+    }
+  }
+  return { epoch, position, defaults, tenants: config.tenants.with(touched) };
+}
+
+/** The delta that turns `before` into `after`, the config some events later. */
+export function changesFor(before: RoutingConfig, after: RoutingConfig): ConfigDelta {
+  const changes: ConfigChange[] = [];
+  if (!isDeepStrictEqual(before.defaults, after.defaults)) {
+    changes.push({ kind: 'defaults_set', defaults: after.defaults });
+  }
+  for (const key of after.tenants.changedKeys(before.tenants)) {
+    const was = before.tenants.get(key);
+    const is = after.tenants.get(key);
+    if (is !== undefined) changes.push({ kind: 'tenant_set', tenant: is });
+    else if (was !== undefined) changes.push({ kind: 'tenant_removed', id: was.id });
+  }
+  return { epoch: after.epoch, from: before.position, to: after.position, changes };
+}
+
+/**
+ * Holds a delta, as a proxy will read it, against the config it must lead to.
+ * @throws InvariantViolation when a proxy at `before` would not end at `after`.
+ */
+export function assertRebuilds(
+  before: RoutingConfig,
+  delta: ConfigDelta,
+  after: RoutingConfig,
+): void {
+  const rebuilt = applyDelta(before, delta);
+  assert(typeof rebuilt === 'object', 'a proxy takes the delta');
+  const { tenants, ...rest } = rebuilt;
+  const { tenants: expected, ...expectedRest } = after;
+  assert(isDeepStrictEqual(rest, expectedRest), 'the delta leads to the position and defaults');
+  for (const key of tenants.changedKeys(expected)) {
+    const same = isDeepStrictEqual(tenants.get(key), expected.get(key));
+    assert(same, `the delta leads to tenant "${key}" as it is`);
+  }
+}
+
+const PAGE_TENANTS = 1_000;
+
+/** The config at the last event, from the read models: 100,000 tenants take well under a second. */
+export function loadRouting(store: EventStore): RoutingConfig {
+  const { defaults } = store.getDefaults();
+  const tenants: [string, TenantConfig][] = [];
+  let after: string | undefined;
+  do {
+    const page = store.listTenants({ after, limit: PAGE_TENANTS });
+    for (const { config } of page.tenants) tenants.push([tenantKey(config.id), config]);
+    after = page.next;
+  } while (after !== undefined);
+  const position = store.head();
+  return { epoch: store.epoch, position, defaults, tenants: FrozenMap.from(tenants) };
+}
+
+/** The config at an earlier position: folds only the streams that changed since then. */
+export function rewindRouting(
+  store: EventStore,
+  config: RoutingConfig,
+  position: Position,
+): RoutingConfig {
+  assert(position <= config.position, 'rewinding goes back');
+  const streams = new Set<string>();
+  for (const event of store.readAll(position, config.position - position)) {
+    streams.add(event.stream);
+  }
+  let { defaults } = config;
+  const tenants: [string, TenantConfig | undefined][] = [];
+  for (const stream of streams) {
+    const key = tenantKeyOfStream(stream);
+    if (key !== undefined) tenants.push([key, tenantAt(store, stream, position)]);
+    else if (stream === DEFAULTS_STREAM) defaults = defaultsAt(store, position);
+  }
+  return { epoch: config.epoch, position, defaults, tenants: config.tenants.with(tenants) };
+}
+
+function tenantAt(store: EventStore, stream: string, position: Position): TenantConfig | undefined {
+  let tenant: TenantConfig | undefined;
+  for (const stored of store.readStream(stream)) {
+    if (stored.position > position) break;
+    const event = decodeEvent(stored);
+    if (event.type !== 'DefaultsChanged') tenant = evolveConfig(tenant, event);
+  }
+  return tenant;
+}
+
+function defaultsAt(store: EventStore, position: Position): RoutingConfig['defaults'] {
+  let defaults = INITIAL_DEFAULTS;
+  for (const stored of store.readStream(DEFAULTS_STREAM)) {
+    if (stored.position > position) break;
+    const event = decodeEvent(stored);
+    if (event.type === 'DefaultsChanged') defaults = evolveDefaults(defaults, event);
+  }
+  return defaults;
+}

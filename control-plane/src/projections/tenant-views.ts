@@ -1,0 +1,49 @@
+/**
+ * The inline projection: keeps the views that queries read. Runs in the transaction that appends, for every event.
+ */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { evolveDefaults } from '../domain/defaults/decide.ts';
+import { decodeEvent } from '../domain/domain-event.ts';
+import { tenantKeyOfStream } from '../domain/tenant/events.ts';
+import type { TenantEvent } from '../domain/tenant/events.ts';
+import { ABSENT, evolveTenant, registered } from '../domain/tenant/state.ts';
+import type { TenantState } from '../domain/tenant/state.ts';
+import type { StoredEvent } from '../store/event.ts';
+import type { Project, ReadModels, TenantView } from '../store/read-models.ts';
+
+export const projectViews: Project = (stored, models) => {
+  const event = decodeEvent(stored);
+  if (event.type === 'DefaultsChanged') {
+    models.putDefaults({
+      defaults: evolveDefaults(models.getDefaults().defaults, event),
+      version: stored.streamVersion,
+      position: stored.position,
+    });
+  } else {
+    projectTenant(stored, event, models);
+  }
+};
+
+function projectTenant(stored: StoredEvent, event: TenantEvent, models: ReadModels): void {
+  const key = tenantKeyOfStream(stored.stream);
+  assert(key !== undefined, 'a tenant event is in the stream of a tenant');
+  const before = models.getTenant(key);
+  const state = evolveTenant(stateOf(before), event);
+  if (state.status === 'absent') {
+    models.removeTenant(key);
+  } else {
+    models.putTenant({
+      config: state.tenant,
+      origin: state.origin,
+      version: stored.streamVersion,
+      position: stored.position,
+      createdAt: before?.createdAt ?? stored.occurredAt,
+      updatedAt: stored.occurredAt,
+    });
+  }
+}
+
+/** The folded state a view holds: decisions need not read the stream again. */
+export function stateOf(view: TenantView | undefined): TenantState {
+  return view === undefined ? ABSENT : registered(view.config, view.origin);
+}

@@ -1,0 +1,163 @@
+/**
+ * The event store in memory, for tests and for folding events beside the live read models.
+ * It behaves as the SQLite one does (event-store.contract.ts) and keeps nothing.
+ */
+import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import { controlErrors } from '../errors.ts';
+import { CommitListeners } from './commit-listeners.ts';
+import type { StoredEvent } from './event.ts';
+import type { AppendRequest, EventStore } from './event-store.ts';
+import { GENESIS_HASH } from './hash-chain.ts';
+import { MemoryReadModels } from './memory-read-models.ts';
+import { prepareEvent, requireVersion } from './prepare-event.ts';
+import type { Project } from './read-models.ts';
+
+export interface MemoryStoreOptions {
+  readonly clock: Clock;
+  readonly project: Project;
+}
+
+export function createMemoryEventStore(options: MemoryStoreOptions): EventStore {
+  return new MemoryEventStore(options);
+}
+
+class MemoryEventStore implements EventStore {
+  readonly epoch = 1;
+  readonly #options: MemoryStoreOptions;
+  readonly #models = new MemoryReadModels();
+  readonly #committed = new CommitListeners(silentLogger);
+  #events: StoredEvent[] = [];
+  #versions = FrozenMap.empty<number>();
+  #checkpoints = FrozenMap.empty<Position>();
+  #depth = 0;
+  #phase: 'open' | 'closed' = 'open';
+
+  constructor(options: MemoryStoreOptions) {
+    this.#options = options;
+  }
+
+  head(): Position {
+    return this.#events.length;
+  }
+
+  *readAll(after: Position, limit = Infinity): Iterable<StoredEvent> {
+    this.#requireOpen();
+    yield* this.#events.slice(after, after + limit);
+  }
+
+  *readStream(stream: string, afterVersion = 0, limit = Infinity): Iterable<StoredEvent> {
+    this.#requireOpen();
+    let left = limit;
+    for (const event of this.#events) {
+      if (event.stream !== stream || event.streamVersion <= afterVersion) continue;
+      if (left-- <= 0) return;
+      yield event;
+    }
+  }
+
+  streamVersion(stream: string): number {
+    this.#requireOpen();
+    return this.#versions.get(stream) ?? 0;
+  }
+
+  append(request: AppendRequest): readonly StoredEvent[] {
+    return this.atomically(() => {
+      const version = this.streamVersion(request.stream);
+      requireVersion(request.stream, request.expectedVersion, version);
+      return request.events.map((event, index) =>
+        this.#insert(
+          prepareEvent(event, request.meta, {
+            position: this.head() + 1,
+            stream: request.stream,
+            streamVersion: version + index + 1,
+            occurredAt: this.#options.clock.timestamp(),
+            epoch: this.epoch,
+            prevHash: this.#events.at(-1)?.hash ?? GENESIS_HASH,
+          }),
+        ),
+      );
+    });
+  }
+
+  atomically<T>(work: () => T): T {
+    this.#requireOpen();
+    const position = this.head();
+    const undo = this.#remember();
+    this.#depth += 1;
+    try {
+      const result = work();
+      this.#depth -= 1;
+      if (this.#depth === 0 && this.head() !== position) this.#committed.announce();
+      return result;
+    } catch (error) {
+      this.#depth -= 1;
+      undo();
+      throw error;
+    }
+  }
+
+  subscribe(listener: () => void): () => void {
+    return this.#committed.add(listener);
+  }
+
+  getTenant: EventStore['getTenant'] = (id) => this.#open().getTenant(id);
+  listTenants: EventStore['listTenants'] = (query) => this.#open().listTenants(query);
+  countTenants: EventStore['countTenants'] = () => this.#open().countTenants();
+  getDefaults: EventStore['getDefaults'] = () => this.#open().getDefaults();
+  findContradicted: EventStore['findContradicted'] = (pool) => this.#open().findContradicted(pool);
+
+  rebuildReadModels(): void {
+    this.atomically(() => {
+      this.#models.clear();
+      for (const event of this.#events) this.#options.project(event, this.#models);
+    });
+  }
+
+  checkpoint(name: string): Position {
+    this.#requireOpen();
+    return this.#checkpoints.get(name) ?? 0;
+  }
+
+  saveCheckpoint(name: string, position: Position): void {
+    this.#requireOpen();
+    this.#checkpoints = this.#checkpoints.with([[name, position]]);
+  }
+
+  close(): void {
+    this.#phase = 'closed';
+  }
+
+  #insert(event: StoredEvent): StoredEvent {
+    this.#events.push(event);
+    this.#versions = this.#versions.with([[event.stream, event.streamVersion]]);
+    this.#options.project(event, this.#models);
+    return event;
+  }
+
+  #remember(): () => void {
+    const position = this.head();
+    const versions = this.#versions;
+    const checkpoints = this.#checkpoints;
+    const undoModels = this.#models.remember();
+    return () => {
+      this.#events = this.#events.slice(0, position);
+      this.#versions = versions;
+      this.#checkpoints = checkpoints;
+      undoModels();
+    };
+  }
+
+  #open(): MemoryReadModels {
+    this.#requireOpen();
+    return this.#models;
+  }
+
+  #requireOpen(): void {
+    if (this.#phase === 'closed') {
+      throw controlErrors.fail('STORE_CLOSED', 'The event log is closed.');
+    }
+  }
+}

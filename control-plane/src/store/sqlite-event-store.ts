@@ -1,0 +1,266 @@
+/**
+ * The event store in one SQLite file: events, read models and checkpoints change in the same transactions.
+ * kill -9 safe: what was returned is in the write-ahead log. Leaves: what events mean to the projection it is given.
+ */
+import { asc, eq, gt, max, sql, and } from 'drizzle-orm';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { controlErrors } from '../errors.ts';
+import type { JsonObject } from './canonical-json.ts';
+import { canonicalJson } from './canonical-json.ts';
+import { CommitListeners } from './commit-listeners.ts';
+import type { StoredEvent } from './event.ts';
+import type { AppendRequest, EventStore } from './event-store.ts';
+import { GENESIS_HASH } from './hash-chain.ts';
+import { prepareEvent, requireVersion } from './prepare-event.ts';
+import type { Project } from './read-models.ts';
+import { namingFailures, openDatabase } from './sqlite-database.ts';
+import type { Durability, SqliteDatabase } from './sqlite-database.ts';
+import { SqliteReadModels } from './sqlite-read-models.ts';
+import { checkpoints, events, excluded, writer } from './tables.ts';
+import { acquireWriterLock } from './writer-lock.ts';
+import type { WriterLock } from './writer-lock.ts';
+
+export interface SqliteStoreOptions {
+  readonly file: string;
+  readonly durability: Durability;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Keeps the read models; runs inside the transaction that appends. */
+  readonly project: Project;
+}
+
+const PAGE_EVENTS = 500;
+/** Under this name the read models' position is kept; a new number when their shape changes: they are rebuilt. */
+const READ_MODELS = 'read-models/1';
+
+interface Head {
+  readonly position: Position;
+  readonly hash: string;
+}
+
+/**
+ * Opens or makes the database, for this process alone, and rebuilds read models that do not belong to its last event.
+ * @throws STORE_LOCKED when another process writes to it; STORE_FULL, STORE_BUSY, STORE_FAILED.
+ */
+export function openSqliteEventStore(options: SqliteStoreOptions): EventStore {
+  const lock = namingFailures(() => acquireWriterLock(options.file));
+  try {
+    const store = new SqliteEventStore(
+      openDatabase(options.file, options.durability),
+      lock,
+      options,
+    );
+    store.catchUpReadModels();
+    return store;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+class SqliteEventStore implements EventStore {
+  readonly epoch: number;
+  readonly #database: SqliteDatabase;
+  readonly #lock: WriterLock;
+  readonly #options: SqliteStoreOptions;
+  readonly #statements: ReturnType<typeof prepareStatements>;
+  readonly #models: SqliteReadModels;
+  readonly #committed: CommitListeners;
+  #head: Head;
+
+  constructor(database: SqliteDatabase, lock: WriterLock, options: SqliteStoreOptions) {
+    this.#database = database;
+    this.#lock = lock;
+    this.#options = options;
+    this.#statements = prepareStatements(database.orm);
+    this.#models = new SqliteReadModels(database);
+    this.#committed = new CommitListeners(options.log);
+    this.#head = this.#statements.head.get() ?? { position: 0, hash: GENESIS_HASH };
+    this.epoch = this.#statements.epoch.get()?.epoch ?? 1;
+  }
+
+  head(): Position {
+    return this.#head.position;
+  }
+
+  *readAll(after: Position, limit = Infinity): Iterable<StoredEvent> {
+    let position = after;
+    for (let left = limit; left > 0; left -= PAGE_EVENTS) {
+      const page = Math.min(left, PAGE_EVENTS);
+      const rows = this.#run(() => this.#statements.page.all({ position, page }));
+      for (const row of rows) yield eventOf(row);
+      if (rows.length < page) return;
+      position = rows.at(-1)?.position ?? position;
+    }
+  }
+
+  *readStream(stream: string, afterVersion = 0, limit = Infinity): Iterable<StoredEvent> {
+    let version = afterVersion;
+    for (let left = limit; left > 0; left -= PAGE_EVENTS) {
+      const page = Math.min(left, PAGE_EVENTS);
+      const rows = this.#run(() => this.#statements.streamPage.all({ stream, version, page }));
+      for (const row of rows) yield eventOf(row);
+      if (rows.length < page) return;
+      version = rows.at(-1)?.streamVersion ?? version;
+    }
+  }
+
+  streamVersion(stream: string): number {
+    return this.#run(() => this.#statements.streamVersion.get({ stream })?.version ?? 0);
+  }
+
+  append(request: AppendRequest): readonly StoredEvent[] {
+    return this.atomically(() => {
+      const version = this.streamVersion(request.stream);
+      requireVersion(request.stream, request.expectedVersion, version);
+      return request.events.map((event, index) =>
+        this.#insert(
+          prepareEvent(event, request.meta, {
+            position: this.#head.position + 1,
+            stream: request.stream,
+            streamVersion: version + index + 1,
+            occurredAt: this.#options.clock.timestamp(),
+            epoch: this.epoch,
+            prevHash: this.#head.hash,
+          }),
+        ),
+      );
+    });
+  }
+
+  atomically<T>(work: () => T): T {
+    const before = this.#head;
+    const outermost = !this.#database.client.inTransaction;
+    try {
+      const result = this.#run(() => this.#database.client.transaction(work).immediate());
+      if (outermost && this.#head !== before) this.#committed.announce();
+      return result;
+    } catch (error) {
+      this.#head = before;
+      throw error;
+    }
+  }
+
+  subscribe(listener: () => void): () => void {
+    return this.#committed.add(listener);
+  }
+
+  getTenant: EventStore['getTenant'] = (id) => this.#run(() => this.#models.getTenant(id));
+  listTenants: EventStore['listTenants'] = (query) =>
+    this.#run(() => this.#models.listTenants(query));
+  countTenants: EventStore['countTenants'] = () => this.#run(() => this.#models.countTenants());
+  getDefaults: EventStore['getDefaults'] = () => this.#run(() => this.#models.getDefaults());
+  findContradicted: EventStore['findContradicted'] = (pool) =>
+    this.#run(() => this.#models.findContradicted(pool));
+
+  rebuildReadModels(): void {
+    this.atomically(() => {
+      this.#models.clear();
+      for (const event of this.readAll(0)) this.#options.project(event, this.#models);
+      this.saveCheckpoint(READ_MODELS, this.head());
+    });
+  }
+
+  /** Rebuilds the read models when they are not those of the last event: dropped, restored, or of an older shape. */
+  catchUpReadModels(): void {
+    const position = this.checkpoint(READ_MODELS);
+    if (position === this.head()) return;
+    this.#options.log.warn({ position, head: this.head() }, 'read models are rebuilt from events');
+    this.rebuildReadModels();
+  }
+
+  checkpoint(name: string): Position {
+    return this.#run(() => this.#statements.checkpoint.get({ name })?.position ?? 0);
+  }
+
+  saveCheckpoint(name: string, position: Position): void {
+    this.#run(() => this.#statements.saveCheckpoint.run({ name, position }));
+  }
+
+  close(): void {
+    if (!this.#database.client.open) return;
+    this.#database.client.close();
+    this.#lock.release();
+  }
+
+  #insert(event: StoredEvent): StoredEvent {
+    this.#statements.insert.run({ ...event, data: canonicalJson(event.data) });
+    this.#options.project(event, this.#models);
+    this.#statements.saveCheckpoint.run({ name: READ_MODELS, position: event.position });
+    this.#head = event;
+    return event;
+  }
+
+  #run<T>(work: () => T): T {
+    if (!this.#database.client.open) {
+      throw controlErrors.fail('STORE_CLOSED', 'The event log is closed.');
+    }
+    return namingFailures(work);
+  }
+}
+
+function eventOf(row: typeof events.$inferSelect): StoredEvent {
+  return Object.freeze({ ...row, data: JSON.parse(row.data) as JsonObject });
+}
+
+function prepareStatements(orm: SqliteDatabase['orm']) {
+  const given = sql.placeholder;
+  const inStream = eq(events.stream, given('stream'));
+  return {
+    epoch: orm.select({ epoch: writer.epoch }).from(writer).prepare(),
+    head: orm
+      .select({ position: events.position, hash: events.hash })
+      .from(events)
+      .orderBy(sql`${events.position} desc`)
+      .limit(1)
+      .prepare(),
+    page: orm
+      .select()
+      .from(events)
+      .where(gt(events.position, given('position')))
+      .orderBy(asc(events.position))
+      .limit(given('page'))
+      .prepare(),
+    streamPage: orm
+      .select()
+      .from(events)
+      .where(and(inStream, gt(events.streamVersion, given('version'))))
+      .orderBy(asc(events.streamVersion))
+      .limit(given('page'))
+      .prepare(),
+    streamVersion: orm
+      .select({ version: max(events.streamVersion) })
+      .from(events)
+      .where(inStream)
+      .prepare(),
+    insert: orm
+      .insert(events)
+      .values({
+        position: given('position'),
+        stream: given('stream'),
+        streamVersion: given('streamVersion'),
+        type: given('type'),
+        data: given('data'),
+        actor: given('actor'),
+        reason: given('reason'),
+        requestId: given('requestId'),
+        occurredAt: given('occurredAt'),
+        epoch: given('epoch'),
+        prevHash: given('prevHash'),
+        hash: given('hash'),
+      })
+      .prepare(),
+    checkpoint: orm
+      .select()
+      .from(checkpoints)
+      .where(eq(checkpoints.name, given('name')))
+      .prepare(),
+    saveCheckpoint: orm
+      .insert(checkpoints)
+      .values({ name: given('name'), position: given('position') })
+      .onConflictDoUpdate({ target: checkpoints.name, set: excluded(checkpoints) })
+      .prepare(),
+  };
+}

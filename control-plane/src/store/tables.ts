@@ -1,0 +1,64 @@
+/**
+ * The tables as drizzle sees them. The SQL in migrations/ makes them; a test holds the two together.
+ */
+import { getTableColumns, sql } from 'drizzle-orm';
+import type { SQL } from 'drizzle-orm';
+import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
+import type { TenantOrigin } from '../domain/tenant/events.ts';
+
+export const events = sqliteTable('events', {
+  position: integer().primaryKey(),
+  stream: text().notNull(),
+  streamVersion: integer('stream_version').notNull(),
+  type: text().notNull(),
+  /** Canonical JSON. */
+  data: text().notNull(),
+  actor: text().notNull(),
+  reason: text(),
+  requestId: text('request_id').notNull(),
+  occurredAt: text('occurred_at').notNull(),
+  epoch: integer().notNull(),
+  prevHash: text('prev_hash').notNull(),
+  hash: text().notNull(),
+});
+
+export const writer = sqliteTable('writer', {
+  id: integer().primaryKey(),
+  epoch: integer().notNull(),
+});
+
+export const checkpoints = sqliteTable('checkpoints', {
+  name: text().primaryKey(),
+  position: integer().notNull(),
+});
+
+export const tenants = sqliteTable('tenants', {
+  /** Lower-case id. */
+  key: text().primaryKey(),
+  id: text().notNull(),
+  origin: text().$type<TenantOrigin>().notNull(),
+  version: integer().notNull(),
+  position: integer().notNull(),
+  createdAt: text('created_at').notNull(),
+  updatedAt: text('updated_at').notNull(),
+  searchText: text('search_text').notNull(),
+  /** TenantConfig as JSON. */
+  data: text().notNull(),
+});
+
+export const defaults = sqliteTable('defaults', {
+  id: integer().primaryKey(),
+  version: integer().notNull(),
+  position: integer().notNull(),
+  /** PoolSettings as JSON. */
+  data: text().notNull(),
+});
+
+/** `SET` of an upsert: every column takes the value that could not be inserted. */
+export function excluded(table: SQLiteTable): Record<string, SQL> {
+  const columns = Object.entries(getTableColumns(table));
+  return Object.fromEntries(
+    columns.map(([name, column]) => [name, sql`excluded.${sql.identifier(column.name)}`]),
+  );
+}
