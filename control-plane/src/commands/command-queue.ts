@@ -1,0 +1,122 @@
+/**
+ * Takes commands in order and commits those that arrived together in one transaction: one disk sync for all of them.
+ * Each has its own savepoint, so that a refused one undoes itself alone and the next sees what those before it did.
+ */
+import { controlErrors } from '../errors.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { Command, CommandMeta, Commands, DefaultsResult, TenantResult } from './commands.ts';
+import { handleCommand } from './handle-command.ts';
+
+export const QUEUE_LIMITS = Object.freeze({
+  /** Commands that may wait; the next is refused with STORE_BUSY. */
+  waitingMax: 10_000,
+  /** Commands in one transaction: bounds how long the process does nothing else. */
+  transactionMax: 200,
+});
+
+interface Waiting {
+  /** Works inside the open transaction and says how the sender is told once that is on disk. */
+  run(): () => void;
+  refuse(error: unknown): void;
+}
+
+/** Thrown out of a savepoint to undo it; carries what the work had come to. */
+class Undone<T> {
+  readonly result: T;
+
+  constructor(result: T) {
+    this.result = result;
+  }
+}
+
+export class CommandQueue implements Commands {
+  readonly #store: EventStore;
+  #waiting: Waiting[] = [];
+  #phase: 'open' | 'closing' = 'open';
+
+  constructor(store: EventStore) {
+    this.#store = store;
+  }
+
+  /** Resolves by the kind of command: `handleCommand` gives a tenant's result for a tenant's command. */
+  handle = ((command: Command, meta: CommandMeta) =>
+    this.#enqueue(
+      () => handleCommand(this.#store, command, meta),
+      meta.mode,
+    )) as Commands['handle'];
+
+  handleAll(
+    commands: readonly Command[],
+    meta: Omit<CommandMeta, 'expectedVersion'>,
+  ): Promise<readonly (TenantResult | DefaultsResult)[]> {
+    return this.#enqueue(
+      () => commands.map((command) => handleCommand(this.#store, command, meta)),
+      meta.mode,
+    );
+  }
+
+  /** Does what still waits; everything later is refused with STORE_CLOSED. */
+  close(): void {
+    this.#phase = 'closing';
+    while (this.#waiting.length > 0) this.#commit();
+  }
+
+  async #enqueue<T>(work: () => T, mode: CommandMeta['mode'] = 'commit'): Promise<T> {
+    if (this.#phase === 'closing') {
+      throw controlErrors.fail('STORE_CLOSED', 'The control plane is shutting down.');
+    }
+    if (this.#waiting.length >= QUEUE_LIMITS.waitingMax) {
+      throw controlErrors.fail(
+        'STORE_BUSY',
+        `${this.#waiting.length} commands wait; at most ${QUEUE_LIMITS.waitingMax} may.`,
+      );
+    }
+    return await new Promise<T>((resolve, reject) => {
+      const run = () => {
+        const result = mode === 'commit' ? this.#store.atomically(work) : this.#rehearse(work);
+        return () => resolve(result);
+      };
+      this.#waiting.push({ run, refuse: reject });
+      if (this.#waiting.length === 1) setImmediate(() => this.#commit());
+    });
+  }
+
+  #commit(): void {
+    if (this.#waiting.length === 0) return;
+    const batch = this.#waiting.slice(0, QUEUE_LIMITS.transactionMax);
+    let answers: readonly (() => void)[];
+    try {
+      answers = this.#store.atomically(() => batch.map((waiting) => this.#settle(waiting)));
+    } catch (error) {
+      answers = batch.map((waiting) => () => waiting.refuse(error));
+    }
+    this.#waiting = this.#waiting.slice(batch.length);
+    if (this.#waiting.length > 0) setImmediate(() => this.#commit());
+    for (const answer of answers) answer();
+  }
+
+  /** @throws a failure of the store itself: the transaction around all of them is lost then. */
+  #settle(waiting: Waiting): () => void {
+    try {
+      return waiting.run();
+    } catch (error) {
+      if (isStoreFailure(error)) throw error;
+      return () => waiting.refuse(error);
+    }
+  }
+
+  #rehearse<T>(work: () => T): T {
+    try {
+      return this.#store.atomically(() => {
+        throw new Undone(work());
+      });
+    } catch (error) {
+      if (error instanceof Undone) return (error as Undone<T>).result;
+      throw error;
+    }
+  }
+}
+
+function isStoreFailure(error: unknown): boolean {
+  return controlErrors.is(error) && error.code.startsWith('STORE_');
+}

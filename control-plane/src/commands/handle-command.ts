@@ -1,0 +1,88 @@
+/**
+ * One command from start to end: load → decide → append at the version that was loaded.
+ * It runs inside one transaction of a synchronous store with one writer, so what was loaded cannot change before the
+ * append; only the sender's own expectation (If-Match) can fail.
+ */
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { decideDefaults } from '../domain/defaults/decide.ts';
+import type { SetDefaults } from '../domain/defaults/commands.ts';
+import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
+import type { DomainEvent } from '../domain/domain-event.ts';
+import { tenantIdOf } from '../domain/tenant/commands.ts';
+import type { TenantCommand } from '../domain/tenant/commands.ts';
+import { decideTenant } from '../domain/tenant/decide.ts';
+import { tenantStream } from '../domain/tenant/events.ts';
+import { controlErrors } from '../errors.ts';
+import { stateOf } from '../projections/tenant-views.ts';
+import type { StoredEvent } from '../store/event.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { Command, CommandMeta, DefaultsResult, TenantResult } from './commands.ts';
+
+/** @throws as `Commands.handle` */
+export function handleCommand(
+  store: EventStore,
+  command: Command,
+  meta: CommandMeta,
+): TenantResult | DefaultsResult {
+  return command.kind === 'set_defaults'
+    ? handleDefaults(store, command, meta)
+    : handleTenant(store, command, meta);
+}
+
+function handleTenant(store: EventStore, command: TenantCommand, meta: CommandMeta): TenantResult {
+  const id = tenantIdOf(command);
+  const stream = tenantStream(id);
+  // The view holds the folded state; a stream without one is at the version its removal left.
+  const before = store.getTenant(id);
+  if (before !== undefined) requireExpected(`Tenant "${before.config.id}"`, before.version, meta);
+  const decided = decideTenant(command, stateOf(before), store.getDefaults().defaults);
+  const loaded = { version: before?.version ?? store.streamVersion(stream), position: 0 };
+  const events = append(store, stream, loaded.version, decided, meta);
+  return { ...latest(events, before ?? loaded), view: store.getTenant(id), events };
+}
+
+function handleDefaults(
+  store: EventStore,
+  command: SetDefaults,
+  meta: CommandMeta,
+): DefaultsResult {
+  const before = store.getDefaults();
+  requireExpected('The defaults', before.version, meta);
+  const contradicted = store.findContradicted(command.defaults)?.config;
+  const decided = decideDefaults(command, before.defaults, contradicted);
+  const events = append(store, DEFAULTS_STREAM, before.version, decided, meta);
+  return { ...latest(events, before), view: store.getDefaults(), events };
+}
+
+function append(
+  store: EventStore,
+  stream: string,
+  version: number,
+  events: readonly DomainEvent[],
+  meta: CommandMeta,
+): readonly StoredEvent[] {
+  if (events.length === 0) return [];
+  const expectedVersion = version === 0 ? 'no-stream' : version;
+  return store.append({ stream, expectedVersion, events, meta });
+}
+
+interface StreamPlace {
+  readonly version: number;
+  readonly position: Position;
+}
+
+function latest(events: readonly StoredEvent[], before: StreamPlace): StreamPlace {
+  const last = events.at(-1);
+  return last === undefined
+    ? { version: before.version, position: before.position }
+    : { version: last.streamVersion, position: last.position };
+}
+
+function requireExpected(what: string, version: number, meta: CommandMeta): void {
+  if (meta.expectedVersion === undefined || meta.expectedVersion === version) return;
+  throw controlErrors.fail(
+    'VERSION_CONFLICT',
+    `${what} is at version ${version}, not at ${meta.expectedVersion}.`,
+    { hint: 'Read it again, look at what changed, and repeat the request with the new version.' },
+  );
+}
