@@ -1,10 +1,11 @@
 /**
- * What a session tells the outside about itself, as a port: telemetry/ counts it, tests leave it out.
- * A session looks its tenant up once and keeps the handle, so that one query costs a few additions and no hashing.
- * Owns: the words of the labels. Every union here is closed, so that no metric grows without bound.
+ * What a session tells the outside about itself, as a port: telemetry/ counts it, tests leave it
+ * out. A session looks its tenant up once and keeps the handle, so that one query costs a few
+ * additions and no hashing.
+ * Owns: the words of the labels. Leaves: what pools count themselves (closes, dials) to their
+ * statistics. Every union here is closed, so that no metric grows without bound.
  */
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { CloseReason } from '../upstream/upstream.ts';
 
 /** What ties a session to its server connection in transaction mode. */
 export type PinReason =
@@ -25,6 +26,7 @@ export type AuthFailure =
   | 'selector_conflict'
   | 'unknown_user'
   | 'wrong_password'
+  | 'secret_unavailable'
   | 'method_refused'
   | 'tls_required'
   | 'timeout'
@@ -52,8 +54,6 @@ export interface Meter {
   tenant(id: string, protocol: Protocol): TenantMeter;
   /** A login that reached no tenant. */
   authFailed(reason: AuthFailure): void;
-  /** A server connection was closed. */
-  serverClosed(reason: CloseReason): void;
 }
 
 const nullTenantMeter: TenantMeter = Object.freeze({
@@ -69,5 +69,4 @@ const nullTenantMeter: TenantMeter = Object.freeze({
 export const nullMeter: Meter = Object.freeze({
   tenant: () => nullTenantMeter,
   authFailed: () => {},
-  serverClosed: () => {},
 });
