@@ -34,6 +34,11 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: 'The tenant has no database of that name.',
   },
+  PARAMETER_REFUSED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'A startup parameter is malformed, or the database server does not accept it.',
+  },
   TENANT_REMOVED: {
     kind: 'config',
     retryable: false,
@@ -78,6 +83,11 @@ export const proxyErrors = defineErrors({
     kind: 'upstream',
     retryable: true,
     summary: 'The server connection ended while the client was using it.',
+  },
+  CANCELLED: {
+    kind: 'client',
+    retryable: true,
+    summary: 'A cancel request ended the wait for a server connection; nothing was sent.',
   },
   SHUTTING_DOWN: {
     kind: 'unavailable',

@@ -1,0 +1,47 @@
+/**
+ * The only map from the data plane's errors to what a client of each protocol reads.
+ * Source: PostgreSQL manual, "PostgreSQL Error Codes".
+ */
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { ProxyErrorCode } from '../errors.ts';
+import { encodeErrorResponse } from '../wire/postgres/backend-messages.ts';
+import { SqlState } from '../wire/postgres/sqlstate.ts';
+
+export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Object.freeze({
+  PROTOCOL_VIOLATION: SqlState.protocol_violation,
+  UNSUPPORTED: SqlState.feature_not_supported,
+  LOGIN_TIMEOUT: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
+  AUTH_FAILED: SqlState.invalid_password,
+  SELECTOR_CONFLICT: SqlState.invalid_authorization_specification,
+  DATABASE_NOT_LISTED: SqlState.invalid_catalog_name,
+  PARAMETER_REFUSED: SqlState.invalid_parameter_value,
+  TENANT_REMOVED: SqlState.admin_shutdown,
+  SECRET_UNAVAILABLE: SqlState.invalid_authorization_specification,
+  NO_CONFIG: SqlState.cannot_connect_now,
+  CLIENT_LIMIT: SqlState.too_many_connections,
+  POOL_ACQUIRE_TIMEOUT: SqlState.too_many_connections,
+  POOL_QUEUE_FULL: SqlState.too_many_connections,
+  UPSTREAM_UNREACHABLE: SqlState.sqlclient_unable_to_establish_sqlconnection,
+  UPSTREAM_REFUSED: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
+  UPSTREAM_LOST: SqlState.connection_failure,
+  CANCELLED: SqlState.query_canceled,
+  SHUTTING_DOWN: SqlState.admin_shutdown,
+});
+
+/** An error that already has a SQLSTATE, because the database gave it, keeps it. */
+function sqlState(error: AppError): string {
+  const given = error.context['sqlState'];
+  if (typeof given === 'string') return given;
+  return SQLSTATE_BY_CODE[error.code as ProxyErrorCode] ?? SqlState.internal_error;
+}
+
+/** ErrorResponse with severity, SQLSTATE, message, detail and hint. `FATAL` says that the connection ends. */
+export function encodePostgresError(error: AppError, severity: 'ERROR' | 'FATAL'): Buffer {
+  return encodeErrorResponse({
+    severity,
+    code: sqlState(error),
+    message: error.message,
+    ...(error.detail === undefined ? {} : { detail: error.detail }),
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  });
+}

@@ -1,0 +1,57 @@
+/**
+ * The cancel keys this proxy hands out. A key names the proxy and one session; the servers' own never leave.
+ * 8 bytes as protocol 3.0 has them: 15 bits of the proxy, then 48 random bits.
+ * Source: PostgreSQL manual, "Canceling Requests in Progress", BackendKeyData.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+
+export interface CancelKey {
+  /** Shown to the client as its server process; positive. */
+  readonly processId: number;
+  readonly secretKey: Buffer;
+}
+
+export interface Cancellable {
+  cancel(): void;
+}
+
+export class CancelRegistry {
+  readonly #proxyBits: number;
+  readonly #sessions = new Map<string, Cancellable>();
+
+  constructor(proxy: ProxyId) {
+    this.#proxyBits = createHash('sha256').update(proxy).digest().readUInt16BE(0) & 0x7fff;
+  }
+
+  /** A key that no session of this proxy has. */
+  newKey(): CancelKey {
+    for (;;) {
+      const random = randomBytes(6);
+      const key = {
+        processId: (this.#proxyBits << 16) | random.readUInt16BE(0),
+        secretKey: random.subarray(2),
+      };
+      if (!this.#sessions.has(registryKey(key))) return key;
+    }
+  }
+
+  register(key: CancelKey, session: Cancellable): void {
+    this.#sessions.set(registryKey(key), session);
+  }
+
+  forget(key: CancelKey): void {
+    this.#sessions.delete(registryKey(key));
+  }
+
+  /** Cancels what the key's session runs; a key nobody has is ignored, as the protocol wants. */
+  cancel(key: CancelKey): 'found' | 'unknown' {
+    const session = this.#sessions.get(registryKey(key));
+    session?.cancel();
+    return session === undefined ? 'unknown' : 'found';
+  }
+}
+
+function registryKey(key: CancelKey): string {
+  return `${key.processId}:${key.secretKey.toString('hex')}`;
+}

@@ -1,0 +1,139 @@
+/**
+ * A client's sole hold on one server connection: replies come in here and go out to that client.
+ * Owns: which frames are the client's, when the server owes nothing more, cancels under way. Leaves: when to give the
+ * backend back to session.ts's owner, the client's side to transaction.ts.
+ */
+import { DROP, FORWARD } from '../../wire/postgres/frame-scanner.ts';
+import type { FrameVerdict } from '../../wire/postgres/frame-scanner.ts';
+import { BACKEND } from '../../wire/postgres/message-types.ts';
+import { decodeErrorFields, decodeParameterStatus } from '../../wire/postgres/backend-messages.ts';
+import { COLLECT_BYTES_MAX } from '../../wire/postgres/limits.ts';
+import { WireError } from '../../wire/wire-error.ts';
+import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend.ts';
+import { Outstanding } from './outstanding.ts';
+
+/** The client's side of a lease. */
+export interface LeaseOwner {
+  /** Bytes for the client; borrowed only for the call when the chunk is not kept. */
+  toClient(run: Buffer): void;
+  /** Every reply that had arrived is passed on, and the server owes nothing. */
+  serverQuiet(): void;
+  /** The server takes bytes again. */
+  serverDrained(): void;
+  /** The backend ended; `told`: the server's own FATAL message has reached the client. */
+  serverLost(told: 'told' | 'untold', error: Error | undefined): void;
+}
+
+export class ExclusiveLease implements ReplySink {
+  readonly backend: PostgresBackend;
+  readonly outstanding = new Outstanding();
+  #owner: LeaseOwner | undefined;
+  #fatalRelayed = false;
+  #cancelsInFlight = 0;
+  #cancelled = false;
+  /** Values that parameters had before this lease's replies changed them. */
+  #before: Map<string, string | undefined> | undefined;
+
+  constructor(backend: PostgresBackend) {
+    this.backend = backend;
+  }
+
+  /** Begins a lease; `owner` hears of the backend until another begins. */
+  begin(owner: LeaseOwner): void {
+    this.#owner = owner;
+    this.#before = undefined;
+    this.#cancelled = false;
+    this.backend.attach(this);
+  }
+
+  /** The lease goes on for another owner: its client is gone. */
+  adopt(owner: LeaseOwner): void {
+    this.#owner = owner;
+  }
+
+  /** A cancel was sent during this lease: the backend needs a full round trip before another client uses it. */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
+  /** Nothing is owed, and no cancel can still hit what runs next. */
+  get quiet(): boolean {
+    return this.outstanding.quiet && this.#cancelsInFlight === 0;
+  }
+
+  /** Whether a reported parameter has another value than before the lease. */
+  get parametersChanged(): boolean {
+    if (this.#before === undefined) return false;
+    for (const [name, value] of this.#before) {
+      if (this.backend.parameters.get(name) !== value) return true;
+    }
+    return false;
+  }
+
+  /** Counts a cancel request as in flight until `sent` settles: no other client may get the backend before. */
+  trackCancel(sent: Promise<void>): void {
+    this.#cancelsInFlight++;
+    this.#cancelled = true;
+    void sent.finally(() => {
+      this.#cancelsInFlight--;
+      if (this.backend.sink === this) this.settled();
+    });
+  }
+
+  needsBody(type: number, bodyLength: number): boolean {
+    return type === BACKEND.ErrorResponse && bodyLength <= COLLECT_BYTES_MAX;
+  }
+
+  frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    switch (type) {
+      case BACKEND.NoticeResponse:
+      case BACKEND.NotificationResponse:
+        return FORWARD;
+      case BACKEND.ParameterStatus:
+        this.#parameterChanging(buffer.subarray(bodyStart, bodyEnd));
+        return FORWARD;
+      case BACKEND.ErrorResponse:
+        return this.#error(buffer.subarray(bodyStart, bodyEnd));
+      default:
+        break;
+    }
+    const replyFor = this.outstanding.replied(type);
+    if (replyFor === undefined) {
+      const letter = String.fromCharCode(type);
+      throw new WireError(`the server sent "${letter}" though no request was outstanding`);
+    }
+    return replyFor === 'client' ? FORWARD : DROP;
+  }
+
+  #error(body: Buffer): FrameVerdict {
+    const severity = body.length === 0 ? '' : decodeErrorFields(body).severity;
+    if (severity === 'FATAL' || severity === 'PANIC') {
+      this.#fatalRelayed = true;
+    }
+    // Also the error of a message the proxy put in: it is why the client's own messages after it are skipped.
+    this.outstanding.replied(BACKEND.ErrorResponse);
+    return FORWARD;
+  }
+
+  #parameterChanging(body: Buffer): void {
+    const { name } = decodeParameterStatus(body);
+    this.#before ??= new Map();
+    if (!this.#before.has(name)) this.#before.set(name, this.backend.parameters.get(name));
+  }
+
+  forward(run: Buffer): void {
+    this.#owner?.toClient(run);
+  }
+
+  settled(): void {
+    if (this.quiet) this.#owner?.serverQuiet();
+  }
+
+  drained(): void {
+    this.#owner?.serverDrained();
+  }
+
+  lost(error: Error | undefined): void {
+    this.#owner?.serverLost(this.#fatalRelayed ? 'told' : 'untold', error);
+  }
+}

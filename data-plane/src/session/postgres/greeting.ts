@@ -1,0 +1,142 @@
+/**
+ * What a client reads once it is authenticated: its parameters, its cancel key, ReadyForQuery.
+ * Owns: that the parameters are the server's own words under this client's vector; a server connection is taken once
+ * where they are not known yet. Leaves: leases of a transaction to transaction.ts.
+ */
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import { proxyErrors } from '../../errors.ts';
+import type { Pool } from '../../pool/pool.ts';
+import type { Resolution } from '../../routing/resolve-tenant.ts';
+import { applyVector } from '../../upstream/apply-vector.ts';
+import { ServerError } from '../../upstream/conversation.ts';
+import { EMPTY_VECTOR, parameterVector } from '../../upstream/parameter-vector.ts';
+import type { ParameterVector } from '../../upstream/parameter-vector.ts';
+import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import {
+  encodeBackendKeyData,
+  encodeParameterStatus,
+  encodeReadyForQuery,
+  TRANSACTION_IDLE,
+} from '../../wire/postgres/backend-messages.ts';
+import { encodeAuthenticationOk } from '../../wire/postgres/authentication-messages.ts';
+import type { LoginReader } from './login-reader.ts';
+import type { LoggedIn, SessionServices, Target } from './services.ts';
+import type { Asked } from './startup.ts';
+
+export type ResolvedTenant = Extract<Resolution, { kind: 'tenant' }>;
+
+/** Greets an authenticated client. @throws AppError why the tenant's database cannot be used */
+export async function greet(
+  reader: LoginReader,
+  services: SessionServices,
+  asked: Asked,
+  resolved: ResolvedTenant,
+): Promise<LoggedIn> {
+  const { tenant, database, pool: settings } = resolved;
+  const meter = services.meter.tenant(tenant.id, tenant.protocol);
+  if (database === undefined) {
+    meter.authFailed('database_not_listed');
+    throw databaseNotListed(resolved);
+  }
+  const target = services.targets.of(tenant, database);
+  const known = target.upstream.parameters;
+  const vector = known === undefined ? asked.vector : withoutDefaults(asked.vector, known);
+  const { reported, needed } = await parametersUnder(target, vector);
+  const cancelKey = services.cancels.newKey();
+  const own = new Map(reported).set('application_name', asked.applicationName);
+  reader.socket.write(
+    Buffer.concat([
+      encodeAuthenticationOk(),
+      ...[...own].map(([name, value]) => encodeParameterStatus(name, value)),
+      encodeBackendKeyData(cancelKey),
+      encodeReadyForQuery(TRANSACTION_IDLE),
+    ]),
+  );
+  return {
+    tenant: tenant.id,
+    tenantKey: tenantKey(tenant.id),
+    user: resolved.user,
+    database,
+    pooling: settings.poolMode,
+    vector: needed,
+    cancelKey,
+    meter,
+  };
+}
+
+/** Drops what the server does anyway: most drivers ask for the encoding that it has. */
+function withoutDefaults(
+  vector: ParameterVector,
+  known: ReadonlyMap<string, string>,
+): ParameterVector {
+  if (vector.values.size === 0) return EMPTY_VECTOR;
+  const lower = new Map([...known].map(([name, value]) => [name.toLowerCase(), value]));
+  const differing = [...vector.values].filter(
+    ([name, value]) => !sameValue(lower.get(name), value),
+  );
+  return parameterVector(differing);
+}
+
+/** Encodings are written in several ways; the server reports the one it uses. */
+function sameValue(reported: string | undefined, asked: string): boolean {
+  if (reported === undefined) return false;
+  const plain = (text: string) => text.toLowerCase().replaceAll(/[-_'" ]/g, '');
+  return reported === asked || (plain(asked) === 'utf8' && plain(reported) === 'utf8');
+}
+
+interface Parameters {
+  readonly reported: ReadonlyMap<string, string>;
+  /** The part of the vector that really has to be set. */
+  readonly needed: ParameterVector;
+}
+
+async function parametersUnder(target: Target, vector: ParameterVector): Promise<Parameters> {
+  const reported = target.upstream.reportedUnder(vector.key);
+  if (reported !== undefined) return { reported, needed: vector };
+  const backend = await leaseOnce(target.pool);
+  const needed = withoutDefaults(vector, target.upstream.parameters ?? backend.parameters);
+  try {
+    await applyVector(backend, needed);
+  } catch (error) {
+    target.pool.discard(backend, 'reset_failed');
+    if (error instanceof ServerError) throw refused(error);
+    throw proxyErrors.fail('UPSTREAM_LOST', 'the server connection ended during the login');
+  }
+  target.upstream.remember(backend);
+  const parameters = new Map(backend.parameters);
+  target.pool.release(backend, 'clean');
+  return { reported: parameters, needed };
+}
+
+/** Takes a backend, waiting as any client does. @throws AppError why there is none */
+export function leaseOnce(pool: Pool<PostgresBackend>): Promise<PostgresBackend> {
+  const backend = pool.take();
+  if (backend !== undefined) return Promise.resolve(backend);
+  return new Promise((resolve, reject) => {
+    pool.wait({
+      granted: resolve,
+      refused: reject,
+      moved: () => {
+        const message = 'the configuration of the tenant changed during the login';
+        reject(proxyErrors.fail('UPSTREAM_LOST', message, { hint: 'Connect again.' }));
+      },
+    });
+  });
+}
+
+function refused({ fields }: ServerError): AppError {
+  return proxyErrors.fail('PARAMETER_REFUSED', fields.message, {
+    ...(fields.detail === undefined ? {} : { detail: fields.detail }),
+    ...(fields.hint === undefined ? {} : { hint: fields.hint }),
+    context: { sqlState: fields.code },
+  });
+}
+
+function databaseNotListed({ tenant, requestedDatabase }: ResolvedTenant): AppError {
+  return proxyErrors.fail(
+    'DATABASE_NOT_LISTED',
+    `database "${requestedDatabase}" is not one of tenant "${tenant.id}"`,
+    { hint: 'Leave the database name out, or add it to the "databases" of the tenant.' },
+  );
+}

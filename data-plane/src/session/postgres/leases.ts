@@ -1,0 +1,37 @@
+/**
+ * Begins and ends exclusive leases; keeps one lease object for each backend, so that a transaction allocates nothing.
+ */
+import type { Pool } from '../../pool/pool.ts';
+import { idleSink } from '../../upstream/idle-sink.ts';
+import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import { ExclusiveLease } from './exclusive-lease.ts';
+import type { LeaseOwner } from './exclusive-lease.ts';
+
+export type LeaseCondition = 'clean' | 'dirty';
+
+export class Leases {
+  readonly #byBackend = new WeakMap<PostgresBackend, ExclusiveLease>();
+
+  begin(backend: PostgresBackend, owner: LeaseOwner): ExclusiveLease {
+    let lease = this.#byBackend.get(backend);
+    if (lease === undefined) {
+      lease = new ExclusiveLease(backend);
+      this.#byBackend.set(backend, lease);
+    }
+    lease.begin(owner);
+    return lease;
+  }
+
+  /**
+   * Gives a quiet lease's backend back. The next client may be served before this returns: call it last.
+   * A backend whose replies cannot be counted any more is closed; one that a cancel was aimed at makes a full round
+   * trip (its reset), after which a late signal cannot hit another client's statement.
+   */
+  end(lease: ExclusiveLease, pool: Pool<PostgresBackend>, condition: LeaseCondition): void {
+    const { backend } = lease;
+    backend.attach(idleSink);
+    backend.socket.resume();
+    if (lease.outstanding.uncertain) return pool.discard(backend, 'suspect_state');
+    pool.release(backend, lease.cancelled ? 'dirty' : condition);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Reads a client's messages one by one until it is logged in, then hands the socket on with what came behind.
+ * Owns: the bound on what an unauthenticated client may make us keep. Leaves: the conversation to login.ts.
+ */
+import type { Socket } from 'node:net';
+import { FirstPacketReader } from '../../wire/postgres/startup-message.ts';
+import type { FirstPacket } from '../../wire/postgres/startup-message.ts';
+import { AUTH_MESSAGE_BYTES_MAX } from '../../wire/postgres/limits.ts';
+import { WireError } from '../../wire/wire-error.ts';
+
+/** The client closed its side, or its time ran out, before it was logged in. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone';
+}
+
+const HEADER_BYTES = 5;
+const EMPTY = Buffer.alloc(0);
+
+export class LoginReader {
+  readonly socket: Socket;
+  #buffer: Buffer = EMPTY;
+  #gone = false;
+  #wake: (() => void) | undefined;
+
+  constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onGone);
+    socket.on('error', this.#onGone);
+    socket.on('close', this.#onGone);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
+    // Nobody may make us keep more than one read ahead of the conversation.
+    this.socket.pause();
+    this.#awake();
+  };
+
+  readonly #onGone = (): void => {
+    this.#gone = true;
+    this.#awake();
+  };
+
+  #awake(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+
+  async #more(): Promise<void> {
+    if (this.#gone) throw new ClientGone('the client closed the connection during its login');
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      this.socket.resume();
+    });
+    if (this.#gone && this.#buffer.length === 0) {
+      throw new ClientGone('the client closed the connection during its login');
+    }
+  }
+
+  /** @throws WireError, ClientGone */
+  async firstPacket(): Promise<FirstPacket> {
+    const reader = new FirstPacketReader();
+    for (;;) {
+      const arrival = reader.push(this.#buffer);
+      if (arrival !== 'incomplete') {
+        this.#buffer = arrival.rest;
+        return arrival.packet;
+      }
+      this.#buffer = EMPTY;
+      await this.#more();
+    }
+  }
+
+  /** The body of the client's next message, which must be of `type`. @throws WireError, ClientGone */
+  async message(type: number): Promise<Buffer> {
+    while (this.#buffer.length < HEADER_BYTES) await this.#more();
+    const actual = this.#buffer[0] as number;
+    const limit = AUTH_MESSAGE_BYTES_MAX;
+    const bodyLength = this.#buffer.readInt32BE(1) - 4;
+    if (actual !== type) {
+      throw new WireError(`message "${String.fromCharCode(actual)}" is not allowed during login`);
+    }
+    if (bodyLength < 0 || bodyLength > limit) {
+      throw new WireError(`a login message of ${bodyLength} bytes; at most ${limit} are allowed`);
+    }
+    while (this.#buffer.length < HEADER_BYTES + bodyLength) await this.#more();
+    const body = this.#buffer.subarray(HEADER_BYTES, HEADER_BYTES + bodyLength);
+    this.#buffer = this.#buffer.subarray(HEADER_BYTES + bodyLength);
+    return body;
+  }
+
+  /** Lets go of the socket. @returns what the client has sent beyond its login. */
+  release(): Buffer {
+    this.socket.off('data', this.#onData);
+    this.socket.off('end', this.#onGone);
+    this.socket.off('error', this.#onGone);
+    this.socket.off('close', this.#onGone);
+    return this.#buffer;
+  }
+
+  get gone(): boolean {
+    return this.#gone;
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * From a client's first byte to its session: startup, tenant, authentication, greeting.
+ * Owns: the order of the steps and what a failed login reads. Leaves: each step to its own file.
+ * Source: PostgreSQL manual, "Start-up" in Message Flow.
+ */
+import type { Socket } from 'node:net';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { proxyErrors } from '../../errors.ts';
+import { resolveTenant } from '../../routing/resolve-tenant.ts';
+import type { Resolution } from '../../routing/resolve-tenant.ts';
+import { WireError } from '../../wire/wire-error.ts';
+import { encodePostgresError } from '../client-error.ts';
+import type { Session, SessionState } from '../session.ts';
+import { authenticate } from './authenticate.ts';
+import { greet } from './greeting.ts';
+import { ClientGone, LoginReader } from './login-reader.ts';
+import type { LoggedIn, SessionServices } from './services.ts';
+import { readStartup } from './startup.ts';
+import type { Asked } from './startup.ts';
+import { PostgresSession } from './transaction.ts';
+
+/** Takes a freshly accepted socket; never throws, and never lets go of it without closing or a session. */
+export function servePostgresClient(socket: Socket, services: SessionServices): void {
+  new ClientLogin(socket, services).run();
+}
+
+class ClientLogin implements Session {
+  readonly tenantKey = undefined;
+  readonly #socket: Socket;
+  readonly #services: SessionServices;
+  readonly #reader: LoginReader;
+  #state: SessionState = 'login';
+
+  constructor(socket: Socket, services: SessionServices) {
+    this.#socket = socket;
+    this.#services = services;
+    this.#reader = new LoginReader(socket);
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  run(): void {
+    const { registry, clock, settings } = this.#services;
+    const admitted = registry.size < settings.clientsMax;
+    registry.add(this);
+    const deadline = clock.after(settings.clientLoginTimeoutMs, () =>
+      this.kill(
+        proxyErrors.fail(
+          'LOGIN_TIMEOUT',
+          `the login took longer than client_login_timeout (${settings.clientLoginTimeoutMs} ms)`,
+        ),
+      ),
+    );
+    this.#steps(admitted ? 'admitted' : 'too_many')
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => {
+        deadline.cancel();
+        registry.delete(this);
+      });
+  }
+
+  async #steps(admission: 'admitted' | 'too_many'): Promise<void> {
+    const asked = await readStartup(this.#reader);
+    if (asked.kind === 'cancel') {
+      this.#services.cancels.cancel(asked.key);
+      return this.#end();
+    }
+    // Only now: a client that has not sent its startup message cannot read an error.
+    if (admission === 'too_many') throw this.#tooMany();
+    const resolution = this.#resolve(asked);
+    await authenticate(this.#reader, this.#services, resolution);
+    assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
+    const loggedIn = await greet(this.#reader, this.#services, asked, resolution);
+    this.#handOver(loggedIn);
+  }
+
+  #handOver(loggedIn: LoggedIn): void {
+    if (this.#state === 'closed' || this.#reader.gone) throw new ClientGone('the client has left');
+    this.#state = 'closed';
+    const { registry, cancels } = this.#services;
+    const session = new PostgresSession(this.#socket, this.#services, loggedIn);
+    registry.add(session);
+    cancels.register(loggedIn.cancelKey, session);
+    const rest = this.#reader.release();
+    this.#socket.resume();
+    session.start(rest);
+  }
+
+  #resolve(asked: Asked): Exclude<Resolution, { kind: 'conflict' }> {
+    const { router, settings, log } = this.#services;
+    const snapshot = router.current;
+    if (snapshot.position === 0) {
+      throw proxyErrors.fail('NO_CONFIG', 'the proxy has not received its configuration yet', {
+        hint: 'Try again in a moment; if it stays so, the control plane or the bus cannot be reached.',
+      });
+    }
+    const resolution = resolveTenant(asked.login, snapshot, settings.selectors);
+    if (resolution.kind === 'conflict') {
+      this.#services.meter.authFailed('selector_conflict');
+      const named = resolution.selectors.map(({ source, value }) => `${source} says "${value}"`);
+      throw proxyErrors.fail(
+        'SELECTOR_CONFLICT',
+        `the login names different tenants: ${named.join(', ')}`,
+        { hint: 'Give one tenant selector, or the same tenant in each.' },
+      );
+    }
+    if (resolution.kind === 'unknown') {
+      this.#services.meter.authFailed(resolution.reason);
+      const { reason, claimed, user } = resolution;
+      log.warn({ reason, claimed, user, client: this.#socket.remoteAddress }, 'login refused');
+      if (settings.unknownTenant === 'disclosed') throw disclosed(resolution);
+    }
+    return resolution;
+  }
+
+  #tooMany(): AppError {
+    const { clientsMax } = this.#services.settings;
+    return proxyErrors.fail('CLIENT_LIMIT', `too many clients: max_client_connections is ${clientsMax}`, {
+      hint: 'Close connections, raise max_client_connections, or add a proxy.',
+    });
+  }
+
+  #failed(error: unknown): void {
+    if (this.#state === 'closed' || error instanceof ClientGone) return this.#end();
+    if (error instanceof AppError) return this.kill(error);
+    if (error instanceof WireError) {
+      return this.kill(proxyErrors.fail('PROTOCOL_VIOLATION', error.message));
+    }
+    this.#services.log.error({ error }, 'a login failed by a fault of the proxy');
+    this.kill(proxyErrors.fail('PROTOCOL_VIOLATION', 'internal error during login'));
+  }
+
+  endWhenIdle(error: AppError): void {
+    this.kill(error);
+  }
+
+  kill(error: AppError): void {
+    if (this.#state === 'closed') return;
+    this.#socket.write(encodePostgresError(error, 'FATAL'));
+    this.#end();
+  }
+
+  #end(): void {
+    this.#state = 'closed';
+    this.#reader.release();
+    // What still arrives is read and thrown away: unread bytes would turn our close into a reset.
+    this.#socket.on('error', () => {});
+    this.#socket.on('data', () => {});
+    this.#socket.resume();
+    this.#socket.end();
+    this.#socket.setTimeout(CLOSE_TIMEOUT_MS, () => this.#socket.destroy());
+  }
+}
+
+/** How long a client that was refused may keep its socket open. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+function disclosed(resolution: Extract<Resolution, { kind: 'unknown' }>): AppError {
+  const { reason, claimed } = resolution;
+  const text =
+    reason === 'no_selector'
+      ? 'the login names no tenant'
+      : reason === 'selector_conflict'
+        ? `the user name and the other selectors name different tenants ("${claimed}")`
+        : `there is no tenant "${claimed}"`;
+  return proxyErrors.fail('AUTH_FAILED', text, {
+    hint: "Name it by options='-c tenant_id=…', by the user name tenant__user, or as the database.",
+  });
+}
+

@@ -1,0 +1,254 @@
+/**
+ * What a server still owes: one entry for each message sent to it that will be answered, in order.
+ * Owns: when a backend is quiet, which replies belong to messages the proxy put in itself (and are dropped), what a
+ * server skips after an error, and which Syncs it ignores in COPY. Leaves: bytes to relay code, text to sql/.
+ * Source: PostgreSQL manual, "Message Flow" (Extended Query, COPY Operations), and PostgresMain's ignore_till_sync.
+ */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { BACKEND, FRONTEND } from '../../wire/postgres/message-types.ts';
+
+/** Kinds of entries; COPY_END is CopyDone or CopyFail, which ends the Syncs that COPY makes the server ignore. */
+export const PARSE = 1;
+export const BIND = 2;
+export const DESCRIBE = 3;
+export const EXECUTE = 4;
+export const CLOSE = 5;
+export const SYNC = 6;
+export const QUERY = 7;
+export const FUNCTION_CALL = 8;
+export const COPY_END = 9;
+export type RequestKind = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
+
+/** Set on entries of messages that the client did not send: their replies are for the proxy. */
+const OWN = 0x40;
+const KIND_MASK = 0x3f;
+
+/** To whom a reply goes. */
+export type ReplyFor = 'client' | 'proxy';
+
+const INITIAL_CAPACITY = 16;
+
+export class Outstanding {
+  /** Ring of entries; its length is a power of two. */
+  #ring = new Uint8Array(INITIAL_CAPACITY);
+  #head = 0;
+  #length = 0;
+  /** Messages of the extended protocol were sent after the last Sync or Query. */
+  #unsynced = false;
+  /** The server ignores everything up to the next Sync, after an error in the extended protocol. */
+  #skipping = false;
+  /** COPY FROM STDIN runs on the server, as far as its replies tell. */
+  #copyIn = false;
+  /** Syncs that a server in COPY reads and ignores, unless COPY failed before it read them. */
+  #syncsIgnored = 0;
+  /** It is no longer certain how many ReadyForQuery will come. */
+  #uncertain = false;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Nothing is owed and nothing half said: whoever sends next begins afresh. */
+  get quiet(): boolean {
+    return this.#length === 0 && !this.#unsynced && !this.#skipping && !this.#copyIn;
+  }
+
+  /** After an error in COPY a surplus ReadyForQuery may follow: such a backend must not be used by another client. */
+  get uncertain(): boolean {
+    return this.#uncertain;
+  }
+
+  get inCopyIn(): boolean {
+    return this.#copyIn;
+  }
+
+  /** Whether a Sync is missing before the server will say ReadyForQuery. */
+  get needsSync(): boolean {
+    return this.#unsynced || this.#skipping;
+  }
+
+  /** Notes a message that was sent to the server. */
+  sent(kind: RequestKind, origin: ReplyFor = 'client'): void {
+    if (kind === COPY_END) return this.#copyEndSent();
+    if (kind === SYNC) {
+      if (this.#copyIn) {
+        this.#syncsIgnored++;
+        return;
+      }
+      this.#unsynced = false;
+      this.#skipping = false;
+    } else if (this.#skipping) {
+      return;
+    } else if (kind === QUERY || kind === FUNCTION_CALL) {
+      this.#unsynced = false;
+    } else {
+      this.#unsynced = true;
+    }
+    this.#push(origin === 'proxy' ? kind | OWN : kind);
+  }
+
+  #copyEndSent(): void {
+    this.#copyIn = false;
+    // Without a request before it the server drops a late CopyDone unanswered.
+    if (this.#length > 0) this.#push(COPY_END);
+  }
+
+  /**
+   * Notes a reply and says for whom it is; undefined when the server owes no such reply.
+   * @param type type byte of a backend message other than the asynchronous ones (Notice, ParameterStatus, Notification).
+   */
+  replied(type: number): ReplyFor | undefined {
+    switch (type) {
+      case BACKEND.ParseComplete:
+        return this.#pop(PARSE);
+      case BACKEND.BindComplete:
+        return this.#pop(BIND);
+      case BACKEND.CloseComplete:
+        return this.#pop(CLOSE);
+      case BACKEND.ReadyForQuery:
+        return this.#ready();
+      case BACKEND.ErrorResponse:
+        return this.#failed();
+      case BACKEND.CopyInResponse:
+        return this.#copyInBegan();
+      case BACKEND.NoData:
+      case BACKEND.RowDescription:
+        return this.#headKind === DESCRIBE ? this.#pop(DESCRIBE) : this.#headOwner();
+      case BACKEND.CommandComplete:
+      case BACKEND.EmptyQueryResponse:
+      case BACKEND.PortalSuspended:
+        this.#copyIn = false;
+        return this.#headKind === EXECUTE ? this.#pop(EXECUTE) : this.#headOwner();
+      default:
+        return this.#headOwner();
+    }
+  }
+
+  get #headKind(): number {
+    return this.#length === 0 ? 0 : (this.#ring[this.#head] as number) & KIND_MASK;
+  }
+
+  #headOwner(): ReplyFor | undefined {
+    if (this.#length === 0) return undefined;
+    return ((this.#ring[this.#head] as number) & OWN) === 0 ? 'client' : 'proxy';
+  }
+
+  #ready(): ReplyFor | undefined {
+    const kind = this.#headKind;
+    if (kind === SYNC || kind === QUERY || kind === FUNCTION_CALL) {
+      this.#copyIn = false;
+      return this.#pop(kind);
+    }
+    if (this.#syncsIgnored === 0) return undefined;
+    // COPY failed before the server read the Sync behind it: the Sync counted after all.
+    this.#syncsIgnored--;
+    this.#skipping = false;
+    this.#copyIn = false;
+    return 'client';
+  }
+
+  #failed(): ReplyFor | undefined {
+    const owner = this.#headOwner();
+    const kind = this.#headKind;
+    if (this.#syncsIgnored > 0) this.#uncertain = true;
+    this.#copyIn = false;
+    if (kind === QUERY || kind === SYNC || kind === FUNCTION_CALL) return owner;
+    this.#skipToSync();
+    return owner;
+  }
+
+  #skipToSync(): void {
+    while (this.#length > 0 && this.#headKind !== SYNC) this.#dropHead();
+    this.#skipping = this.#length === 0;
+    if (this.#skipping) this.#unsynced = false;
+  }
+
+  /** Syncs already sent behind the COPY are read by the server in COPY mode, and ignored, up to CopyDone or CopyFail. */
+  #copyInBegan(): ReplyFor | undefined {
+    const kept: number[] = [];
+    let ended = false;
+    for (let i = 1; i < this.#length; i++) {
+      const entry = this.#ring[(this.#head + i) & (this.#ring.length - 1)] as number;
+      const kind = entry & KIND_MASK;
+      if (kind === COPY_END) ended = true;
+      if (kind === SYNC && !ended) this.#syncsIgnored++;
+      else kept.push(entry);
+    }
+    const first = this.#ring[this.#head] as number;
+    this.#length = Math.min(this.#length, 1);
+    for (const entry of kept) this.#push(entry);
+    this.#copyIn = !ended;
+    if (this.#length > 0 && (first & KIND_MASK) === EXECUTE) this.#unsynced = !this.#hasSync();
+    return this.#headOwner();
+  }
+
+  #hasSync(): boolean {
+    for (let i = 0; i < this.#length; i++) {
+      const entry = this.#ring[(this.#head + i) & (this.#ring.length - 1)] as number;
+      if ((entry & KIND_MASK) === SYNC) return true;
+    }
+    return false;
+  }
+
+  #pop(expected: RequestKind): ReplyFor | undefined {
+    if (this.#headKind !== expected) return undefined;
+    const owner = this.#headOwner();
+    this.#dropHead();
+    while (this.#headKind === COPY_END) this.#dropHead();
+    if (this.#length === 0 && !this.#copyIn) this.#syncsIgnoredSettled();
+    return owner;
+  }
+
+  /** COPY went through: the server did ignore those Syncs. */
+  #syncsIgnoredSettled(): void {
+    if (!this.#uncertain) this.#syncsIgnored = 0;
+  }
+
+  #dropHead(): void {
+    assert(this.#length > 0, 'only a non-empty queue of requests has a head');
+    this.#head = (this.#head + 1) & (this.#ring.length - 1);
+    this.#length--;
+  }
+
+  #push(entry: number): void {
+    if (this.#length === this.#ring.length) this.#grow();
+    this.#ring[(this.#head + this.#length) & (this.#ring.length - 1)] = entry;
+    this.#length++;
+  }
+
+  #grow(): void {
+    const larger = new Uint8Array(this.#ring.length * 2);
+    for (let i = 0; i < this.#length; i++) {
+      larger[i] = this.#ring[(this.#head + i) & (this.#ring.length - 1)] as number;
+    }
+    this.#ring = larger;
+    this.#head = 0;
+  }
+}
+
+/** The entry that a client's message makes, or 0 for one the server does not answer (Flush, CopyData). */
+export function requestKind(type: number): RequestKind | 0 {
+  switch (type) {
+    case FRONTEND.Query:
+      return QUERY;
+    case FRONTEND.Parse:
+      return PARSE;
+    case FRONTEND.Bind:
+      return BIND;
+    case FRONTEND.Describe:
+      return DESCRIBE;
+    case FRONTEND.Execute:
+      return EXECUTE;
+    case FRONTEND.Close:
+      return CLOSE;
+    case FRONTEND.Sync:
+      return SYNC;
+    case FRONTEND.FunctionCall:
+      return FUNCTION_CALL;
+    case FRONTEND.CopyDone:
+    case FRONTEND.CopyFail:
+      return COPY_END;
+    default:
+      return 0;
+  }
+}

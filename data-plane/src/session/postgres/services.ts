@@ -1,0 +1,64 @@
+/**
+ * What PostgreSQL sessions need from the rest of the process, as one bundle made by app.ts.
+ */
+import type { PoolMode, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import type { Pool } from '../../pool/pool.ts';
+import type { SelectorSettings } from '../../routing/resolve-tenant.ts';
+import type { Router } from '../../routing/router.ts';
+import type { CredentialStore } from '../../upstream/credentials.ts';
+import type { ParameterVector } from '../../upstream/parameter-vector.ts';
+import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import type { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
+import type { Meter, TenantMeter } from '../meter.ts';
+import type { SessionRegistry } from '../session.ts';
+import type { CancelKey, CancelRegistry } from './cancel.ts';
+import type { Leases } from './leases.ts';
+
+/** A pool with what its dials have learned about the server. */
+export interface Target {
+  readonly pool: Pool<PostgresBackend>;
+  readonly upstream: PostgresUpstream;
+}
+
+/** The pools by tenant and database; made when first asked for. */
+export interface Targets {
+  of(tenant: TenantConfig, database: string): Target;
+}
+
+export interface LoginSettings {
+  readonly clientLoginTimeoutMs: number;
+  readonly clientsMax: number;
+  /** Whether an unknown tenant is called that, for development; otherwise it looks like a wrong password. */
+  readonly unknownTenant: 'hidden' | 'disclosed';
+  readonly selectors: SelectorSettings;
+}
+
+export interface SessionServices {
+  readonly router: Router;
+  readonly targets: Targets;
+  readonly credentials: CredentialStore;
+  /** Keys the salts shown for users and tenants that do not exist, alike on every proxy. */
+  readonly mockSecret: () => Buffer;
+  readonly registry: SessionRegistry;
+  readonly cancels: CancelRegistry;
+  readonly leases: Leases;
+  readonly meter: Meter;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly settings: LoginSettings;
+}
+
+/** What a login has established; the session keeps it for its life. */
+export interface LoggedIn {
+  readonly tenant: string;
+  readonly tenantKey: string;
+  /** As the client presented it, without the selector. */
+  readonly user: string;
+  readonly database: string;
+  readonly pooling: PoolMode;
+  readonly vector: ParameterVector;
+  readonly cancelKey: CancelKey;
+  readonly meter: TenantMeter;
+}

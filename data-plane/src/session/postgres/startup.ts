@@ -1,0 +1,142 @@
+/**
+ * What a client asks for before it says who it is: encryption, a cancel, or a session with parameters.
+ * Owns: the first packets and the meaning of startup parameters. Leaves: which tenant they mean to routing/.
+ * Source: PostgreSQL manual, "Start-up", "SSL Session Encryption", "GSSAPI Session Encryption".
+ */
+import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import { proxyErrors } from '../../errors.ts';
+import type { Login } from '../../routing/resolve-tenant.ts';
+import { parameterVector } from '../../upstream/parameter-vector.ts';
+import type { ParameterVector } from '../../upstream/parameter-vector.ts';
+import { encodeNegotiateProtocolVersion } from '../../wire/postgres/backend-messages.ts';
+import type { CancelKey, StartupMessage } from '../../wire/postgres/startup-message.ts';
+import { parseOptions } from '../../wire/postgres/startup-options.ts';
+import type { LoginReader } from './login-reader.ts';
+
+/** The answer to a request for encryption that is not offered. */
+const NOT_OFFERED = Buffer.from('N');
+/** A client asks for TLS once and for GSSAPI once, then goes on without. */
+const ENCRYPTION_REQUESTS_MAX = 2;
+const MINOR_VERSION = 0;
+
+export interface Asked {
+  readonly kind: 'session';
+  readonly login: Login;
+  /** Session parameters for the server, without those that only say who asks. */
+  readonly vector: ParameterVector;
+  readonly applicationName: string;
+}
+
+/** What the client wants. @throws WireError, ClientGone, AppError PROTOCOL_VIOLATION | UNSUPPORTED | PARAMETER_REFUSED */
+export async function readStartup(
+  reader: LoginReader,
+): Promise<Asked | { readonly kind: 'cancel'; readonly key: CancelKey }> {
+  for (let asked = 0; ; asked++) {
+    const packet = await reader.firstPacket();
+    switch (packet.kind) {
+      case 'cancel_request':
+        return { kind: 'cancel', key: packet.key };
+      case 'startup':
+        return understand(packet, reader);
+      case 'unsupported_protocol': {
+        const { major, minor } = packet;
+        const message = `unsupported frontend protocol ${major}.${minor}: the proxy supports 3.0`;
+        throw proxyErrors.fail('UNSUPPORTED', message);
+      }
+      case 'ssl_request':
+      case 'gss_enc_request':
+        if (asked === ENCRYPTION_REQUESTS_MAX) {
+          const message = `the client asked for encryption more than ${ENCRYPTION_REQUESTS_MAX} times`;
+          throw proxyErrors.fail('PROTOCOL_VIOLATION', message);
+        }
+        reader.socket.write(NOT_OFFERED);
+        break;
+      case 'direct_tls':
+        throw proxyErrors.fail('UNSUPPORTED', 'this listener does not offer TLS');
+      default:
+        return unreachable(packet);
+    }
+  }
+}
+
+/** Startup parameters that are about the connection itself and are not set on the server. */
+const OWN_PARAMETERS: ReadonlySet<string> = new Set([
+  'user',
+  'database',
+  'options',
+  'replication',
+  'tenant_id',
+  'application_name',
+]);
+
+function understand(packet: StartupMessage, reader: LoginReader): Asked {
+  const { parameters } = packet;
+  const user = parameters.get('user') ?? '';
+  if (user === '') {
+    const message = 'no PostgreSQL user name specified in the startup packet';
+    throw proxyErrors.fail('PARAMETER_REFUSED', message, { context: { sqlState: '28000' } });
+  }
+  refuseReplication(parameters.get('replication'));
+  if (packet.minor > MINOR_VERSION || packet.protocolOptions.length > 0) {
+    reader.socket.write(
+      encodeNegotiateProtocolVersion({
+        major: 3,
+        minor: MINOR_VERSION,
+        unrecognizedOptions: packet.protocolOptions,
+      }),
+    );
+  }
+  const options = readOptions(parameters.get('options') ?? '');
+  const own = [...parameters].filter(([name]) => !OWN_PARAMETERS.has(name.toLowerCase()));
+  const { applicationName = parameters.get('application_name') ?? '' } = options;
+  return {
+    kind: 'session',
+    login: {
+      protocol: 'postgres',
+      user,
+      database: parameters.get('database'),
+      selectors: { options: options.tenantId, parameter: parameters.get('tenant_id') },
+    },
+    // A startup parameter of its own counts over the same one in `options`, as on the server.
+    vector: parameterVector([...options.settings, ...own]),
+    applicationName,
+  };
+}
+
+interface ReadOptions {
+  tenantId: string | undefined;
+  applicationName?: string;
+  settings: (readonly [string, string])[];
+}
+
+function readOptions(text: string): ReadOptions {
+  const parsed = parseOptions(text);
+  if (parsed.kind === 'invalid') {
+    throw proxyErrors.fail('PARAMETER_REFUSED', parsed.error, {
+      hint: 'The startup parameter "options" may hold -c name=value and --name=value.',
+      context: { sqlState: '42601' },
+    });
+  }
+  const read: ReadOptions = { tenantId: undefined, settings: [] };
+  for (const { name, value } of parsed.settings) {
+    const key = name.toLowerCase();
+    if (key === 'tenant_id') {
+      if (read.tenantId !== undefined && read.tenantId.toLowerCase() !== value.toLowerCase()) {
+        const message = `options names two tenants: "${read.tenantId}" and "${value}"`;
+        throw proxyErrors.fail('SELECTOR_CONFLICT', message);
+      }
+      read.tenantId = value;
+    } else if (key === 'application_name') read.applicationName = value;
+    else read.settings.push([name, value]);
+  }
+  return read;
+}
+
+const FALSE_WORDS: ReadonlySet<string> = new Set(['', 'false', 'off', 'no', '0', 'f', 'n']);
+
+function refuseReplication(value: string | undefined): void {
+  if (value === undefined || FALSE_WORDS.has(value.toLowerCase())) return;
+  throw proxyErrors.fail('UNSUPPORTED', 'replication connections are not pooled', {
+    hint: 'Connect to the database server itself for replication.',
+  });
+}

@@ -1,0 +1,89 @@
+/**
+ * Where PostgreSQL sessions get their server connections: a pool and its upstream per tenant, database and user.
+ * Owns: tying pool keys to upstreams, and what a swap of the routing snapshot does to pools.
+ */
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { Pool } from '../../pool/pool.ts';
+import type { Pools, PoolSpec } from '../../pool/pools.ts';
+import { poolKey } from '../../routing/pool-identity.ts';
+import type { Router } from '../../routing/router.ts';
+import type { RoutingSnapshot } from '../../routing/snapshot.ts';
+import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
+import type { PostgresUpstreamOptions } from '../../upstream/postgres-upstream.ts';
+import type { Meter } from '../meter.ts';
+import type { Target, Targets } from './services.ts';
+
+export interface TargetOptions extends Omit<
+  PostgresUpstreamOptions,
+  'tenant' | 'database' | 'onReset' | 'applicationName'
+> {
+  readonly router: Router;
+  readonly pools: Pools<PostgresBackend>;
+  readonly meter: Meter;
+  /** Shown in pg_stat_activity; names the proxy and the term of the config. */
+  readonly applicationName: () => string;
+}
+
+export class PostgresTargets implements Targets {
+  readonly #options: TargetOptions;
+  readonly #upstreams = new WeakMap<Pool<PostgresBackend>, PostgresUpstream>();
+
+  constructor(options: TargetOptions) {
+    this.#options = options;
+    options.router.onSwap((_previous, next) => this.#reconcile(next));
+  }
+
+  /** @throws AppError SHUTTING_DOWN */
+  of(tenant: TenantConfig, database: string): Target {
+    const { pools } = this.#options;
+    let made: PostgresUpstream | undefined;
+    const pool = pools.get(poolKey(tenant, database), () => {
+      made = this.#upstream(tenant, database);
+      return this.#spec(tenant, database, made);
+    });
+    if (made !== undefined) this.#upstreams.set(pool, made);
+    return { pool, upstream: this.#upstreams.get(pool) as PostgresUpstream };
+  }
+
+  #upstream(tenant: TenantConfig, database: string): PostgresUpstream {
+    const { credentials, clock, log, meter, applicationName } = this.#options;
+    const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
+    return new PostgresUpstream({
+      tenant,
+      database,
+      credentials,
+      clock,
+      log: log.child({ tenant: tenant.id, database }),
+      applicationName: applicationName(),
+      onReset: (status) => tenantMeter.backendReset(status),
+    });
+  }
+
+  #spec(
+    tenant: TenantConfig,
+    database: string,
+    upstream: PostgresUpstream,
+  ): PoolSpec<PostgresBackend> {
+    const identity = {
+      tenant: tenant.id,
+      protocol: tenant.protocol,
+      endpoint: `${tenant.host}:${tenant.port}`,
+      database,
+      user: tenant.username,
+    };
+    return { identity, settings: this.#options.router.current.poolSettings(tenant), upstream };
+  }
+
+  /** Pools that the new snapshot does not know drain; the others take its settings. */
+  #reconcile(next: RoutingSnapshot): void {
+    this.#options.pools.reconcile((key, { identity }) => {
+      const tenant = next.byKey(tenantKey(identity.tenant));
+      if (tenant === undefined || poolKey(tenant, identity.database) !== key) return undefined;
+      const { database, databases } = tenant;
+      const isListed = identity.database === database || databases.includes(identity.database);
+      return isListed ? next.poolSettings(tenant) : undefined;
+    });
+  }
+}

@@ -1,0 +1,429 @@
+/**
+ * One client after its login: takes a server connection for each transaction (or for good) and gives it back.
+ * Owns: the session's state, the order of the client's bytes, refusals of a batch. Leaves: replies to
+ * exclusive-lease.ts, what a statement means to sql/, the end of a client in mid-statement to orphan.ts.
+ */
+import type { Socket } from 'node:net';
+import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { proxyErrors } from '../../errors.ts';
+import type { Pool, Waiter } from '../../pool/pool.ts';
+import { applyVector } from '../../upstream/apply-vector.ts';
+import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import { sendCancel } from '../../upstream/send-cancel.ts';
+import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
+import { DROP, FORWARD, FrameScanner, HOLD } from '../../wire/postgres/frame-scanner.ts';
+import type { FrameHandler, FrameVerdict } from '../../wire/postgres/frame-scanner.ts';
+import { FRONTEND, FRONTEND_TYPES } from '../../wire/postgres/message-types.ts';
+import { clientBodyBytesMax } from '../../wire/postgres/limits.ts';
+import { WireError } from '../../wire/wire-error.ts';
+import { encodePostgresError } from '../client-error.ts';
+import type { Session, SessionState } from '../session.ts';
+import { ExclusiveLease } from './exclusive-lease.ts';
+import type { LeaseOwner } from './exclusive-lease.ts';
+import { orphan } from './orphan.ts';
+import { PARSE, requestKind } from './outstanding.ts';
+import type { LoggedIn, SessionServices } from './services.ts';
+import { StatementWatch, TEXT_BYTES_MAX } from './statement-watch.ts';
+
+/** Bytes of a client in line that are kept before its socket is paused. */
+const PENDING_BYTES_MAX = 256 * 1024;
+/** Requests without a reply at which the client's socket is paused; a server flushes replies long before. */
+const OUTSTANDING_MAX = 65_536;
+
+const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
+
+export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waiter<PostgresBackend> {
+  readonly #socket: Socket;
+  readonly #services: SessionServices;
+  readonly #login: LoggedIn;
+  readonly #scanner: FrameScanner;
+  readonly #watch: StatementWatch;
+  #state: SessionState = 'idle';
+  /** Bytes that wait for a server connection, in order. */
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+  #pool: Pool<PostgresBackend> | undefined;
+  #lease: ExclusiveLease | undefined;
+  /** A backend that is given this client's parameters before it may be used. */
+  #preparing: PostgresBackend | undefined;
+  #waitingSinceMs = 0;
+  /** When the batch under way began; undefined between batches. */
+  #batchSinceMs: number | undefined;
+  /** While `skipping`: whether the refused batch is known to end with a Sync, or its first message tells. */
+  #skipTo: 'first_message' | 'sync' = 'sync';
+  /** Set when the session is to end as soon as it is between transactions. */
+  #ending: AppError | undefined;
+
+  constructor(socket: Socket, services: SessionServices, login: LoggedIn) {
+    this.#socket = socket;
+    this.#services = services;
+    this.#login = login;
+    this.#watch = new StatementWatch(login.pooling, login.meter);
+    this.#scanner = new FrameScanner({
+      handler: this,
+      allowed: FRONTEND_TYPES,
+      bodyBytesMax: clientBodyBytesMax,
+      collectBytesMax: TEXT_BYTES_MAX,
+    });
+    socket.on('data', (chunk: Buffer) => this.#received(chunk));
+    socket.on('drain', () => this.#lease?.backend.socket.resume());
+    socket.on('end', () => this.#leave());
+    socket.on('error', () => this.#leave());
+    socket.on('close', () => this.#leave());
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  get tenantKey(): string {
+    return this.#login.tenantKey;
+  }
+
+  /** Handles what the client had sent behind its login. */
+  start(rest: Buffer): void {
+    if (rest.length > 0) this.#received(rest);
+  }
+
+  // ---- the client's bytes ----
+
+  #received(chunk: Buffer): void {
+    if (this.#state === 'closed') return;
+    if (this.#state === 'waiting') return this.#keep(chunk);
+    this.#feed(chunk);
+  }
+
+  #keep(chunk: Buffer): void {
+    this.#pending.push(chunk);
+    this.#pendingBytes += chunk.length;
+    if (this.#pendingBytes > PENDING_BYTES_MAX) this.#socket.pause();
+  }
+
+  /** Scans bytes; what a `HOLD` leaves over is kept for when the wait is over. */
+  #feed(chunk: Buffer): void {
+    let consumed: number;
+    try {
+      consumed = this.#scanner.push(chunk);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      return this.#fatal(proxyErrors.fail('PROTOCOL_VIOLATION', error.message));
+    }
+    if (consumed < chunk.length && this.state === 'waiting') this.#keep(chunk.subarray(consumed));
+  }
+
+  /** Scans what was kept, until a frame makes the session wait again. */
+  #feedPending(): void {
+    const pending = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    for (const [index, chunk] of pending.entries()) {
+      if (this.state === 'closed') return;
+      if (this.state === 'waiting') {
+        for (const rest of pending.slice(index)) this.#keep(rest);
+        return;
+      }
+      this.#feed(chunk);
+    }
+    if (this.state !== 'waiting' && this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  needsBody(type: number, bodyLength: number): boolean {
+    return this.#watch.needsBody(type, bodyLength);
+  }
+
+  frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    if (type === FRONTEND.Terminate) {
+      this.#terminated();
+      return HOLD;
+    }
+    switch (this.#state) {
+      case 'leased':
+        return this.#request(type, buffer, bodyStart, bodyEnd);
+      case 'idle':
+        return this.#begin(type, buffer, bodyStart, bodyEnd);
+      case 'skipping':
+        return this.#skip(type);
+      case 'waiting':
+      case 'closed':
+      case 'login':
+        return HOLD;
+      default:
+        return unreachable(this.#state);
+    }
+  }
+
+  /** Relays one message of a client that owns a server connection. */
+  #request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    const lease = this.#lease as ExclusiveLease;
+    const { outstanding } = lease;
+    const kind = requestKind(type);
+    if (kind === 0) {
+      if (type !== FRONTEND.CopyData && type !== FRONTEND.Flush) throw notAllowedNow(type);
+      return FORWARD;
+    }
+    if (outstanding.quiet) this.#beginBatch(lease, type, buffer, bodyStart, bodyEnd);
+    this.#watch.request(type, buffer, bodyStart, bodyEnd);
+    outstanding.sent(kind);
+    if (outstanding.length > OUTSTANDING_MAX) this.#socket.pause();
+    return FORWARD;
+  }
+
+  #beginBatch(
+    lease: ExclusiveLease,
+    type: number,
+    buffer: Buffer,
+    bodyStart: number,
+    bodyEnd: number,
+  ): void {
+    this.#batchSinceMs = this.#services.clock.nowMs();
+    const parse = this.#watch.statementToRestore(type, buffer, bodyStart, bodyEnd);
+    if (parse === undefined) return;
+    lease.backend.write(parse);
+    lease.outstanding.sent(PARSE, 'proxy');
+  }
+
+  /** The first message outside a transaction: most need a server connection, some are answered here. */
+  #begin(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    switch (type) {
+      case FRONTEND.Sync:
+        this.#socket.write(readyIdle);
+        return DROP;
+      case FRONTEND.Flush:
+      // The rest of a COPY that the server has given up; it would drop it too.
+      case FRONTEND.CopyData:
+      case FRONTEND.CopyDone:
+      case FRONTEND.CopyFail:
+        return DROP;
+      default:
+        break;
+    }
+    if (requestKind(type) === 0) throw notAllowedNow(type);
+    this.#acquire();
+    return this.state === 'leased' ? this.#request(type, buffer, bodyStart, bodyEnd) : HOLD;
+  }
+
+  #skip(type: number): FrameVerdict {
+    const endsBatch =
+      type === FRONTEND.Sync ||
+      (this.#skipTo === 'first_message' &&
+        (type === FRONTEND.Query || type === FRONTEND.FunctionCall));
+    this.#skipTo = 'sync';
+    if (endsBatch) {
+      this.#state = 'idle';
+      this.#socket.write(readyIdle);
+    }
+    return DROP;
+  }
+
+  forward(run: Buffer): void {
+    const lease = this.#lease;
+    if (lease === undefined) return;
+    if (!lease.backend.write(run)) this.#socket.pause();
+  }
+
+  // ---- getting a server connection ----
+
+  #acquire(sinceMs?: number): void {
+    const tenant = this.#services.router.current.byKey(this.#login.tenantKey);
+    if (tenant === undefined) return this.#fatal(tenantRemoved(this.#login.tenant));
+    const { pool } = this.#services.targets.of(tenant, this.#login.database);
+    this.#pool = pool;
+    const backend = sinceMs === undefined ? pool.take() : undefined;
+    if (backend !== undefined && backend.vector.key === this.#login.vector.key) {
+      this.#login.meter.acquired(0);
+      return this.#own(backend);
+    }
+    this.#state = 'waiting';
+    this.#waitingSinceMs = sinceMs ?? this.#services.clock.nowMs();
+    if (backend === undefined) pool.wait(this, sinceMs);
+    else this.#prepare(backend);
+  }
+
+  granted(backend: PostgresBackend): void {
+    const waitedMs = this.#services.clock.nowMs() - this.#waitingSinceMs;
+    this.#login.meter.acquired(waitedMs / 1000);
+    if (backend.vector.key === this.#login.vector.key) return this.#use(backend);
+    this.#prepare(backend);
+  }
+
+  refused(error: AppError): void {
+    this.#refuseBatch(error);
+  }
+
+  moved(waitedSinceMs: number): void {
+    this.#acquire(waitedSinceMs);
+  }
+
+  /** Gives the backend this client's parameters before its first message; no message is sent under other ones. */
+  #prepare(backend: PostgresBackend): void {
+    const pool = this.#pool as Pool<PostgresBackend>;
+    this.#preparing = backend;
+    applyVector(backend, this.#login.vector).then(
+      () => {
+        if (this.#preparing === backend) this.#use(backend);
+        else pool.release(backend, 'clean');
+      },
+      (error: unknown) => {
+        pool.discard(backend, 'reset_failed');
+        if (this.#preparing !== backend) return;
+        const words = error instanceof Error ? error.message : String(error);
+        const message = `the session parameters of this client could not be set: ${words}`;
+        this.#fatal(proxyErrors.fail('UPSTREAM_LOST', message));
+      },
+    );
+  }
+
+  #own(backend: PostgresBackend): void {
+    this.#preparing = undefined;
+    this.#lease = this.#services.leases.begin(backend, this);
+    this.#state = 'leased';
+  }
+
+  /** Owns the backend and sends it what has waited, in one write. */
+  #use(backend: PostgresBackend): void {
+    this.#own(backend);
+    backend.socket.cork();
+    this.#feedPending();
+    backend.socket.uncork();
+  }
+
+  // ---- the server's side (LeaseOwner) ----
+
+  toClient(run: Buffer): void {
+    if (!this.#socket.write(run)) this.#lease?.backend.socket.pause();
+  }
+
+  serverDrained(): void {
+    if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  serverQuiet(): void {
+    const lease = this.#lease;
+    if (lease === undefined) return;
+    if (this.#socket.isPaused() && !lease.backend.socket.writableNeedDrain) this.#socket.resume();
+    this.#endBatch();
+    if (lease.backend.transactionStatus !== TRANSACTION_IDLE) return;
+    if (this.#ending !== undefined) return this.#fatal(this.#ending);
+    if (lease.parametersChanged) this.#watch.parametersChanged();
+    if (this.#watch.keepsBackend || !this.#scanner.atBoundary) return;
+    this.#release(lease);
+  }
+
+  #endBatch(): void {
+    if (this.#batchSinceMs === undefined) return;
+    const seconds = (this.#services.clock.nowMs() - this.#batchSinceMs) / 1000;
+    this.#batchSinceMs = undefined;
+    this.#login.meter.queryFinished(seconds);
+  }
+
+  serverLost(told: 'told' | 'untold', error: Error | undefined): void {
+    const { backend } = this.#lease as ExclusiveLease;
+    this.#lease = undefined;
+    (this.#pool as Pool<PostgresBackend>).discard(backend, 'server_gone');
+    if (told === 'told') return this.#close();
+    const message = 'the server connection ended unexpectedly';
+    this.#fatal(
+      proxyErrors.fail('UPSTREAM_LOST', message, {
+        detail: error?.message ?? 'the server closed the connection',
+        hint: 'The outcome of the statement under way is not known; connect again.',
+      }),
+    );
+  }
+
+  #release(lease: ExclusiveLease): void {
+    const pool = this.#pool as Pool<PostgresBackend>;
+    this.#lease = undefined;
+    this.#state = 'idle';
+    this.#services.leases.end(lease, pool, this.#watch.leaseEnded());
+    if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  // ---- refusals and the end ----
+
+  /** Answers the batch that waits with an error and goes on behind it, as a server would. */
+  #refuseBatch(error: AppError): void {
+    this.#preparing = undefined;
+    this.#state = 'skipping';
+    this.#skipTo = 'first_message';
+    this.#socket.write(encodePostgresError(error, 'ERROR'));
+    this.#feedPending();
+  }
+
+  /** A cancel request for this session has arrived. */
+  cancel(): void {
+    if (this.state === 'waiting') {
+      this.#pool?.cancelWait(this);
+      return this.#refuseBatch(proxyErrors.fail('CANCELLED', 'canceling statement due to user request'));
+    }
+    const lease = this.#lease;
+    if (lease === undefined || lease.outstanding.quiet) return;
+    lease.trackCancel(sendCancel(lease.backend));
+  }
+
+  endWhenIdle(error: AppError): void {
+    if (this.state === 'closed') return;
+    const lease = this.#lease;
+    const busy =
+      this.state === 'waiting' ||
+      (lease !== undefined &&
+        (!lease.quiet || lease.backend.transactionStatus !== TRANSACTION_IDLE));
+    if (busy) this.#ending = error;
+    else this.#fatal(error);
+  }
+
+  kill(error: AppError): void {
+    this.#fatal(error);
+  }
+
+  #fatal(error: AppError): void {
+    if (this.state === 'closed') return;
+    this.#socket.write(encodePostgresError(error, 'FATAL'));
+    this.#close();
+  }
+
+  /** Terminate, in any state. */
+  #terminated(): void {
+    this.#close();
+  }
+
+  /** The client's socket has ended. */
+  #leave(): void {
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.state === 'closed') return;
+    const before = this.state;
+    const lease = this.#lease;
+    this.#state = 'closed';
+    this.#lease = undefined;
+    this.#preparing = undefined;
+    this.#pending = [];
+    this.#services.registry.delete(this);
+    this.#services.cancels.forget(this.#login.cancelKey);
+    if (before === 'waiting') this.#pool?.cancelWait(this);
+    if (lease !== undefined) this.#abandon(lease);
+    if (!this.#socket.destroyed) this.#socket.end();
+  }
+
+  #abandon(lease: ExclusiveLease): void {
+    const pool = this.#pool as Pool<PostgresBackend>;
+    orphan(lease, {
+      pool,
+      clock: this.#services.clock,
+      leases: this.#services.leases,
+      meter: this.#login.meter,
+      condition: this.#watch.leaseEnded(),
+      message: this.#scanner.atBoundary ? 'whole' : 'partial',
+    });
+  }
+}
+
+function notAllowedNow(type: number): WireError {
+  return new WireError(`message "${String.fromCharCode(type)}" is not allowed at this point`);
+}
+
+function tenantRemoved(tenant: string): AppError {
+  return proxyErrors.fail('TENANT_REMOVED', `tenant "${tenant}" was removed`);
+}

@@ -1,0 +1,233 @@
+/**
+ * Opens a PostgreSQL server connection: TCP, startup, authentication, parameters, cancel key, ReadyForQuery.
+ * Owns: the client's role in a login, and the words a failed one is reported with (the database's own).
+ * Source: PostgreSQL manual, "Start-up", "SASL Authentication"; md5 and cleartext as the server asks for.
+ */
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { proxyErrors } from '../errors.ts';
+import { decodeAuthentication } from '../wire/postgres/authentication-messages.ts';
+import { BACKEND, decodeBackendKeyData, decodeErrorFields } from '../wire/postgres/backend-messages.ts';
+import type { ErrorFields } from '../wire/postgres/backend-messages.ts';
+import {
+  encodePasswordMessage,
+  encodeSASLInitialResponse,
+  encodeSASLResponse,
+} from '../wire/postgres/frontend-messages.ts';
+import { md5Answer, md5Verifier } from '../wire/postgres/md5.ts';
+import { scramNonce } from '../wire/postgres/scram.ts';
+import { chooseMechanism, ScramClient } from '../wire/postgres/scram-client.ts';
+import { encodeStartupMessage } from '../wire/postgres/startup-message.ts';
+import { WireError } from '../wire/wire-error.ts';
+import { Conversation } from './conversation.ts';
+import type { BackendMessage } from './conversation.ts';
+import type { CredentialStore, TenantCredentials } from './credentials.ts';
+import { PostgresBackend } from './postgres-backend.ts';
+import type { ServerEvents } from './upstream.ts';
+
+/** Until TCP is connected. */
+const SERVER_CONNECT_TIMEOUT_MS = 5_000;
+/** From then until ReadyForQuery. */
+const SERVER_LOGIN_TIMEOUT_MS = 15_000;
+const KEEPALIVE_DELAY_MS = 30_000;
+const NONCE_BYTES = 18;
+
+export interface ConnectOptions {
+  readonly tenant: TenantConfig;
+  readonly database: string;
+  readonly credentials: CredentialStore;
+  readonly applicationName: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly events: ServerEvents;
+  readonly signal: AbortSignal;
+}
+
+/** @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE; nothing is left open then */
+export async function connectPostgres(options: ConnectOptions): Promise<PostgresBackend> {
+  const credentials = options.credentials.of(options.tenant);
+  const socket = await connectSocket(options);
+  let established = false;
+  const events: ServerEvents = {
+    closed: () => {
+      if (established) options.events.closed();
+    },
+  };
+  const conversation = new Conversation();
+  const backend = new PostgresBackend({ socket, sink: conversation, events, ...address(options) });
+  const abort = () => socket.destroy();
+  const timer = options.clock.after(SERVER_LOGIN_TIMEOUT_MS, abort);
+  options.signal.addEventListener('abort', abort);
+  try {
+    await logIn(backend, conversation, credentials, options);
+    if (!backend.usable) throw new Error('the server closed the connection');
+    established = true;
+    return backend;
+  } catch (error) {
+    socket.destroy();
+    throw error instanceof AppError ? error : unreachableServer(options, error);
+  } finally {
+    timer.cancel();
+    options.signal.removeEventListener('abort', abort);
+  }
+}
+
+function address({ tenant, log }: ConnectOptions) {
+  return { address: { host: tenant.host, port: tenant.port }, log };
+}
+
+function connectSocket(options: ConnectOptions): Promise<Socket> {
+  const { tenant, clock, signal } = options;
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: tenant.host,
+      port: tenant.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEPALIVE_DELAY_MS,
+      signal,
+    });
+    const timer = clock.after(SERVER_CONNECT_TIMEOUT_MS, () =>
+      socket.destroy(new Error(`no answer within ${SERVER_CONNECT_TIMEOUT_MS} ms`)),
+    );
+    const failed = (error: Error) => {
+      timer.cancel();
+      reject(unreachableServer(options, error));
+    };
+    socket.once('error', failed);
+    socket.once('connect', () => {
+      timer.cancel();
+      socket.off('error', failed);
+      resolve(socket);
+    });
+  });
+}
+
+async function logIn(
+  backend: PostgresBackend,
+  conversation: Conversation,
+  credentials: TenantCredentials,
+  options: ConnectOptions,
+): Promise<void> {
+  const { tenant, database, applicationName } = options;
+  backend.write(
+    encodeStartupMessage({
+      parameters: [
+        ['user', tenant.username],
+        ['database', database],
+        ['application_name', applicationName],
+      ],
+    }),
+  );
+  const login = { backend, conversation, credentials, options };
+  for (;;) {
+    const message = await conversation.next();
+    switch (message.type) {
+      case BACKEND.Authentication:
+        await answer(login, message);
+        break;
+      case BACKEND.BackendKeyData:
+        backend.key = decodeBackendKeyData(message.body);
+        break;
+      case BACKEND.ErrorResponse:
+        throw refusedLogin(options, decodeErrorFields(message.body));
+      case BACKEND.ReadyForQuery:
+        return;
+      default:
+        throw new WireError(`message type ${message.type} is not part of a login`);
+    }
+  }
+}
+
+interface ServerLogin {
+  readonly backend: PostgresBackend;
+  readonly conversation: Conversation;
+  readonly credentials: TenantCredentials;
+  readonly options: ConnectOptions;
+}
+
+/** Answers what the server asks for; SCRAM is a conversation of its own. */
+async function answer(login: ServerLogin, message: BackendMessage): Promise<void> {
+  const { backend, credentials, options } = login;
+  const asked = decodeAuthentication(message.body);
+  switch (asked.kind) {
+    case 'Ok':
+      return;
+    case 'CleartextPassword':
+      backend.write(encodePasswordMessage(credentials.password));
+      return;
+    case 'MD5Password': {
+      const verifier = md5Verifier(options.tenant.username, credentials.password);
+      backend.write(encodePasswordMessage(md5Answer(verifier, asked.salt)));
+      return;
+    }
+    case 'SASL':
+      return scram(login, asked.mechanisms);
+    case 'SASLContinue':
+    case 'SASLFinal':
+      throw new WireError('a SASL message outside of a SASL exchange');
+    case 'unsupported': {
+      const text = `authentication method ${asked.code} is not supported by the proxy`;
+      throw refusedLogin(options, { severity: 'FATAL', code: '0A000', message: text });
+    }
+  }
+}
+
+async function scram(login: ServerLogin, offered: readonly string[]): Promise<void> {
+  const { backend, credentials, options } = login;
+  const choice = chooseMechanism(offered);
+  if (choice === undefined) {
+    const text = `none of the server's SASL mechanisms is supported: ${offered.join(', ')}`;
+    throw refusedLogin(options, { severity: 'FATAL', code: '0A000', message: text });
+  }
+  const client = new ScramClient({
+    binding: choice.binding,
+    nonce: scramNonce(randomBytes(NONCE_BYTES)),
+    keysFor: (salt, iterations) => credentials.keys(salt, iterations),
+  });
+  backend.write(encodeSASLInitialResponse(choice.mechanism, client.first()));
+  const clientFinal = await client.final(await saslData(login, 'SASLContinue'));
+  backend.write(encodeSASLResponse(clientFinal));
+  client.verify(await saslData(login, 'SASLFinal'));
+}
+
+async function saslData(
+  { conversation, options }: ServerLogin,
+  expected: 'SASLContinue' | 'SASLFinal',
+): Promise<Buffer> {
+  const { type, body } = await conversation.next();
+  if (type === BACKEND.ErrorResponse) throw refusedLogin(options, decodeErrorFields(body));
+  if (type === BACKEND.Authentication) {
+    const message = decodeAuthentication(body);
+    if (message.kind === expected) return message.data;
+  }
+  throw new WireError(`${expected} expected from the server`);
+}
+
+/** The database's own words, so that nobody has to look into its log. */
+function refusedLogin({ tenant }: ConnectOptions, fields: ErrorFields): AppError {
+  const where = `${tenant.host}:${tenant.port}`;
+  return proxyErrors.fail('UPSTREAM_REFUSED', fields.message, {
+    detail: `the database server ${where} of tenant "${tenant.id}" refused the proxy's login`,
+    ...(fields.hint === undefined ? {} : { hint: fields.hint }),
+    context: { sqlState: fields.code },
+  });
+}
+
+function unreachableServer({ tenant }: ConnectOptions, cause: unknown): AppError {
+  const words = cause instanceof Error ? cause.message : String(cause);
+  return proxyErrors.fail(
+    'UPSTREAM_UNREACHABLE',
+    `the database server of tenant "${tenant.id}" cannot be used: ${words}`,
+    {
+      detail: `host ${tenant.host}, port ${tenant.port}`,
+      hint: 'Check that the server runs and that the host and port of the tenant are right.',
+      cause,
+    },
+  );
+}

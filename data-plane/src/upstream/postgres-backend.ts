@@ -1,0 +1,176 @@
+/**
+ * One PostgreSQL server connection: its socket, its frames, and what the server has told about the session behind it.
+ * Owns: reading, writing, closing, the parameters the server reported. Leaves: what replies mean to the `ReplySink` of
+ * the moment, of which there is exactly one: login, idle, a command of our own (reset, probe), or a client's session.
+ */
+import type { Socket } from 'node:net';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { BACKEND, BACKEND_TYPES } from '../wire/postgres/message-types.ts';
+import { decodeParameterStatus } from '../wire/postgres/backend-messages.ts';
+import { FrameScanner } from '../wire/postgres/frame-scanner.ts';
+import type { FrameHandler, FrameVerdict } from '../wire/postgres/frame-scanner.ts';
+import { BACKEND_BODY_BYTES_MAX, COLLECT_BYTES_MAX } from '../wire/postgres/limits.ts';
+import { encodeTerminate } from '../wire/postgres/frontend-messages.ts';
+import { WireError } from '../wire/wire-error.ts';
+import { EMPTY_VECTOR } from './parameter-vector.ts';
+import type { ParameterVector } from './parameter-vector.ts';
+import type { Backend, CloseReason, ServerEvents } from './upstream.ts';
+
+/** Whoever the server is talking to at the moment. */
+export interface ReplySink extends FrameHandler {
+  /** All frames that arrived together have been handed over. */
+  settled(): void;
+  /** The socket has taken everything that was written. */
+  drained(): void;
+  /** The connection has ended, or the server broke the protocol (`error`); no other call follows. */
+  lost(error: Error | undefined): void;
+}
+
+export interface BackendKey {
+  readonly processId: number;
+  readonly secretKey: Buffer;
+}
+
+export interface BackendOptions {
+  readonly socket: Socket;
+  readonly sink: ReplySink;
+  readonly events: ServerEvents;
+  /** Where the server listens: cancels go there. */
+  readonly address: { readonly host: string; readonly port: number };
+  readonly log: Logger;
+}
+
+let lastId = 0;
+
+export class PostgresBackend implements Backend {
+  readonly id = ++lastId;
+  readonly socket: Socket;
+  readonly address: BackendOptions['address'];
+  /** The real cancel key: it never leaves the proxy. */
+  key: BackendKey | undefined;
+  /** What the server reported last, by name. */
+  readonly parameters = new Map<string, string>();
+  /** Session parameters that were set for a client on top of what the login gave. */
+  vector: ParameterVector = EMPTY_VECTOR;
+  /** ReadyForQuery's status byte of the last one seen: I, T or E. */
+  transactionStatus = 0;
+
+  readonly #scanner: FrameScanner;
+  readonly #events: ServerEvents;
+  readonly #log: Logger;
+  #sink: ReplySink;
+  #closedBecause: CloseReason | undefined;
+  #ended = false;
+
+  constructor(options: BackendOptions) {
+    const { socket } = options;
+    this.socket = socket;
+    this.address = options.address;
+    this.#sink = options.sink;
+    this.#events = options.events;
+    this.#log = options.log;
+    this.#scanner = new FrameScanner({
+      handler: this.#frames,
+      frameBytesMax: BACKEND_BODY_BYTES_MAX,
+      allowed: BACKEND_TYPES,
+      collectBytesMax: COLLECT_BYTES_MAX,
+    });
+    socket.on('data', (chunk: Buffer) => this.#received(chunk));
+    socket.on('drain', () => this.#sink.drained());
+    socket.on('error', (error) => this.#ending(error));
+    socket.on('end', () => this.#ending(undefined));
+    socket.on('close', () => this.#closed());
+  }
+
+  get sink(): ReplySink {
+    return this.#sink;
+  }
+
+  /** From now on replies go to `sink`. */
+  attach(sink: ReplySink): void {
+    this.#sink = sink;
+  }
+
+  /** @returns false when the caller must wait for `drained()` before it writes more. */
+  write(bytes: Buffer): boolean {
+    return this.socket.write(bytes);
+  }
+
+  get usable(): boolean {
+    return !this.#ended && this.#closedBecause === undefined && !this.socket.destroyed;
+  }
+
+  close(reason: CloseReason): void {
+    if (this.#closedBecause !== undefined) return;
+    this.#closedBecause = reason;
+    this.#log.debug({ backend: this.id, reason }, 'closing server connection');
+    this.#sink = gone;
+    if (this.#ended) return void this.socket.destroy();
+    // Terminate ends the server's process in an orderly way; its closing is what frees the slot.
+    this.socket.end(encodeTerminate());
+    this.socket.resume();
+    this.socket.setTimeout(CLOSE_TIMEOUT_MS, () => this.socket.destroy());
+  }
+
+  readonly #frames: FrameHandler = {
+    needsBody: (type, bodyLength) =>
+      type === BACKEND.ParameterStatus ||
+      type === BACKEND.ReadyForQuery ||
+      this.#sink.needsBody(type, bodyLength),
+    frame: (type, buffer, bodyStart, bodyEnd): FrameVerdict => {
+      if (type === BACKEND.ReadyForQuery) this.transactionStatus = buffer[bodyStart] as number;
+      const verdict = this.#sink.frame(type, buffer, bodyStart, bodyEnd);
+      if (type === BACKEND.ParameterStatus) {
+        // After the sink, which may want to compare with the value of before.
+        const { name, value } = decodeParameterStatus(buffer.subarray(bodyStart, bodyEnd));
+        this.parameters.set(name, value);
+      }
+      return verdict;
+    },
+    forward: (run) => this.#sink.forward(run),
+  };
+
+  #received(chunk: Buffer): void {
+    if (this.#ended || this.#closedBecause !== undefined) return;
+    try {
+      this.#scanner.push(chunk);
+    } catch (error) {
+      if (!(error instanceof WireError)) throw error;
+      this.#log.warn({ backend: this.id, reason: error.message }, 'server broke the protocol');
+      this.#lose(error);
+      return this.close('protocol_error');
+    }
+    this.#sink.settled();
+  }
+
+  #ending(error: Error | undefined): void {
+    this.#ended = true;
+    this.#lose(error);
+    this.socket.destroy();
+  }
+
+  #lose(error: Error | undefined): void {
+    const sink = this.#sink;
+    this.#sink = gone;
+    sink.lost(error);
+  }
+
+  #closed(): void {
+    this.#ended = true;
+    this.#lose(undefined);
+    this.#events.closed();
+  }
+}
+
+/** How long a server may take to close after Terminate. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/** Where replies go when nobody is left to hear them. */
+const gone: ReplySink = Object.freeze({
+  needsBody: () => false,
+  frame: (): FrameVerdict => 1,
+  forward: () => {},
+  settled: () => {},
+  drained: () => {},
+  lost: () => {},
+});

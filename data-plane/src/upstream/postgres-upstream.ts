@@ -1,0 +1,78 @@
+/**
+ * The PostgreSQL server behind one pool: dials it, cleans its connections, remembers what it told about itself.
+ * Owns: the parameters a login may be greeted with before it owns a connection. Leaves: the login to connect-postgres.ts.
+ */
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { TRANSACTION_IDLE } from '../wire/postgres/backend-messages.ts';
+import { connectPostgres } from './connect-postgres.ts';
+import { simpleQuery } from './conversation.ts';
+import type { CredentialStore } from './credentials.ts';
+import { idleSink } from './idle-sink.ts';
+import { EMPTY_VECTOR } from './parameter-vector.ts';
+import type { PostgresBackend } from './postgres-backend.ts';
+import type { ServerEvents, Upstream } from './upstream.ts';
+
+export interface PostgresUpstreamOptions {
+  readonly tenant: TenantConfig;
+  readonly database: string;
+  readonly credentials: CredentialStore;
+  /** Shown in pg_stat_activity. */
+  readonly applicationName: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Tells telemetry how a reset ended. */
+  readonly onReset: (status: 'clean' | 'failed') => void;
+}
+
+/** Vectors whose reported values are remembered. */
+const REPORTED_VECTORS_MAX = 1_000;
+
+export class PostgresUpstream implements Upstream<PostgresBackend> {
+  readonly #options: PostgresUpstreamOptions;
+  #parameters: ReadonlyMap<string, string> | undefined;
+  readonly #reportedByVector = new Map<string, ReadonlyMap<string, string>>();
+
+  constructor(options: PostgresUpstreamOptions) {
+    this.#options = options;
+  }
+
+  /** What the server reported at its last login; undefined before the first one. */
+  get parameters(): ReadonlyMap<string, string> | undefined {
+    return this.#parameters;
+  }
+
+  /** What the server reports under a vector that was applied before. */
+  reportedUnder(vectorKey: string): ReadonlyMap<string, string> | undefined {
+    return vectorKey === '' ? this.#parameters : this.#reportedByVector.get(vectorKey);
+  }
+
+  /** Remembers what a backend reports now, under the vector it has. */
+  remember(backend: PostgresBackend): void {
+    if (backend.vector.key === '') return;
+    if (this.#reportedByVector.size >= REPORTED_VECTORS_MAX) this.#reportedByVector.clear();
+    this.#reportedByVector.set(backend.vector.key, new Map(backend.parameters));
+  }
+
+  async dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
+    const backend = await connectPostgres({ ...this.#options, events, signal });
+    this.#parameters = new Map(backend.parameters);
+    backend.attach(idleSink);
+    return backend;
+  }
+
+  /** Rolls back what is open and discards all session state. @throws when the server does not do so. */
+  async reset(backend: PostgresBackend): Promise<void> {
+    try {
+      // DISCARD ALL must not run inside a transaction, so each is a Query of its own.
+      if (backend.transactionStatus !== TRANSACTION_IDLE) await simpleQuery(backend, 'ROLLBACK');
+      await simpleQuery(backend, 'DISCARD ALL');
+    } catch (error) {
+      this.#options.onReset('failed');
+      throw error;
+    }
+    backend.vector = EMPTY_VECTOR;
+    this.#options.onReset('clean');
+  }
+}
