@@ -1,4 +1,7 @@
-/** The PostgreSQL servers that the demo and other tests stand on: real logins, real crashes, nothing left behind. */
+/**
+ * The PostgreSQL servers that the demo and other tests stand on: real logins, real crashes, nothing
+ * left behind.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

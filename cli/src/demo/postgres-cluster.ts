@@ -1,7 +1,10 @@
 /**
- * One real PostgreSQL server in a temporary folder on a free port of 127.0.0.1, for the demo and for tests.
- * Owns: the server process and its folder. Neither outlives this process, however it ends (scratch-folder.ts).
- * Leaves: where the programs come from to postgres-installation.ts. Data is not synced to disk: nothing here is kept.
+ * One real PostgreSQL server in a temporary folder on a free port of 127.0.0.1, for the demo and
+ * for tests.
+ * Owns: the server process and its folder. Neither outlives this process, however it ends
+ * (scratch-folder.ts).
+ * Leaves: where the programs come from to postgres-installation.ts. Data is not synced to disk:
+ * nothing here is kept.
  * Source: PostgreSQL manual, "Shutting Down the Server" and "The pg_hba.conf File".
  */
 import type { ChildProcessByStdio } from 'node:child_process';
@@ -50,7 +53,8 @@ export interface PostgresCluster {
   /** Process id of the running server; nothing while it is down. */
   readonly pid: number | undefined;
   /**
-   * Runs `text` (one statement or several) as the superuser on a connection of its own, past every password check.
+   * Runs `text` (one statement or several) as the superuser on a connection of its own, past every
+   * password check.
    * @returns the rows of the last statement.
    */
   sql(database: string, text: string): Promise<readonly Row[]>;
@@ -58,7 +62,10 @@ export interface PostgresCluster {
   log(): string;
   /** `fast` ends every session in order; `immediate` is a crash with recovery at the next start. */
   restart(mode: 'fast' | 'immediate'): Promise<void>;
-  /** kill -9 of the server; its sessions end within moments. Returns when the server process is gone. */
+  /**
+   * kill -9 of the server; its sessions end within moments. Returns when the server process is
+   * gone.
+   */
   kill(): Promise<void>;
   /** Starts a stopped or killed server; nothing to do when it runs. */
   start(): Promise<void>;
@@ -73,7 +80,9 @@ type Server = ChildProcessByStdio<null, null, Readable>;
 let sharedScratch: Promise<ScratchFolder> | undefined;
 let clustersMade = 0;
 
-/** Starts a new server with an empty database `postgres`. @throws Error with what PostgreSQL said. */
+/**
+ * Starts a new server with an empty database `postgres`. @throws Error with what PostgreSQL said.
+ */
 export async function startPostgresCluster(
   options: PostgresClusterOptions,
 ): Promise<PostgresCluster> {
@@ -82,7 +91,8 @@ export async function startPostgresCluster(
   clustersMade += 1;
   const folder = join(scratch.path, `cluster-${clustersMade}`);
   await makeFolderFor(installation.runAs, folder);
-  // `cp` keeps the owner of the files and is ten times as fast as node's own copy of a thousand small ones.
+  // `cp` keeps the owner of the files and is ten times as fast as node's own copy of a thousand
+  // small ones.
   await promisify(execFile)('cp', ['-a', installation.template, join(folder, 'data')]);
   await configure(join(folder, 'data'), folder, options);
   const cluster = new Cluster({ folder, installation, scratch, options });
@@ -256,7 +266,8 @@ async function configure(
     max_connections: options.maxConnections ?? 100,
     password_encryption: method === 'md5' ? 'md5' : 'scram-sha-256',
     md5_password_warnings: 'off',
-    // A crash of the server loses nothing, one of the machine may. No file stays in /dev/shm after kill -9.
+    // A crash of the server loses nothing, one of the machine may. No file stays in /dev/shm after
+    // kill -9.
     fsync: 'off',
     full_page_writes: 'off',
     wal_level: 'minimal',

