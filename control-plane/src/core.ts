@@ -2,14 +2,25 @@
  * The control plane without its HTTP face: event log, commands, read models, publishers and fleet state, wired up.
  * Owns the order of start and stop. Leaves HTTP, settings and secrets to api/, settings.ts and the app.
  */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Bus, BusStatus } from '@dbbouncer/shared/bus/bus.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
+import { FleetState } from './fleet/fleet-state.ts';
 import type { FleetReader } from './fleet/fleet-state.ts';
+import { listenForReports } from './fleet/report-listener.ts';
+import { projectViews } from './projections/tenant-views.ts';
+import { DeltaPublisher } from './publish/delta-publisher.ts';
+import { EventPublisher } from './publish/event-publisher.ts';
+import { LogTail } from './publish/log-tail.ts';
 import type { PublisherStatus } from './publish/publisher-status.ts';
-import type { EventReader } from './store/event-store.ts';
+import { SnapshotPublisher } from './publish/snapshot-publisher.ts';
+import type { EventReader, EventStore } from './store/event-store.ts';
+import { openSqliteEventStore } from './store/sqlite-event-store.ts';
 import type { TenantReader } from './store/read-models.ts';
 
 export interface CoreOptions {
@@ -18,10 +29,10 @@ export interface CoreOptions {
   /** `full` (the default): an acknowledged change survives power loss; `normal`: a crash of the process only. */
   readonly durability?: 'full' | 'normal';
   readonly bus: Bus;
+  /** `off` keeps full events from the bus: a bus that ends with this process has nobody to follow them. Default: `on`. */
+  readonly eventStream?: 'on' | 'off';
   readonly clock: Clock;
   readonly log: Logger;
-  /** A new unique id per call. */
-  readonly newId: () => string;
 }
 
 export interface CoreStatus {
@@ -45,4 +56,79 @@ export interface ControlPlaneCore {
   status(): CoreStatus;
   /** Lets running commands end, stops publishing, frees the database. The bus stays open: it is the caller's. */
   close(): Promise<void>;
+}
+
+/** File name of the database within the data directory. */
+export const DATABASE_FILE = 'dbbouncer.db';
+
+/**
+ * Opens the database and begins to publish. Does not wait for the bus: `status()` says how far that is.
+ * @throws STORE_LOCKED, STORE_FULL, STORE_BUSY, STORE_FAILED
+ */
+export function openCore(options: CoreOptions): ControlPlaneCore {
+  const { bus, clock, log } = options;
+  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  const store = openSqliteEventStore({
+    file: join(options.dataDir, DATABASE_FILE),
+    durability: options.durability ?? 'full',
+    clock,
+    log,
+    project: projectViews,
+  });
+  const commands = new CommandQueue(store);
+  const fleet = new FleetState(() => clock.nowMs());
+  const reports = listenForReports(bus, fleet, log);
+  const publishing = startPublishing(store, options);
+  return {
+    commands,
+    tenants: store,
+    events: store,
+    fleet,
+    status: () => ({
+      position: store.head(),
+      epoch: store.epoch,
+      busStatus: bus.status,
+      ...publishing.status(),
+    }),
+    close: async () => {
+      commands.close();
+      reports.close();
+      await publishing.close();
+      store.close();
+    },
+  };
+}
+
+interface Publishing {
+  status(): Pick<CoreStatus, 'publishedPosition' | 'deltas' | 'events' | 'snapshotPosition'>;
+  close(): Promise<void>;
+}
+
+function startPublishing(store: EventStore, options: CoreOptions): Publishing {
+  const ports = { bus: options.bus, store, clock: options.clock, log: options.log };
+  const deltas = new DeltaPublisher(store, options.bus, {
+    onRecovered: () => snapshots.onRecovered(),
+    onPublished: () => snapshots.onPublished(),
+  });
+  const snapshots = new SnapshotPublisher({ ...ports, published: () => deltas.published() });
+  const deltaTail = new LogTail(deltas, ports);
+  const eventTail =
+    options.eventStream === 'off'
+      ? undefined
+      : new LogTail(new EventPublisher(store, options.bus), ports);
+  snapshots.start();
+  deltaTail.start();
+  eventTail?.start();
+  return {
+    status: () => ({
+      publishedPosition: deltas.position,
+      deltas: deltaTail.status(),
+      events: eventTail?.status() ?? { phase: 'off', position: 0 },
+      snapshotPosition: snapshots.position,
+    }),
+    close: async () => {
+      await Promise.all([deltaTail.close(), eventTail?.close()]);
+      await snapshots.close();
+    },
+  };
 }

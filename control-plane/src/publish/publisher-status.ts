@@ -3,9 +3,9 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 
 /**
  * `recovering`: looks where the bus is. `tailing`: follows the log. `waiting_for_bus`: tries again soon.
- * `stopped`: closed, or the bus holds another history than this log and an operator must act (see `problem`).
+ * `off`: not wanted. `stopped`: closed, or the bus holds another history than this log and an operator must act (see `problem`).
  */
-export type PublisherPhase = 'recovering' | 'tailing' | 'waiting_for_bus' | 'stopped';
+export type PublisherPhase = 'recovering' | 'tailing' | 'waiting_for_bus' | 'stopped' | 'off';
 
 export interface PublisherStatus {
   readonly phase: PublisherPhase;

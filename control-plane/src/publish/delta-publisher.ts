@@ -1,0 +1,174 @@
+/**
+ * Tells proxies what changes: the event log, folded, as ordered deltas on the config log of the bus.
+ * Owns: the config as the bus has it, and the place in the delta log it belongs to. Leaves: phases and retries to
+ * log-tail.ts, snapshots to snapshot-publisher.ts.
+ *
+ * The newest delta on the bus is the truth about what proxies were told; recovery reads it and goes on from its `to`:
+ * - behind the log (the usual case, or the bus lost its tail): the missing events are published;
+ * - empty, unreadable or too far behind: an empty delta at the head of the log is published instead. A proxy at the
+ *   head ignores it, any other one sees a gap and fetches the snapshot;
+ * - ahead of the log, or of a later term: nothing is published (HistoryConflict).
+ */
+import type { Bus, BusLog } from '@dbbouncer/shared/bus/bus.ts';
+import { decodeDelta, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { CONFIG_LOG } from '@dbbouncer/shared/contract/subjects.ts';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import {
+  assertRebuilds,
+  changesFor,
+  foldRouting,
+  loadRouting,
+  rewindRouting,
+} from '../projections/routing.ts';
+import type { EventStore } from '../store/event-store.ts';
+import { HistoryConflict } from './log-tail.ts';
+import type { TailSteps } from './log-tail.ts';
+
+export const DELTA_LIMITS = Object.freeze({
+  eventsMax: 500,
+  /** Below what the bus carries; a batch above it is halved. One event's tenant always fits. */
+  bytesMax: 768 * 1024,
+  /** A bus further behind than this is not caught up with event by event. */
+  replayEventsMax: 20_000,
+});
+
+export interface DeltaEvents {
+  /** The bus was looked at: `published()` may belong to another life of it than before. */
+  onRecovered(): void;
+  onPublished(): void;
+}
+
+export class DeltaPublisher implements TailSteps {
+  readonly name = 'publish/deltas';
+  readonly #store: EventStore;
+  readonly #log: BusLog;
+  readonly #events: DeltaEvents;
+  readonly #checkpoint: Position;
+  #published: ConfigSnapshot | undefined;
+  /** Where an append that may or may not have been stored ended: the repeat must be the same delta. */
+  #attemptedTo: Position | undefined;
+
+  constructor(store: EventStore, bus: Bus, events: DeltaEvents) {
+    this.#store = store;
+    this.#log = bus.log(CONFIG_LOG);
+    this.#events = events;
+    this.#checkpoint = store.checkpoint(this.name);
+  }
+
+  get position(): Position {
+    return this.#published?.config.position ?? this.#checkpoint;
+  }
+
+  /** The config as the bus has it, with its place in the delta log; nothing before the first recovery. */
+  published(): ConfigSnapshot | undefined {
+    return this.#published;
+  }
+
+  async recover(): Promise<void> {
+    const state = await this.#log.state();
+    const last = await this.#log.last();
+    const told = last === undefined ? undefined : readDelta(last.data);
+    const head = this.#store.head();
+    if (told !== undefined) this.#requireSameHistory(told, head);
+    const resumes = told !== undefined && head - told.to <= DELTA_LIMITS.replayEventsMax;
+    this.#published = {
+      logCreatedAt: state.createdAt,
+      logSequence: last?.sequence ?? state.lastSequence,
+      config: this.#configAt(resumes ? told.to : head),
+    };
+    // A log that nothing was ever told needs no mark as long as there is nothing to tell.
+    if (!resumes && head > 0) await this.#publishMark();
+    if ((this.#attemptedTo ?? 0) <= this.position) this.#attemptedTo = undefined;
+    this.#events.onRecovered();
+  }
+
+  async publishNext(): Promise<'published' | 'idle' | 'lost'> {
+    const { config } = this.#requirePublished();
+    if (config.position >= this.#store.head()) return 'idle';
+    const to = this.#attemptedTo ?? config.position + DELTA_LIMITS.eventsMax;
+    const { after, delta, text } = this.#nextDelta(config, to - config.position);
+    assertRebuilds(config, decodeDelta(text), after);
+    this.#attemptedTo = delta.to;
+    const outcome = await this.#append(
+      `delta-${delta.epoch}-${delta.from}-${delta.to}`,
+      text,
+      after,
+    );
+    this.#attemptedTo = undefined;
+    if (outcome === 'published') this.#events.onPublished();
+    return outcome;
+  }
+
+  #nextDelta(
+    config: RoutingConfig,
+    eventsMax: number,
+  ): { after: RoutingConfig; delta: ConfigDelta; text: string } {
+    const after = foldRouting(config, this.#store.readAll(config.position, eventsMax));
+    const delta = changesFor(config, after);
+    const text = encodeDelta(delta);
+    const events = after.position - config.position;
+    return Buffer.byteLength(text) > DELTA_LIMITS.bytesMax && events > 1
+      ? this.#nextDelta(config, Math.ceil(events / 2))
+      : { after, delta, text };
+  }
+
+  async #publishMark(): Promise<void> {
+    const { config } = this.#requirePublished();
+    const { epoch, position } = config;
+    const mark: ConfigDelta = { epoch, from: position, to: position, changes: [] };
+    const outcome = await this.#append(`mark-${epoch}-${position}`, encodeDelta(mark), config);
+    if (outcome === 'lost') throw sharedErrors.fail('BUS_UNAVAILABLE', 'The log changed just now.');
+  }
+
+  /**
+   * Appends and moves on to `after`. `lost`: the delta did not follow the one that was last before.
+   * The id holds the sequence it is meant to follow: a purged log must not take it for a repeat.
+   */
+  async #append(id: string, text: string, after: RoutingConfig): Promise<'published' | 'lost'> {
+    const { logCreatedAt, logSequence } = this.#requirePublished();
+    const stored = await this.#log.append(`${id}-after-${logSequence}`, Buffer.from(text));
+    if (stored.duplicate || stored.sequence !== logSequence + 1) return 'lost';
+    this.#published = { logCreatedAt, logSequence: stored.sequence, config: after };
+    return 'published';
+  }
+
+  #requirePublished(): ConfigSnapshot {
+    assert(this.#published !== undefined, 'the publisher recovers before it publishes');
+    return this.#published;
+  }
+
+  #configAt(position: Position): RoutingConfig {
+    const known = this.#published?.config;
+    if (known !== undefined && known.position <= position) {
+      return foldRouting(known, this.#store.readAll(known.position, position - known.position));
+    }
+    return rewindRouting(this.#store, loadRouting(this.#store), position);
+  }
+
+  #requireSameHistory(told: ConfigDelta, head: Position): void {
+    if (told.epoch > this.#store.epoch) {
+      throw new HistoryConflict(
+        `The bus holds a delta of term ${told.epoch}; this control plane writes term ${this.#store.epoch}.`,
+      );
+    }
+    if (told.to > head) {
+      throw new HistoryConflict(
+        `The bus holds deltas up to position ${told.to}, the event log ends at ${head}: restore the` +
+          ` newer database, or delete the streams on the bus to publish this one.`,
+      );
+    }
+  }
+}
+
+function readDelta(data: Uint8Array): ConfigDelta | undefined {
+  try {
+    return decodeDelta(Buffer.from(data).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}

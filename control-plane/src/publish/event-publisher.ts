@@ -1,0 +1,84 @@
+/**
+ * Copies the event log to the bus, one message an event, for control planes: a standby follows it, an empty one is
+ * rebuilt from it. Secrets stay sealed. Leaves: phases and retries to log-tail.ts.
+ *
+ * The newest message says how far the copy is. A copy that does not hold every event from the first on (the log on the
+ * bus was made anew or purged) is begun again: a reader takes position 1 as a new beginning.
+ */
+import type { Bus, BusLog, LogMessage, LogState } from '@dbbouncer/shared/bus/bus.ts';
+import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import type { StoredEvent } from '../store/event.ts';
+import type { EventStore } from '../store/event-store.ts';
+import { decodeEventMessage, encodeEvent } from './event-message.ts';
+import { HistoryConflict } from './log-tail.ts';
+import type { TailSteps } from './log-tail.ts';
+
+const PAGE_EVENTS = 100;
+
+export class EventPublisher implements TailSteps {
+  readonly name = 'publish/events';
+  readonly #store: EventStore;
+  readonly #log: BusLog;
+  #position: Position;
+  #logSequence = 0;
+
+  constructor(store: EventStore, bus: Bus) {
+    this.#store = store;
+    this.#log = bus.log({ stream: SUBJECTS.eventStream, subject: SUBJECTS.event });
+    this.#position = store.checkpoint(this.name);
+  }
+
+  get position(): Position {
+    return this.#position;
+  }
+
+  async recover(): Promise<void> {
+    const state = await this.#log.state();
+    const last = await this.#log.last();
+    this.#position = last === undefined ? 0 : this.#copiedUpTo(last, state);
+    this.#logSequence = last?.sequence ?? state.lastSequence;
+  }
+
+  async publishNext(): Promise<'published' | 'idle' | 'lost'> {
+    const page = [...this.#store.readAll(this.#position, PAGE_EVENTS)];
+    for (const event of page) {
+      // The id holds the sequence it is meant to follow: a purged log must not take it for a repeat.
+      const id = `event-${event.position}-after-${this.#logSequence}`;
+      const stored = await this.#log.append(id, encodeEvent(event));
+      if (stored.duplicate || stored.sequence !== this.#logSequence + 1) return 'lost';
+      this.#logSequence = stored.sequence;
+      this.#position = event.position;
+    }
+    return page.length === 0 ? 'idle' : 'published';
+  }
+
+  #copiedUpTo(last: LogMessage, state: LogState): Position {
+    const copied = this.#readOwn(last);
+    const sequenceOfFirst = last.sequence - copied.position + 1;
+    return sequenceOfFirst >= state.firstSequence ? copied.position : 0;
+  }
+
+  /** @throws HistoryConflict when the newest message is not an event of this log. */
+  #readOwn(last: LogMessage): StoredEvent {
+    const copied = readEvent(last);
+    const [own] = this.#store.readAll(copied.position - 1, 1);
+    if (own?.hash === copied.hash) return copied;
+    throw new HistoryConflict(
+      own === undefined
+        ? `The bus holds events up to position ${copied.position}, the event log ends at` +
+            ` ${this.#store.head()}: restore the newer database, or delete the streams on the bus.`
+        : `The event at position ${copied.position} is another one on the bus than in the event log.`,
+    );
+  }
+}
+
+function readEvent({ data, sequence }: LogMessage): StoredEvent {
+  try {
+    return decodeEventMessage(data);
+  } catch (cause) {
+    throw new HistoryConflict(`Message ${sequence} on the bus is not an event of this version.`, {
+      cause,
+    });
+  }
+}
