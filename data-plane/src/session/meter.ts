@@ -2,8 +2,8 @@
  * What a session tells the outside about itself, as a port: telemetry/ counts it, tests leave it
  * out. A session looks its tenant up once and keeps the handle, so that one query costs a few
  * additions and no hashing.
- * Owns: the words of the labels. Leaves: what pools count themselves (closes, dials) to their
- * statistics. Every union here is closed, so that no metric grows without bound.
+ * Owns: the words of the labels; every union here is closed, so that no metric grows without bound.
+ * Leaves: what pools count themselves (closes, dials) to their statistics.
  */
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 

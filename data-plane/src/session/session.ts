@@ -26,6 +26,7 @@ export interface Session {
 /** Every session of the process: for limits, drains and the removal of tenants. */
 export class SessionRegistry {
   readonly #sessions = new Set<Session>();
+  #empty: PromiseWithResolvers<void> | undefined;
 
   get size(): number {
     return this.#sessions.size;
@@ -37,6 +38,14 @@ export class SessionRegistry {
 
   delete(session: Session): void {
     this.#sessions.delete(session);
+    if (this.#sessions.size === 0) this.#empty?.resolve();
+  }
+
+  /** Resolves as soon as no session is left. */
+  whenEmpty(): Promise<void> {
+    if (this.#sessions.size === 0) return Promise.resolve();
+    this.#empty = Promise.withResolvers();
+    return this.#empty.promise;
   }
 
   /** Ends those that `concerns` says, each as soon as it is between transactions. */

@@ -12,7 +12,11 @@ import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { proxyErrors } from '../errors.ts';
 import { decodeAuthentication } from '../wire/postgres/authentication-messages.ts';
-import { BACKEND, decodeBackendKeyData, decodeErrorFields } from '../wire/postgres/backend-messages.ts';
+import {
+  BACKEND,
+  decodeBackendKeyData,
+  decodeErrorFields,
+} from '../wire/postgres/backend-messages.ts';
 import type { ErrorFields } from '../wire/postgres/backend-messages.ts';
 import {
   encodePasswordMessage,

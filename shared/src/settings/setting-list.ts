@@ -4,6 +4,7 @@
  */
 import { DURATION_MS_MAX } from '../contract/duration.ts';
 import { LOG_LEVELS } from '../kernel/log.ts';
+import type { LogLevel } from '../kernel/log.ts';
 import { choice, duration, either, port, secretText, text, wholeNumber } from './setting-kinds.ts';
 import type { ReadSetting } from './setting-kinds.ts';
 
@@ -85,7 +86,7 @@ export const SETTINGS = Object.freeze({
     description: 'Worker processes of a proxy',
     read: wholeNumber(1, 256),
   }),
-  logLevel: setting({
+  logLevel: setting<LogLevel>({
     flag: '--log-level',
     argument: 'LEVEL',
     env: 'DBBOUNCER_LOG_LEVEL',
@@ -133,7 +134,7 @@ export const SETTINGS = Object.freeze({
     description: 'PEM file with the private key for tls_cert',
     read: anyText,
   }),
-  durability: setting({
+  durability: setting<'full' | 'normal'>({
     env: 'DBBOUNCER_DURABILITY',
     yaml: 'durability',
     default: 'full',
@@ -155,7 +156,15 @@ export const SETTINGS = Object.freeze({
     description: 'How long a client may take to log in',
     read: duration(100, 3_600_000),
   }),
-  unknownTenant: setting({
+  shutdownTimeoutMs: setting<number>({
+    env: 'DBBOUNCER_SHUTDOWN_TIMEOUT',
+    yaml: 'shutdown_timeout',
+    default: 60_000,
+    defaultText: '60s',
+    description: 'How long a proxy that stops lets transactions under way go on',
+    read: duration(0, 3_600_000),
+  }),
+  unknownTenant: setting<'disclosed' | 'hidden'>({
     env: 'DBBOUNCER_DISCLOSE_UNKNOWN_TENANT',
     yaml: 'listen.disclose_unknown_tenant',
     default: 'hidden',
@@ -171,7 +180,7 @@ export const SETTINGS = Object.freeze({
     description: 'TLS server name X.<suffix> selects tenant X',
     read: text(SUFFIX, 'a domain name such as db.example.com'),
   }),
-  usernameDot: setting({
+  usernameDot: setting<'on' | 'off'>({
     env: 'DBBOUNCER_USERNAME_DOT_SELECTOR',
     yaml: 'listen.username_dot_selector',
     default: 'off',

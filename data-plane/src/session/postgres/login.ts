@@ -118,9 +118,13 @@ class ClientLogin implements Session {
 
   #tooMany(): AppError {
     const { clientsMax } = this.#services.settings;
-    return proxyErrors.fail('CLIENT_LIMIT', `too many clients: max_client_connections is ${clientsMax}`, {
-      hint: 'Close connections, raise max_client_connections, or add a proxy.',
-    });
+    return proxyErrors.fail(
+      'CLIENT_LIMIT',
+      `too many clients: max_client_connections is ${clientsMax}`,
+      {
+        hint: 'Close connections, raise max_client_connections, or add a proxy.',
+      },
+    );
   }
 
   #failed(error: unknown): void {
@@ -170,4 +174,3 @@ function disclosed(resolution: Extract<Resolution, { kind: 'unknown' }>): AppErr
     hint: "Name it by options='-c tenant_id=…', by the user name tenant__user, or as the database.",
   });
 }
-

@@ -4,7 +4,12 @@
  * Owns: the pin and its reason, the unnamed statement across transactions. Leaves: reading SQL to sql/.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
-import { decodeBind, decodeDescribe, decodeParse, decodeQuery } from '../../wire/postgres/frontend-messages.ts';
+import {
+  decodeBind,
+  decodeDescribe,
+  decodeParse,
+  decodeQuery,
+} from '../../wire/postgres/frontend-messages.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { LeaseCondition } from './leases.ts';

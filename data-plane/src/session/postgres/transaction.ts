@@ -354,7 +354,9 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   cancel(): void {
     if (this.state === 'waiting') {
       this.#pool?.cancelWait(this);
-      return this.#refuseBatch(proxyErrors.fail('CANCELLED', 'canceling statement due to user request'));
+      return this.#refuseBatch(
+        proxyErrors.fail('CANCELLED', 'canceling statement due to user request'),
+      );
     }
     const lease = this.#lease;
     if (lease === undefined || lease.outstanding.quiet) return;

@@ -1,0 +1,53 @@
+/**
+ * The end of a proxy: sessions between transactions are told and ended, the others when their transaction is over,
+ * all of them at the deadline; then the server connections.
+ */
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { proxyErrors } from './errors.ts';
+import type { SessionRegistry } from './session/session.ts';
+
+export interface DrainOptions {
+  readonly registry: SessionRegistry;
+  readonly pools: { shutdown(): Promise<void> };
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How long transactions under way may take. */
+  readonly timeoutMs: number;
+}
+
+/** How long servers may take to close their connections; the process ends with them anyway. */
+const POOLS_TIMEOUT_MS = 3_000;
+
+export async function drain({
+  registry,
+  pools,
+  clock,
+  log,
+  timeoutMs,
+}: DrainOptions): Promise<void> {
+  const ending = proxyErrors.fail('SHUTTING_DOWN', 'the proxy is shutting down', {
+    hint: 'Connect again; another proxy, or the next start of this one, will serve.',
+  });
+  registry.endWhenIdle(ending);
+  await within(clock, timeoutMs, registry.whenEmpty());
+  if (registry.size > 0) {
+    log.warn(
+      { clients: registry.size, timeoutMs },
+      'ending clients that are still in a transaction',
+    );
+    registry.killAll(ending);
+  }
+  await within(clock, POOLS_TIMEOUT_MS, pools.shutdown());
+}
+
+/** Resolves with `work` or after `timeoutMs`, whatever comes first. */
+function within(clock: Clock, timeoutMs: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(timeoutMs, resolve);
+    void work.finally(() => {
+      timer.cancel();
+      resolve();
+    });
+  });
+}
