@@ -29,55 +29,72 @@ export function newTenantConfig(
   input: TenantInFile,
   makeSecret: MakeSecret,
 ): TenantConfig {
-  return build(id, input, makeSecret(input.password, undefined));
+  return Object.freeze({ ...fieldsOf(input), id, password: makeSecret(input.password, undefined) });
 }
 
-/** The tenant after PUT, or after its entry in the file was edited. @throws what `makeSecret` throws. */
+/** All of a tenant but a password that was not given: that one stays as it is. */
+export type TenantReplacement = Omit<TenantConfig, 'password'> & {
+  readonly password?: Secret | undefined;
+};
+
+/** What PUT, or an edited entry of the file, makes of the tenant. @throws what `makeSecret` throws. */
 export function replaceTenantConfig(
   current: TenantConfig,
   input: TenantReplace,
   makeSecret: MakeSecret,
-): TenantConfig {
-  return build(current.id, input, nextSecret(current, input.password, makeSecret));
-}
-
-/** The tenant after PATCH. A new db_type without a port keeps the port. @throws what `makeSecret` throws. */
-export function patchTenantConfig(
-  current: TenantConfig,
-  patch: TenantPatch,
-  makeSecret: MakeSecret,
-): TenantConfig {
-  const protocol = patch.db_type ?? current.protocol;
+): TenantReplacement {
   return Object.freeze({
+    ...fieldsOf(input),
     id: current.id,
-    protocol,
-    host: patch.host ?? current.host,
-    port: patch.port === undefined ? current.port : (patch.port ?? DEFAULT_PORTS[protocol]),
-    database: patch.dbname ?? current.database,
-    databases: patch.databases === undefined ? current.databases : (patch.databases ?? []),
-    username: patch.username ?? current.username,
-    password: nextSecret(current, patch.password, makeSecret),
-    pool: toPoolOverrides(patch, current.pool as PoolOverrides),
+    password: nextSecret(current, input.password, makeSecret),
   });
 }
 
-/**
- * The pool settings of `input` over those of `base`: what is null is not set any more, what is absent stays.
- * Durations were checked by the schema.
- */
-export function toPoolOverrides(input: PoolDefaults, base: PoolOverrides = {}): PoolOverrides {
-  const next: Record<string, unknown> = { ...base };
-  const put = (name: keyof PoolSettings, value: unknown): void => {
-    if (value === null) delete next[name];
-    else if (value !== undefined) next[name] = value;
+/** Only what is to change; a pool setting of null goes back to the default. */
+export type TenantChangeSet = {
+  readonly [Name in Exclude<keyof TenantConfig, 'id' | 'pool'>]?: TenantConfig[Name] | undefined;
+} & { readonly pool: PoolChangeSet };
+
+export type PoolChangeSet = {
+  readonly [Name in keyof PoolSettings]?: PoolSettings[Name] | null | undefined;
+};
+
+/** What PATCH changes; fields it does not name are not in it. @throws what `makeSecret` throws. */
+export function toTenantChanges(
+  current: TenantConfig,
+  patch: TenantPatch,
+  makeSecret: MakeSecret,
+): TenantChangeSet {
+  return Object.freeze({
+    protocol: patch.db_type,
+    host: patch.host,
+    port: patch.port === null ? DEFAULT_PORTS[patch.db_type ?? current.protocol] : patch.port,
+    database: patch.dbname,
+    databases: patch.databases === null ? [] : patch.databases,
+    username: patch.username,
+    password: nextSecret(current, patch.password, makeSecret),
+    pool: toPoolChanges(patch),
+  });
+}
+
+/** Durations were checked by the schema. */
+export function toPoolChanges(input: PoolDefaults): PoolChangeSet {
+  return {
+    poolMode: input.pool_mode,
+    minConnections: input.min_connections,
+    maxConnections: input.max_connections,
+    idleTimeoutMs: toMs(input.idle_timeout),
+    maxLifetimeMs: toMs(input.max_lifetime),
+    acquireTimeoutMs: toMs(input.acquire_timeout),
   };
-  put('poolMode', input.pool_mode);
-  put('minConnections', input.min_connections);
-  put('maxConnections', input.max_connections);
-  put('idleTimeoutMs', toMs(input.idle_timeout));
-  put('maxLifetimeMs', toMs(input.max_lifetime));
-  put('acquireTimeoutMs', toMs(input.acquire_timeout));
-  return Object.freeze(next as PoolOverrides);
+}
+
+/** The settings that `input` gives; what is null or absent has its default. */
+export function toPoolOverrides(input: PoolDefaults): PoolOverrides {
+  const given = Object.entries(toPoolChanges(input)).filter(
+    ([, value]) => typeof value === 'string' || typeof value === 'number',
+  );
+  return Object.freeze(Object.fromEntries(given));
 }
 
 /** @param describeSecret says where the password is without saying it. */
@@ -115,26 +132,24 @@ export function toPoolAnswer(pool: PoolSettings): PoolAnswer {
   };
 }
 
-function build(id: TenantId, input: TenantReplace, password: Secret): TenantConfig {
-  return Object.freeze({
-    id,
+function fieldsOf(input: TenantReplace): Omit<TenantConfig, 'id' | 'password'> {
+  return {
     protocol: input.db_type,
     host: input.host,
     port: input.port ?? DEFAULT_PORTS[input.db_type],
     database: input.dbname,
     databases: input.databases ?? [],
     username: input.username,
-    password,
     pool: toPoolOverrides(input),
-  });
+  };
 }
 
 function nextSecret(
   current: TenantConfig,
   written: string | undefined,
   makeSecret: MakeSecret,
-): Secret {
-  return written === undefined ? current.password : makeSecret(written, current.password);
+): Secret | undefined {
+  return written === undefined ? undefined : makeSecret(written, current.password);
 }
 
 function toMs(text: string | null | undefined): number | null | undefined {

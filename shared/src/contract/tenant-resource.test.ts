@@ -8,8 +8,8 @@ import { tenantConfigSchema } from './routing-config.ts';
 import type { Secret } from './secret.ts';
 import {
   newTenantConfig,
-  patchTenantConfig,
   replaceTenantConfig,
+  toTenantChanges,
   toTenantFields,
 } from './tenant-conversion.ts';
 import { tenantCreateSchema, tenantPatchSchema, tenantReplaceSchema } from './tenant-resource.ts';
@@ -145,25 +145,24 @@ describe('conversion', () => {
       origin: 'api',
     };
     const replaced = replaceTenantConfig(config, tenantReplaceSchema.parse(answer), makeSecret);
-    assert.deepEqual(replaced, config);
+    assert.deepEqual(replaced, { ...config, password: undefined });
   });
 
-  it('PUT sends what is not given back to its default, and keeps the password', () => {
+  it('PUT sends what is not given back to its default, and leaves the password out', () => {
     const config = acme({ max_connections: 5, port: 6000, databases: ['b'] });
     const { id: _, password: __, ...rest } = ACME;
     const replaced = replaceTenantConfig(config, tenantReplaceSchema.parse(rest), makeSecret);
-    assert.deepEqual(replaced, acme());
+    assert.deepEqual(replaced, { ...acme(), password: undefined });
   });
 
-  it('PATCH changes what is given, and null goes back to the default', () => {
-    const config = acme({ max_connections: 5, pool_mode: 'transaction', port: 6000 });
+  it('PATCH names what is given alone, and null for the default', () => {
+    const config = acme({ max_connections: 5, db_type: 'mysql', port: 6000 });
     const patch = { max_connections: null, port: null, host: 'new', idle_timeout: '1m' };
-    const patched = patchTenantConfig(config, tenantPatchSchema.parse(patch), makeSecret);
-    assert.deepEqual(patched, {
-      ...config,
+    const changes = toTenantChanges(config, tenantPatchSchema.parse(patch), makeSecret);
+    assert.deepEqual(JSON.parse(JSON.stringify(changes)), {
       host: 'new',
-      port: 5432,
-      pool: { poolMode: 'transaction', idleTimeoutMs: 60_000 },
+      port: 3306,
+      pool: { maxConnections: null, idleTimeoutMs: 60_000 },
     });
   });
 
@@ -175,7 +174,7 @@ describe('conversion', () => {
 
   it('offers the current secret, so that the same password stays the same bytes', () => {
     const config = acme();
-    const patched = patchTenantConfig(config, { password: 'same' }, makeSecret);
-    assert.equal(patched.password, config.password);
+    const changes = toTenantChanges(config, { password: 'same' }, makeSecret);
+    assert.equal(changes.password, config.password);
   });
 });

@@ -1,0 +1,62 @@
+/** Ways a request fails before it reaches the control plane's rules. HTTP statuses are given in problem.ts. */
+import { AppError, defineErrors } from '@dbbouncer/shared/kernel/errors.ts';
+import type { FieldProblem } from '@dbbouncer/shared/contract/explain.ts';
+import { controlErrors } from '../errors.ts';
+
+export const apiErrors = defineErrors({
+  ROUTE_NOT_FOUND: {
+    kind: 'client',
+    retryable: false,
+    summary: 'There is nothing under this path.',
+  },
+  METHOD_NOT_ALLOWED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The path knows other methods than this one; Allow lists them.',
+  },
+  MALFORMED_REQUEST: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The request is not valid HTTP, or its body is not valid JSON.',
+  },
+  BODY_TOO_LARGE: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The body has more bytes than are allowed.',
+  },
+  UNSUPPORTED_MEDIA_TYPE: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The body is not declared as JSON.',
+  },
+  RATE_LIMITED: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'This client sends more requests than are allowed; Retry-After says when to go on.',
+  },
+  NOT_READY: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The control plane is starting, stopping or cut off from its bus.',
+  },
+  INTERNAL: {
+    kind: 'internal',
+    retryable: true,
+    summary: 'A fault of DBBouncer; its log has more under the request id.',
+  },
+});
+
+/** A request with fields that are wrong, each of them named. */
+export class InvalidFields extends AppError<'VALIDATION_FAILED'> {
+  readonly fields: readonly FieldProblem[];
+
+  constructor(fields: readonly FieldProblem[]) {
+    const message = fields.map(({ path, message }) => `${path} ${message}`.trim()).join('; ');
+    super('VALIDATION_FAILED', controlErrors.specs.VALIDATION_FAILED, `${message}.`);
+    this.fields = fields;
+  }
+}
+
+export function invalidField(name: string, message: string): InvalidFields {
+  return new InvalidFields([{ path: name, message, keys: [name] }]);
+}

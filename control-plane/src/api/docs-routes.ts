@@ -1,0 +1,56 @@
+/** The API description at /openapi.json and its pages at /docs. Both are open: they hold no data. */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { Api } from './server.ts';
+
+const DESCRIPTION =
+  'Every write is an event. Answers to writes are given when the change is on disk; proxies follow within moments' +
+  ' (`GET /fleet` shows how far each is). Refusals are problem+json with a stable `code`.';
+
+/** Before any route: it collects them. */
+export async function registerApiDescription(api: FastifyInstance, version: string): Promise<void> {
+  await api.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: 'DBBouncer', version, description: DESCRIPTION },
+      components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
+      security: [{ apiKey: [] }],
+      tags: [{ name: 'Tenants' }, { name: 'Operation' }],
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+}
+
+export async function registerDocsRoutes(api: Api): Promise<void> {
+  api.route({
+    method: 'GET',
+    url: '/openapi.json',
+    config: { access: 'open' },
+    schema: { hide: true },
+    handler: () => api.swagger(),
+  });
+  await api.register(async (scope) => {
+    scope.addHook('onRoute', (route) => {
+      route.config = { ...route.config, access: 'open' };
+    });
+    await scope.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: DOCS_CSP,
+      uiConfig: { persistAuthorization: false, tryItOutEnabled: true },
+    });
+  });
+}
+
+/** What the pages load, all of it from here. */
+const DOCS_CSP = Object.freeze({
+  'default-src': ["'self'"],
+  'img-src': ["'self'", 'data:'],
+  'style-src': ["'self'", "'unsafe-inline'"],
+  'script-src': ["'self'"],
+  'object-src': ["'none'"],
+  'base-uri': ["'self'"],
+  'frame-ancestors': ["'none'"],
+});

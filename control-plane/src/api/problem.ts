@@ -1,0 +1,87 @@
+/**
+ * The one map from error codes to HTTP statuses, and the form every refusal takes: problem+json.
+ * Source: RFC 9457. Whatever is not an expected failure is INTERNAL, and tells the client nothing but that.
+ */
+import { z } from 'zod';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { controlErrors } from '../errors.ts';
+import { apiErrors, InvalidFields } from './api-errors.ts';
+
+const SPECS = { ...sharedErrors.specs, ...controlErrors.specs, ...apiErrors.specs } as const;
+export type ProblemCode = keyof typeof SPECS;
+
+export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze({
+  VALIDATION_FAILED: 400,
+  MALFORMED_REQUEST: 400,
+  UNAUTHORIZED: 401,
+  FORBIDDEN: 403,
+  TENANT_NOT_FOUND: 404,
+  ROUTE_NOT_FOUND: 404,
+  METHOD_NOT_ALLOWED: 405,
+  TENANT_EXISTS: 409,
+  TENANT_PROTOCOL_FIXED: 409,
+  VERSION_CONFLICT: 412,
+  BODY_TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  PRECONDITION_REQUIRED: 428,
+  RATE_LIMITED: 429,
+  INTERNAL: 500,
+  SETTINGS_INVALID: 500,
+  BUS_UNAVAILABLE: 503,
+  BUS_MESSAGE_TOO_LARGE: 500,
+  NOT_READY: 503,
+  SECRET_UNAVAILABLE: 503,
+  STORE_BUSY: 503,
+  STORE_CLOSED: 503,
+  STORE_FAILED: 503,
+  STORE_LOCKED: 503,
+  STORE_FULL: 507,
+});
+
+export const PROBLEM_CONTENT_TYPE = 'application/problem+json';
+
+export const problemSchema = z
+  .strictObject({
+    type: z.string().meta({ examples: ['urn:dbbouncer:error:TENANT_NOT_FOUND'] }),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string().meta({ description: 'Stable; the list is in the documentation.' }),
+    request_id: z.string(),
+    errors: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem details.' });
+export type Problem = Readonly<z.infer<typeof problemSchema>>;
+
+/** The problem for whatever was thrown. */
+export function toProblem(error: unknown, requestId: string): Problem {
+  const known = isKnown(error) ? error : internal();
+  const code = known.code;
+  return {
+    type: `urn:dbbouncer:error:${code}`,
+    title: SPECS[code].summary,
+    status: HTTP_STATUS[code],
+    detail: [known.message, known.detail, known.hint].filter(Boolean).join(' '),
+    code,
+    request_id: requestId,
+    ...(known instanceof InvalidFields && {
+      errors: known.fields.map(({ path, message }) => ({ path, message })),
+    }),
+  };
+}
+
+/** Whether the failure is ours rather than the sender's: those are logged as errors. */
+export function isFault(problem: Problem): boolean {
+  return problem.status >= 500 && problem.code !== 'NOT_READY';
+}
+
+function isKnown(error: unknown): error is AppError<ProblemCode> {
+  return error instanceof AppError && Object.hasOwn(HTTP_STATUS, error.code);
+}
+
+function internal(): AppError<ProblemCode> {
+  return apiErrors.fail('INTERNAL', 'Something went wrong inside DBBouncer.', {
+    hint: 'The log of the control plane has more under this request_id.',
+  });
+}

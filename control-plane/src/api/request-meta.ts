@@ -1,0 +1,46 @@
+/** Who asks, under which request id and why: what every event of a request carries. */
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { CommandMeta } from '../commands/commands.ts';
+import { invalidField } from './api-errors.ts';
+
+export const REASON_CHARS_MAX = 500;
+const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}$/;
+
+export const reasonQuery = z.strictObject({
+  reason: z.string().max(REASON_CHARS_MAX).optional().meta({
+    description: 'Why, for the history of the tenant. The header X-Reason does the same.',
+  }),
+});
+
+/** Documents the headers; others pass. */
+export const writeHeaders = z.looseObject({
+  'if-match': z.string().optional().meta({
+    description: 'An ETag: the change is made only if the tenant is still at that version.',
+  }),
+  'x-reason': z.string().optional(),
+  'x-request-id': z.string().optional(),
+});
+
+/** The sender's request id when it is a usable one, else a new one. */
+export function requestIdOf(header: string | string[] | undefined, newId: () => string): string {
+  return typeof header === 'string' && REQUEST_ID.test(header) ? header : newId();
+}
+
+/** @throws VALIDATION_FAILED when the reason is too long. */
+export function commandMeta(request: FastifyRequest): CommandMeta {
+  const { reason } = request.query as z.infer<typeof reasonQuery>;
+  return {
+    actor: request.actor,
+    requestId: request.id,
+    reason: reason ?? headerReason(request.headers['x-reason']),
+  };
+}
+
+function headerReason(header: string | string[] | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  // Node reads header bytes as Latin-1; people send UTF-8.
+  const reason = Buffer.from([header].flat().join(', '), 'latin1').toString('utf8').trim();
+  if (reason.length <= REASON_CHARS_MAX) return reason === '' ? undefined : reason;
+  throw invalidField('X-Reason', `must have at most ${REASON_CHARS_MAX} characters`);
+}

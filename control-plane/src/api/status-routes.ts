@@ -1,0 +1,76 @@
+/**
+ * The fleet, liveness, readiness and metrics. `/health` and `/ready` are open, so they say no more than an orchestrator
+ * needs; everything else needs the key.
+ */
+import { z } from 'zod';
+import { fleetSchema, toFleetAnswer } from './answers.ts';
+import { apiErrors } from './api-errors.ts';
+import { problemResponse, problems } from './route-docs.ts';
+import type { Api } from './server.ts';
+import type { ApiServices } from './services.ts';
+
+const TAGS = ['Operation'];
+const OPEN = { access: 'open', rateLimit: false } as const;
+
+export function registerStatusRoutes(api: Api, services: ApiServices): void {
+  const { core, metrics } = services;
+  api.route({
+    method: 'GET',
+    url: '/health',
+    config: OPEN,
+    schema: {
+      tags: TAGS,
+      summary: 'Whether the process lives; needs no key',
+      security: [],
+      response: { 200: z.strictObject({ status: z.literal('up') }) },
+    },
+    handler: () => ({ status: 'up' }) as const,
+  });
+  api.route({
+    method: 'GET',
+    url: '/ready',
+    config: OPEN,
+    schema: {
+      tags: TAGS,
+      summary: 'Whether requests should be sent here; needs no key',
+      security: [],
+      response: { 200: z.strictObject({ status: z.literal('ready') }), 503: problemResponse(503) },
+    },
+    handler: () => {
+      const reason = services.notReady();
+      if (reason === undefined) return { status: 'ready' } as const;
+      throw apiErrors.fail('NOT_READY', `Not ready: ${reason}.`);
+    },
+  });
+  api.route({
+    method: 'GET',
+    url: '/fleet',
+    schema: {
+      tags: TAGS,
+      summary: 'The proxies, the position each has applied, and how far the publishers are',
+      querystring: z.strictObject({}),
+      response: { 200: fleetSchema, ...problems() },
+    },
+    handler: () => toFleetAnswer(core.status(), core.fleet.proxies()),
+  });
+  api.route({
+    method: 'GET',
+    url: '/metrics',
+    schema: {
+      tags: TAGS,
+      summary: 'Metrics in the Prometheus text format',
+      response: {
+        200: {
+          description: 'Prometheus text format',
+          content: { 'text/plain': { schema: z.string() } },
+        },
+        ...problems(),
+      },
+    },
+    handler: async (_request, reply) => {
+      const text = await metrics.render();
+      // The body is text already; the serializer of the schema would make JSON of it.
+      return reply.type(metrics.contentType).serializer(String).send(text);
+    },
+  });
+}

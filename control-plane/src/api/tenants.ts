@@ -1,0 +1,240 @@
+/**
+ * The tenant routes: validate, seal, hand a command to the core, answer with its view and ETag.
+ * Leaves: the rules to the core, the outside shape to shared/contract/tenant-resource.ts.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import {
+  newTenantConfig,
+  replaceTenantConfig,
+  toTenantChanges,
+} from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import type { MakeSecret } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import {
+  tenantCreateSchema,
+  tenantPatchSchema,
+  tenantReplaceSchema,
+} from '@dbbouncer/shared/contract/tenant-resource.ts';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import { toSecret } from '@dbbouncer/shared/secrets/password.ts';
+import type { TenantResult } from '../commands/commands.ts';
+import type { TenantCommand } from '../domain/tenant/commands.ts';
+import { controlErrors } from '../errors.ts';
+import type { TenantView } from '../store/read-models.ts';
+import { tenantAnswerSchema, tenantListSchema, tenantStatsSchema } from './answers.ts';
+import { toTenantAnswer, toTenantStats } from './answers.ts';
+import type { TenantAnswer } from './answers.ts';
+import { invalidField } from './api-errors.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
+import { etagOf, expectedVersion } from './preconditions.ts';
+import { commandMeta, reasonQuery, writeHeaders } from './request-meta.ts';
+import { problems } from './route-docs.ts';
+import type { Api } from './server.ts';
+import type { ApiServices } from './services.ts';
+
+const TAGS = ['Tenants'];
+const PAGE_DEFAULT = 100;
+const PAGE_MAX = 1_000;
+
+const idParams = z.strictObject({ id: z.string().min(1) });
+const noQuery = z.strictObject({});
+const listQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT),
+  cursor: z.string().optional().meta({ description: 'The next_cursor of the page before.' }),
+  search: z.string().max(255).optional().meta({
+    description: 'Only tenants whose id, host, database or user name holds this text.',
+  }),
+});
+
+export function registerTenantRoutes(api: Api, services: ApiServices): void {
+  registerReads(api, services);
+  registerWrites(api, services);
+}
+
+function registerReads(api: Api, services: ApiServices): void {
+  const { tenants, fleet } = services.core;
+  api.route({
+    method: 'GET',
+    url: '/tenants',
+    schema: {
+      tags: TAGS,
+      summary: 'List tenants with their settings and pool statistics, ordered by id',
+      querystring: listQuery,
+      response: { 200: tenantListSchema, ...problems(400) },
+    },
+    handler: ({ query }) => {
+      const { limit, cursor, search } = query;
+      const page = tenants.listTenants({ limit, after: decodeCursor(cursor), search });
+      const { defaults } = tenants.getDefaults();
+      return {
+        tenants: page.tenants.map((view) =>
+          toTenantAnswer(view, defaults, fleet.tenantTotals(view.config.id)),
+        ),
+        next_cursor: encodeCursor(page.next),
+      };
+    },
+  });
+  api.route({
+    method: 'GET',
+    url: '/tenants/:id',
+    schema: {
+      tags: TAGS,
+      summary: 'Read a tenant; its version is the ETag',
+      params: idParams,
+      querystring: noQuery,
+      response: { 200: tenantAnswerSchema, ...problems(404) },
+    },
+    handler: ({ params }, reply) => answer(services, reply, requireTenant(services, params.id)),
+  });
+  api.route({
+    method: 'GET',
+    url: '/tenants/:id/stats',
+    schema: {
+      tags: TAGS,
+      summary: "A tenant's pools on all live proxies",
+      params: idParams,
+      querystring: noQuery,
+      response: { 200: tenantStatsSchema, ...problems(404) },
+    },
+    handler: ({ params }) => {
+      const view = requireTenant(services, params.id);
+      return toTenantStats(view, fleet.tenantTotals(view.config.id), fleet.proxies());
+    },
+  });
+}
+
+function registerWrites(api: Api, services: ApiServices): void {
+  api.route({
+    method: 'POST',
+    url: '/tenants',
+    schema: {
+      tags: TAGS,
+      summary: 'Register a tenant',
+      querystring: reasonQuery,
+      headers: writeHeaders,
+      body: tenantCreateSchema,
+      response: { 201: tenantAnswerSchema, ...problems(400, 409, 413, 415) },
+    },
+    handler: async (request, reply) => {
+      const { body } = request;
+      const { id } = body;
+      const tenant = newTenantConfig(id, body, secretMaker(services, id));
+      const command = { kind: 'register_tenant', tenant, origin: 'api' } as const;
+      const view = await change(services, request, command);
+      reply.code(201).header('location', `/tenants/${encodeURIComponent(view.config.id)}`);
+      return answer(services, reply, view);
+    },
+  });
+  api.route({
+    method: 'PUT',
+    url: '/tenants/:id',
+    schema: {
+      tags: TAGS,
+      summary: 'Replace the settings of a tenant that exists',
+      description:
+        'What is not given goes back to its default, except the password, which is kept.' +
+        ' An id that is not registered answers 404: POST /tenants registers.',
+      params: idParams,
+      querystring: reasonQuery,
+      headers: writeHeaders,
+      body: tenantReplaceSchema,
+      response: { 200: tenantAnswerSchema, ...problems(400, 404, 409, 412, 413, 415) },
+    },
+    handler: async (request, reply) => {
+      const current = requireTenant(services, request.params.id);
+      const config = requireSameId(current.config, request.body.id);
+      const tenant = replaceTenantConfig(config, request.body, secretMaker(services, config.id));
+      const command = { kind: 'replace_tenant', tenant } as const;
+      return answer(services, reply, await change(services, request, command, current));
+    },
+  });
+  api.route({
+    method: 'PATCH',
+    url: '/tenants/:id',
+    schema: {
+      tags: TAGS,
+      summary: 'Change some settings of a tenant',
+      description: 'What is not given stays as it is; null goes back to the default.',
+      params: idParams,
+      querystring: reasonQuery,
+      headers: writeHeaders,
+      body: tenantPatchSchema,
+      response: { 200: tenantAnswerSchema, ...problems(400, 404, 409, 412, 413, 415) },
+    },
+    handler: async (request, reply) => {
+      const current = requireTenant(services, request.params.id);
+      const config = requireSameId(current.config, request.body.id);
+      const changes = toTenantChanges(config, request.body, secretMaker(services, config.id));
+      const command = { kind: 'update_tenant', id: config.id, changes } as const;
+      return answer(services, reply, await change(services, request, command, current));
+    },
+  });
+  api.route({
+    method: 'DELETE',
+    url: '/tenants/:id',
+    schema: {
+      tags: TAGS,
+      summary: 'Remove a tenant; its connections end at their next transaction boundary',
+      params: idParams,
+      querystring: reasonQuery,
+      headers: writeHeaders,
+      response: { 204: z.null(), ...problems(404, 412) },
+    },
+    handler: async (request, reply) => {
+      const current = requireTenant(services, request.params.id);
+      const command = { kind: 'remove_tenant', id: current.config.id } as const;
+      await handle(services, request, command, current);
+      return reply.code(204).send(null);
+    },
+  });
+}
+
+/** @throws TENANT_NOT_FOUND */
+function requireTenant({ core }: ApiServices, id: string): TenantView {
+  const view = core.tenants.getTenant(id);
+  if (view !== undefined) return view;
+  throw controlErrors.fail('TENANT_NOT_FOUND', `Tenant ${JSON.stringify(id)} does not exist.`);
+}
+
+/** A tenant cannot be renamed: an id in the body must be the one of the path. */
+function requireSameId(config: TenantConfig, id: string | undefined): TenantConfig {
+  if (id === undefined || tenantKey(id) === tenantKey(config.id)) return config;
+  throw invalidField('id', `must be "${config.id}", as in the path, or be left out; got "${id}"`);
+}
+
+function secretMaker({ keyring }: ApiServices, id: TenantId): MakeSecret {
+  return (written, current) => toSecret(keyring, written, id, current);
+}
+
+/** The view after a command that leaves the tenant there. @throws what commands throw */
+async function change(
+  services: ApiServices,
+  request: FastifyRequest,
+  command: TenantCommand,
+  current?: TenantView,
+): Promise<TenantView> {
+  const { view } = await handle(services, request, command, current);
+  assert(view !== undefined, 'only a removal leaves no view');
+  return view;
+}
+
+function handle(
+  { core }: ApiServices,
+  request: FastifyRequest,
+  command: TenantCommand,
+  current?: TenantView,
+): Promise<TenantResult> {
+  return core.commands.handle(command, {
+    ...commandMeta(request),
+    expectedVersion: current && expectedVersion(request.headers['if-match'], current),
+  });
+}
+
+function answer({ core }: ApiServices, reply: FastifyReply, view: TenantView): TenantAnswer {
+  reply.header('etag', etagOf(view.version));
+  const { defaults } = core.tenants.getDefaults();
+  return toTenantAnswer(view, defaults, core.fleet.tenantTotals(view.config.id));
+}

@@ -1,0 +1,126 @@
+/**
+ * The control plane's own metrics: the fleet's connections summed over its reports, the event log, the API, the process.
+ * Values are read when they are scraped. Owns: names and labels. Leaves: the route to api/.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ControlPlaneCore } from '../core.ts';
+import type { ConnectionTotals } from '../fleet/fleet-state.ts';
+
+export type MetricsSource = Pick<ControlPlaneCore, 'fleet' | 'tenants' | 'status'>;
+
+export interface RequestFacts {
+  readonly method: string;
+  /** The pattern, never the path: ids must not become labels. */
+  readonly route: string;
+  readonly status: number;
+  readonly durationMs: number;
+}
+
+const REQUEST_BUCKETS_S = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+const CONNECTIONS: Readonly<Record<keyof ConnectionTotals, string>> = Object.freeze({
+  active: 'Server connections that serve a client, over all live proxies',
+  idle: 'Server connections that wait for a client, over all live proxies',
+  total: 'Server connections, over all live proxies',
+  waiting: 'Clients in line for a server connection, over all live proxies',
+});
+
+export class ControlMetrics {
+  readonly #registry = new Registry();
+  readonly #requests: Histogram<'method' | 'route' | 'status'>;
+
+  constructor(source: MetricsSource) {
+    collectDefaultMetrics({ register: this.#registry });
+    this.#requests = new Histogram({
+      name: 'dbbouncer_api_request_duration_seconds',
+      help: 'Time from the first byte of a request to the end of its answer',
+      labelNames: ['method', 'route', 'status'],
+      buckets: REQUEST_BUCKETS_S,
+      registers: [this.#registry],
+    });
+    registerConnections(this.#registry, source);
+    registerEvents(this.#registry, source);
+    registerFleet(this.#registry, source);
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  observeRequest({ method, route, status, durationMs }: RequestFacts): void {
+    this.#requests.observe({ method, route, status: String(status) }, durationMs / 1_000);
+  }
+
+  /** All metrics in the Prometheus text format. */
+  render(): Promise<string> {
+    return this.#registry.metrics();
+  }
+}
+
+function registerConnections(registry: Registry, { fleet, tenants }: MetricsSource): void {
+  for (const [state, help] of Object.entries(CONNECTIONS)) {
+    new Gauge({
+      name: `dbbouncer_connections_${state}`,
+      help,
+      labelNames: ['tenant', 'db_type'],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [key, totals] of fleet.totalsByTenant()) {
+          const config = tenants.getTenant(key)?.config;
+          if (config === undefined) continue;
+          const labels = { tenant: config.id, db_type: config.protocol };
+          this.set(labels, totals[state as keyof ConnectionTotals]);
+        }
+      },
+    });
+  }
+}
+
+function registerEvents(registry: Registry, source: MetricsSource): void {
+  const before = source.status().position;
+  new Counter({
+    name: 'dbbouncer_events_appended_total',
+    help: 'Events appended since this process started',
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(source.status().position - before);
+    },
+  });
+  gauge(registry, 'dbbouncer_event_position', 'Position of the last event in the log', () => {
+    return source.status().position;
+  });
+  gauge(registry, 'dbbouncer_published_position', 'Last position that proxies were told', () => {
+    return source.status().publishedPosition;
+  });
+}
+
+function registerFleet(registry: Registry, { fleet, tenants, status }: MetricsSource): void {
+  gauge(registry, 'dbbouncer_tenants', 'Registered tenants', () => tenants.countTenants());
+  gauge(registry, 'dbbouncer_proxies_lagging', 'Live proxies behind the published position', () => {
+    return fleet.lagging(status().publishedPosition).length;
+  });
+  new Gauge({
+    name: 'dbbouncer_proxies',
+    help: 'Proxies heard of lately, by status',
+    labelNames: ['status'],
+    registers: [registry],
+    collect() {
+      const views = fleet.proxies();
+      for (const status of ['live', 'lost'] as const) {
+        this.set({ status }, views.filter((view) => view.status === status).length);
+      }
+    },
+  });
+}
+
+function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read());
+    },
+  });
+}
