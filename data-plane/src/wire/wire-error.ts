@@ -11,7 +11,7 @@
  */
 export class WireError extends Error {
   override readonly name = 'WireError';
-  /** What is wrong, with both numbers where a length or a limit is broken; no payload, no secret. */
+  /** What is wrong, with both numbers where a length or limit is broken; no payload, no secret. */
   readonly reason: string;
 
   constructor(reason: string) {

@@ -251,12 +251,9 @@ export class FrameScanner {
 
   #beginCollecting(header: Buffer, bodyLength: number, chunk: Buffer, at: number): void {
     if (bodyLength > this.#collectBytesMax) {
-      const type = showType(header[0] as number);
-      this.#refuse(
-        `message ${type} of ${bodyLength} bytes cannot be held, ${this.#collectBytesMax} is the limit`,
-        chunk,
-        at,
-      );
+      const message = `message ${showType(header[0] as number)} of ${bodyLength} bytes`;
+      const problem = `${message} cannot be collected, ${this.#collectBytesMax} is the limit`;
+      this.#refuse(problem, chunk, at);
     }
     this.#flushRun(chunk, at);
     const frameBytes = HEADER_BYTES + bodyLength;
