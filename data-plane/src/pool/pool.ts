@@ -48,7 +48,7 @@ export class Pool<B extends Backend> {
   /** Backends whose server closed while a client held them; the client still gives them back. */
   readonly #lost = new WeakSet<B>();
   readonly #drained = Promise.withResolvers<void>();
-  #settling: 'no' | 'running' | 'again' = 'no';
+  #isServing = false;
   /** The minimum is kept from the first client on: a pool nobody asked opens nothing. */
   #demand: 'none_yet' | 'seen' = 'none_yet';
   #lastUseMs: number;
@@ -361,27 +361,18 @@ export class Pool<B extends Backend> {
 
   // --- what follows from a change ---
 
-  /** Serves, dials and refuses until nothing more follows; the outer call takes up inner ones. */
+  /** Serves, dials and refuses as far as it goes now. A call from within `granted` is taken up. */
   #settle(nowMs: number): void {
-    if (this.#settling !== 'no') {
-      this.#settling = 'again';
-      return;
-    }
+    if (this.#isServing) return;
+    this.#isServing = true;
     try {
-      do {
-        this.#settling = 'running';
-        this.#serve(nowMs);
-        this.#dialWanted(nowMs);
-        this.#refusals.refuseHopeless(nowMs);
-        this.#cap.relieve(nowMs);
-      } while (this.#isSettlingAgain());
+      this.#serve(nowMs);
     } finally {
-      this.#settling = 'no';
+      this.#isServing = false;
     }
+    this.#dialWanted(nowMs);
+    this.#refusals.refuseHopeless(nowMs);
+    this.#cap.relieve(nowMs);
     this.#timer.armFor(this.#core.nextDueMs(nowMs), nowMs);
-  }
-
-  #isSettlingAgain(): boolean {
-    return this.#settling === 'again';
   }
 }
