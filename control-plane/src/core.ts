@@ -1,6 +1,7 @@
 /**
- * The control plane without its HTTP face: event log, commands, read models, publishers and fleet state, wired up.
- * Owns the order of start and stop. Leaves HTTP, settings and secrets to api/, settings.ts and the app.
+ * The control plane without its HTTP face: event log, commands, read models, publishers and fleet
+ * state, wired up. Owns the order of start and stop. Leaves HTTP, settings and secrets to api/,
+ * settings.ts and the app.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,10 +27,16 @@ import type { TenantReader } from './store/read-models.ts';
 export interface CoreOptions {
   /** Holds the database; made with mode 0700 when absent. */
   readonly dataDir: string;
-  /** `full` (the default): an acknowledged change survives power loss; `normal`: a crash of the process only. */
+  /**
+   * `full` (the default): an acknowledged change survives power loss; `normal`: a crash of the
+   * process only.
+   */
   readonly durability?: 'full' | 'normal';
   readonly bus: Bus;
-  /** `off` keeps full events from the bus: a bus that ends with this process has nobody to follow them. Default: `on`. */
+  /**
+   * `off` keeps full events from the bus: a bus that ends with this process has nobody to follow
+   * them. Default: `on`.
+   */
   readonly eventStream?: 'on' | 'off';
   readonly clock: Clock;
   readonly log: Logger;
@@ -54,7 +61,10 @@ export interface ControlPlaneCore {
   readonly events: EventReader;
   readonly fleet: FleetReader;
   status(): CoreStatus;
-  /** Lets running commands end, stops publishing, frees the database. The bus stays open: it is the caller's. */
+  /**
+   * Lets running commands end, stops publishing, frees the database. The bus stays open: it is the
+   * caller's.
+   */
   close(): Promise<void>;
 }
 
@@ -62,7 +72,8 @@ export interface ControlPlaneCore {
 export const DATABASE_FILE = 'dbbouncer.db';
 
 /**
- * Opens the database and begins to publish. Does not wait for the bus: `status()` says how far that is.
+ * Opens the database and begins to publish. Does not wait for the bus: `status()` says how far that
+ * is.
  * @throws STORE_LOCKED, STORE_FULL, STORE_BUSY, STORE_FAILED
  */
 export function openCore(options: CoreOptions): ControlPlaneCore {

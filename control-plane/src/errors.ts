@@ -1,5 +1,6 @@
 /**
- * Every way the control plane refuses or fails a request, once. HTTP statuses are given in api/problem.ts.
+ * Every way the control plane refuses or fails a request, once. HTTP statuses are given in
+ * api/problem.ts.
  */
 import { defineErrors } from '@dbbouncer/shared/kernel/errors.ts';
 

@@ -1,6 +1,7 @@
 /**
- * Takes commands in order and commits those that arrived together in one transaction: one disk sync for all of them.
- * Each has its own savepoint, so that a refused one undoes itself alone and the next sees what those before it did.
+ * Takes commands in order and commits those that arrived together in one transaction: one disk sync
+ * for all of them. Each has its own savepoint, so that a refused one undoes itself alone and the
+ * next sees what those before it did.
  */
 import { controlErrors } from '../errors.ts';
 import type { EventStore } from '../store/event-store.ts';
@@ -38,7 +39,10 @@ export class CommandQueue implements Commands {
     this.#store = store;
   }
 
-  /** Resolves by the kind of command: `handleCommand` gives a tenant's result for a tenant's command. */
+  /**
+   * Resolves by the kind of command: `handleCommand` gives a tenant's result for a tenant's
+   * command.
+   */
   handle = ((command: Command, meta: CommandMeta) =>
     this.#enqueue(
       () => handleCommand(this.#store, command, meta),

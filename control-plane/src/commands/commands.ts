@@ -32,15 +32,18 @@ export type DefaultsResult = CommandResult<DefaultsView>;
 
 export interface Commands {
   /**
-   * Resolves when the change is on disk and visible to reads. Commands take effect in the order of the calls.
-   * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, VALIDATION_FAILED, VERSION_CONFLICT: nothing changed.
+   * Resolves when the change is on disk and visible to reads. Commands take effect in the order of
+   * the calls.
+   * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, VALIDATION_FAILED,
+   * VERSION_CONFLICT: nothing changed.
    * @throws STORE_BUSY, STORE_FULL, STORE_FAILED, STORE_CLOSED: nothing changed.
    */
   handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;
   handle(command: SetDefaults, meta: CommandMeta): Promise<DefaultsResult>;
   /**
    * All of them in one transaction, or none: the first refusal is thrown and nothing has changed.
-   * Each sees what those before it did. Blocks the process while it works: about 10,000 commands a second.
+   * Each sees what those before it did. Blocks the process while it works: about 10,000 commands a
+   * second.
    */
   handleAll(
     commands: readonly Command[],

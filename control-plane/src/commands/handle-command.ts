@@ -1,7 +1,7 @@
 /**
- * One command from start to end: load → decide → append at the version that was loaded.
- * It runs inside one transaction of a synchronous store with one writer, so what was loaded cannot change before the
- * append; only the sender's own expectation (If-Match) can fail.
+ * One command from start to end: load → decide → append at the version that was loaded. It runs
+ * inside one transaction of a synchronous store with one writer, so what was loaded cannot change
+ * before the append; only the sender's own expectation (If-Match) can fail.
  */
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { decideDefaults } from '../domain/defaults/decide.ts';

@@ -67,7 +67,9 @@ export class FleetState implements FleetReader {
     this.#nowMs = nowMs;
   }
 
-  /** Takes a proxy's newest report. `fleet_full`: it was not taken, `proxiesMax` others are known. */
+  /**
+   * Takes a proxy's newest report. `fleet_full`: it was not taken, `proxiesMax` others are known.
+   */
   receive(report: ProxyReport): 'taken' | 'fleet_full' {
     this.#forget();
     if (!this.#heard.has(report.proxy) && !this.#makeRoom()) return 'fleet_full';
@@ -123,7 +125,9 @@ export class FleetState implements FleetReader {
     for (const [id, { atMs }] of this.#heard) if (atMs < oldestMs) this.#heard.delete(id);
   }
 
-  /** Forgets the proxy that has been silent longest when there are too many, but never a live one. */
+  /**
+   * Forgets the proxy that has been silent longest when there are too many, but never a live one.
+   */
   #makeRoom(): boolean {
     if (this.#heard.size < FLEET_LIMITS.proxiesMax) return true;
     const [silent] = this.proxies().toSorted((a, b) => b.silentMs - a.silentMs);

@@ -1,6 +1,7 @@
 /**
- * The routing projection: what proxies must know after each event. Pure, but for reading the store it is given.
- * The same fold makes the config of any position, the delta between two, and the snapshot.
+ * The routing projection: what proxies must know after each event. Pure, but for reading the store
+ * it is given. The same fold makes the config of any position, the delta between two, and the
+ * snapshot.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigChange, ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';

@@ -1,5 +1,6 @@
 /**
- * The inline projection: keeps the views that queries read. Runs in the transaction that appends, for every event.
+ * The inline projection: keeps the views that queries read. Runs in the transaction that appends,
+ * for every event.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { evolveDefaults } from '../domain/defaults/decide.ts';

@@ -1,12 +1,13 @@
 /**
- * Tells proxies what changes: the event log, folded, as ordered deltas on the config log of the bus.
- * Owns: the config as the bus has it, and the place in the delta log it belongs to. Leaves: phases and retries to
- * log-tail.ts, snapshots to snapshot-publisher.ts.
+ * Tells proxies what changes: the event log, folded, as ordered deltas on the config log of the
+ * bus. Owns: the config as the bus has it, and the place in the delta log it belongs to. Leaves:
+ * phases and retries to log-tail.ts, snapshots to snapshot-publisher.ts.
  *
- * The newest delta on the bus is the truth about what proxies were told; recovery reads it and goes on from its `to`:
+ * The newest delta on the bus is the truth about what proxies were told; recovery reads it and goes
+ * on from its `to`:
  * - behind the log (the usual case, or the bus lost its tail): the missing events are published;
- * - empty, unreadable or too far behind: an empty delta at the head of the log is published instead. A proxy at the
- *   head ignores it, any other one sees a gap and fetches the snapshot;
+ * - empty, unreadable or too far behind: an empty delta at the head of the log is published
+ *   instead. A proxy at the head ignores it, any other one sees a gap and fetches the snapshot;
  * - ahead of the log, or of a later term: nothing is published (HistoryConflict).
  */
 import type { Bus, BusLog } from '@dbbouncer/shared/bus/bus.ts';
@@ -50,7 +51,9 @@ export class DeltaPublisher implements TailSteps {
   readonly #events: DeltaEvents;
   readonly #checkpoint: Position;
   #published: ConfigSnapshot | undefined;
-  /** Where an append that may or may not have been stored ended: the repeat must be the same delta. */
+  /**
+   * Where an append that may or may not have been stored ended: the repeat must be the same delta.
+   */
   #attemptedTo: Position | undefined;
 
   constructor(store: EventStore, bus: Bus, events: DeltaEvents) {
@@ -64,7 +67,10 @@ export class DeltaPublisher implements TailSteps {
     return this.#published?.config.position ?? this.#checkpoint;
   }
 
-  /** The config as the bus has it, with its place in the delta log; nothing before the first recovery. */
+  /**
+   * The config as the bus has it, with its place in the delta log; nothing before the first
+   * recovery.
+   */
   published(): ConfigSnapshot | undefined {
     return this.#published;
   }
@@ -151,15 +157,16 @@ export class DeltaPublisher implements TailSteps {
   }
 
   #requireSameHistory(told: ConfigDelta, head: Position): void {
-    if (told.epoch > this.#store.epoch) {
+    const { epoch } = this.#store;
+    if (told.epoch > epoch) {
       throw new HistoryConflict(
-        `The bus holds a delta of term ${told.epoch}; this control plane writes term ${this.#store.epoch}.`,
+        `The bus holds a delta of term ${told.epoch}, this control plane writes term ${epoch}.`,
       );
     }
     if (told.to > head) {
       throw new HistoryConflict(
-        `The bus holds deltas up to position ${told.to}, the event log ends at ${head}: restore the` +
-          ` newer database, or delete the streams on the bus to publish this one.`,
+        `The bus holds deltas up to position ${told.to}, the event log ends at ${head}: restore` +
+          ' the newer database, or delete the streams on the bus to publish this one.',
       );
     }
   }

@@ -1,4 +1,6 @@
-/** An event on the bus, exactly as stored: secrets sealed, hashes included. For control planes only. */
+/**
+ * An event on the bus, exactly as stored: secrets sealed, hashes included. For control planes only.
+ */
 import { z } from 'zod';
 import type { StoredEvent } from '../store/event.ts';
 

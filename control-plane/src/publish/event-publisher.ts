@@ -1,9 +1,10 @@
 /**
- * Copies the event log to the bus, one message an event, for control planes: a standby follows it, an empty one is
- * rebuilt from it. Secrets stay sealed. Leaves: phases and retries to log-tail.ts.
+ * Copies the event log to the bus, one message an event, for control planes: a standby follows it,
+ * an empty one is rebuilt from it. Secrets stay sealed. Leaves: phases and retries to log-tail.ts.
  *
- * The newest message says how far the copy is. A copy that does not hold every event from the first on (the log on the
- * bus was made anew or purged) is begun again: a reader takes position 1 as a new beginning.
+ * The newest message says how far the copy is. A copy that does not hold every event from the first
+ * on (the log on the bus was made anew or purged) is begun again: a reader takes position 1 as a
+ * new beginning.
  */
 import type { Bus, BusLog, LogMessage, LogState } from '@dbbouncer/shared/bus/bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
@@ -43,7 +44,8 @@ export class EventPublisher implements TailSteps {
   async publishNext(): Promise<'published' | 'idle' | 'lost'> {
     const page = [...this.#store.readAll(this.#position, PAGE_EVENTS)];
     for (const event of page) {
-      // The id holds the sequence it is meant to follow: a purged log must not take it for a repeat.
+      // The id holds the sequence it is meant to follow: a purged log must not take it for a
+      // repeat.
       const id = `event-${event.position}-after-${this.#logSequence}`;
       const stored = await this.#log.append(id, encodeEvent(event));
       if (stored.duplicate || stored.sequence !== this.#logSequence + 1) return 'lost';

@@ -1,7 +1,8 @@
 /**
- * Drives one reader of the event log that writes to the bus: recover → tail, and again after every trouble.
- * Owns: phases, waking, retries, the checkpoint. Leaves: what is published and how it recovers to its `TailSteps`.
- * The bus itself says how far it is; the checkpoint only tells people, before the bus can be asked.
+ * Drives one reader of the event log that writes to the bus: recover → tail, and again after every
+ * trouble. Owns: phases, waking, retries, the checkpoint. Leaves: what is published and how it
+ * recovers to its `TailSteps`. The bus itself says how far it is; the checkpoint only tells people,
+ * before the bus can be asked.
  */
 import type { Bus, Subscription } from '@dbbouncer/shared/bus/bus.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
@@ -18,9 +19,15 @@ export interface TailSteps {
   readonly name: string;
   /** The last event that is on the bus. */
   readonly position: Position;
-  /** Finds out how far the bus is and goes on from there. @throws HistoryConflict when nothing may be published. */
+  /**
+   * Finds out how far the bus is and goes on from there. @throws HistoryConflict when nothing may
+   * be published.
+   */
   recover(): Promise<void>;
-  /** Publishes the next events. `idle`: there are none. `lost`: the bus is not where it was; recover. */
+  /**
+   * Publishes the next events. `idle`: there are none. `lost`: the bus is not where it was;
+   * recover.
+   */
   publishNext(): Promise<'published' | 'idle' | 'lost'>;
 }
 

@@ -2,8 +2,9 @@
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 
 /**
- * `recovering`: looks where the bus is. `tailing`: follows the log. `waiting_for_bus`: tries again soon.
- * `off`: not wanted. `stopped`: closed, or the bus holds another history than this log and an operator must act (see `problem`).
+ * `recovering`: looks where the bus is. `tailing`: follows the log. `waiting_for_bus`: tries again
+ * soon. `off`: not wanted. `stopped`: closed, or the bus holds another history than this log and an
+ * operator must act (see `problem`).
  */
 export type PublisherPhase = 'recovering' | 'tailing' | 'waiting_for_bus' | 'stopped' | 'off';
 

@@ -1,6 +1,7 @@
 /**
- * Keeps the newest config as one object on the bus, for proxies that start or met a gap, and answers their requests.
- * Owns: when it is written. Leaves: what it is to the delta publisher, whose config and log place it writes together.
+ * Keeps the newest config as one object on the bus, for proxies that start or met a gap, and
+ * answers their requests. Owns: when it is written. Leaves: what it is to the delta publisher,
+ * whose config and log place it writes together.
  */
 import type { Bus, BusObjects, Subscription } from '@dbbouncer/shared/bus/bus.ts';
 import {
@@ -21,7 +22,9 @@ export const SNAPSHOT_TIMES = Object.freeze({
   settleMs: 250,
   /** Between snapshots under constant change. */
   intervalMs: 3_000,
-  /** A large config is written less often: writing takes at most one part in so many of the time. */
+  /**
+   * A large config is written less often: writing takes at most one part in so many of the time.
+   */
   idleShare: 20,
   /** A request finds a snapshot this young good enough, if nothing changed since. */
   freshMs: 1_000,
@@ -74,7 +77,10 @@ export class SnapshotPublisher {
     await Promise.allSettled([this.#writing, this.#next]);
   }
 
-  /** The bus was recovered: what it holds is not known any more. Writes at once when that is absent or outdated. */
+  /**
+   * The bus was recovered: what it holds is not known any more. Writes at once when that is absent
+   * or outdated.
+   */
   onRecovered(): void {
     this.#stored = undefined;
     this.#schedule(0);
@@ -128,7 +134,10 @@ export class SnapshotPublisher {
     return Buffer.from(encodeSnapshotAnswer({ epoch: config.epoch, position: config.position }));
   }
 
-  /** Stores what is published at the time of the call or later: calls during a write share the next one. */
+  /**
+   * Stores what is published at the time of the call or later: calls during a write share the next
+   * one.
+   */
   #write(): Promise<ConfigSnapshot> {
     if (this.#next !== undefined) return this.#next;
     if (this.#writing === undefined) return this.#begin();

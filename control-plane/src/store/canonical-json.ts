@@ -1,7 +1,7 @@
 /**
- * The one JSON text of a value: what the hash chain hashes and the event log stores.
- * Members sorted by the UTF-16 units of their names, no white space, strings and numbers as ECMAScript writes them,
- * members that are undefined left out. Source: RFC 8785 (JSON Canonicalization Scheme), §3.2.
+ * The one JSON text of a value: what the hash chain hashes and the event log stores. Members sorted
+ * by the UTF-16 units of their names, no white space, strings and numbers as ECMAScript writes
+ * them, members that are undefined left out. Source: RFC 8785 (JSON Canonicalization Scheme), §3.2.
  */
 
 export type JsonValue = string | number | boolean | null | readonly JsonValue[] | JsonObject;

@@ -1,4 +1,7 @@
-/** Who wants to know that something was appended. A listener that fails harms neither the commit nor the others. */
+/**
+ * Who wants to know that something was appended. A listener that fails harms neither the commit nor
+ * the others.
+ */
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 
 export class CommitListeners {

@@ -1,14 +1,17 @@
 /**
- * The event store port: one ordered log of events in streams, and the read models that change with it.
- * Two adapters pass `event-store.contract.ts`: SQLite and memory. Everything is synchronous: there is one writer, in
- * this process, so nothing can come between a load and the append that relies on it.
+ * The event store port: one ordered log of events in streams, and the read models that change with
+ * it. Two adapters pass `event-store.contract.ts`: SQLite and memory. Everything is synchronous:
+ * there is one writer, in this process, so nothing can come between a load and the append that
+ * relies on it.
  */
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
 import type { EventMeta, StoredEvent } from './event.ts';
 import type { ReadModels, TenantReader } from './read-models.ts';
 
-/** `no-stream`: nothing was ever appended to it. `any`: no check. A number: exactly this version. */
+/**
+ * `no-stream`: nothing was ever appended to it. `any`: no check. A number: exactly this version.
+ */
 export type ExpectedVersion = 'no-stream' | 'any' | number;
 
 export interface AppendRequest {
@@ -21,7 +24,10 @@ export interface AppendRequest {
 export interface EventReader {
   /** Position of the last event; 0 when there is none. */
   head(): Position;
-  /** Events with a higher position, in order, read page by page: what is appended meanwhile may or may not be seen. */
+  /**
+   * Events with a higher position, in order, read page by page: what is appended meanwhile may or
+   * may not be seen.
+   */
   readAll(after: Position, limit?: number): Iterable<StoredEvent>;
   /** Events of one stream with a higher version, in order. */
   readStream(stream: string, afterVersion?: number, limit?: number): Iterable<StoredEvent>;
@@ -29,19 +35,27 @@ export interface EventReader {
 
 export interface EventStore
   extends EventReader, TenantReader, Pick<ReadModels, 'findContradicted'> {
-  /** Term of this writer. One control plane writes a database in its whole life so far, so it is always 1. */
+  /**
+   * Term of this writer. One control plane writes a database in its whole life so far, so it is
+   * always 1.
+   */
   readonly epoch: number;
   /** Version of the stream: 0 when nothing was ever appended to it. */
   streamVersion(stream: string): number;
   /**
    * Appends all of them or none and updates the read models in the same transaction.
-   * @throws VERSION_CONFLICT when the stream is not at the expected version; VALIDATION_FAILED for an event that is
-   * too large; STORE_BUSY, STORE_FULL, STORE_FAILED.
+   * @throws VERSION_CONFLICT when the stream is not at the expected version; VALIDATION_FAILED for
+   * an event that is too large; STORE_BUSY, STORE_FULL, STORE_FAILED.
    */
   append(request: AppendRequest): readonly StoredEvent[];
-  /** Runs `work` in one transaction: kept when it returns, undone as a whole when it throws. Nests. */
+  /**
+   * Runs `work` in one transaction: kept when it returns, undone as a whole when it throws. Nests.
+   */
   atomically<T>(work: () => T): T;
-  /** Calls `listener` after each outermost commit that appended something, until the returned function is called. */
+  /**
+   * Calls `listener` after each outermost commit that appended something, until the returned
+   * function is called.
+   */
   subscribe(listener: () => void): () => void;
   /** Empties the read models and folds them again from all events, in one transaction. */
   rebuildReadModels(): void;

@@ -1,7 +1,9 @@
 /**
- * Tamper evidence: each event carries the hash of the one before it, so a change anywhere shows at that place.
+ * Tamper evidence: each event carries the hash of the one before it, so a change anywhere shows at
+ * that place.
  * hash = SHA-256(prev_hash as 32 bytes ‖ canonical JSON of every other field), in lower-case hex.
- * It shows what somebody changed who did not rehash the rest; an anchor outside shows that too (not here).
+ * It shows what somebody changed who did not rehash the rest; an anchor outside shows that too (not
+ * here).
  */
 import { createHash } from 'node:crypto';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';

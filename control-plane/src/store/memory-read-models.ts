@@ -1,5 +1,6 @@
 /**
- * The read models in memory: one immutable map and a value, so that undoing is keeping the former ones.
+ * The read models in memory: one immutable map and a value, so that undoing is keeping the former
+ * ones.
  */
 import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
 import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';

@@ -1,5 +1,6 @@
 /**
- * From a decided event to the record that is stored: validated, numbered, stamped, chained. Both adapters use it.
+ * From a decided event to the record that is stored: validated, numbered, stamped, chained. Both
+ * adapters use it.
  */
 import { controlErrors } from '../errors.ts';
 import { domainEventSchema } from '../domain/domain-event.ts';
@@ -22,7 +23,10 @@ export interface EventPlace {
   readonly prevHash: string;
 }
 
-/** @throws VALIDATION_FAILED when the event has not the shape of its type or is above EVENT_BYTES_MAX. */
+/**
+ * @throws VALIDATION_FAILED when the event has not the shape of its type or is above
+ * EVENT_BYTES_MAX.
+ */
 export function prepareEvent(event: DomainEvent, meta: EventMeta, place: EventPlace): StoredEvent {
   const checked = domainEventSchema.safeParse(event);
   if (!checked.success) {

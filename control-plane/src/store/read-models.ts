@@ -1,6 +1,6 @@
 /**
- * The read models: what queries see. They are updated in the transaction that appends, so a read after a write
- * sees it; they hold nothing that folding the events would not give again.
+ * The read models: what queries see. They are updated in the transaction that appends, so a read
+ * after a write sees it; they hold nothing that folding the events would not give again.
  */
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';

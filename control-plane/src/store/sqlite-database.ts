@@ -1,5 +1,6 @@
 /**
- * Opens the database file: permissions, durability, migrations. And names SQLite's failures as ours.
+ * Opens the database file: permissions, durability, migrations. And names SQLite's failures as
+ * ours.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -29,7 +30,8 @@ export function openDatabase(file: string, durability: Durability): SqliteDataba
     makePrivate(file);
     const client = new Database(file);
     try {
-      // WAL with FULL syncs on every commit; with NORMAL only at checkpoints, which a process crash survives too.
+      // WAL with FULL syncs on every commit; with NORMAL only at checkpoints, which a process crash
+      // survives too.
       client.pragma('journal_mode = WAL');
       client.pragma(`synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`);
       client.pragma(`cache_size = -${CACHE_KIB}`);
@@ -44,7 +46,10 @@ export function openDatabase(file: string, durability: Durability): SqliteDataba
   });
 }
 
-/** @throws what `work` throws, with SQLite's own errors turned into STORE_FULL, STORE_BUSY or STORE_FAILED. */
+/**
+ * @throws what `work` throws, with SQLite's own errors turned into STORE_FULL, STORE_BUSY or
+ * STORE_FAILED.
+ */
 export function namingFailures<T>(work: () => T): T {
   try {
     return work();

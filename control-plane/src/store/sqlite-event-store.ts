@@ -1,6 +1,7 @@
 /**
- * The event store in one SQLite file: events, read models and checkpoints change in the same transactions.
- * kill -9 safe: what was returned is in the write-ahead log. Leaves: what events mean to the projection it is given.
+ * The event store in one SQLite file: events, read models and checkpoints change in the same
+ * transactions. kill -9 safe: what was returned is in the write-ahead log. Leaves: what events mean
+ * to the projection it is given.
  */
 import { asc, eq, gt, max, sql, and } from 'drizzle-orm';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -32,7 +33,10 @@ export interface SqliteStoreOptions {
 }
 
 const PAGE_EVENTS = 500;
-/** Under this name the read models' position is kept; a new number when their shape changes: they are rebuilt. */
+/**
+ * Under this name the read models' position is kept; a new number when their shape changes: they
+ * are rebuilt.
+ */
 const READ_MODELS = 'read-models/1';
 
 interface Head {
@@ -41,7 +45,8 @@ interface Head {
 }
 
 /**
- * Opens or makes the database, for this process alone, and rebuilds read models that do not belong to its last event.
+ * Opens or makes the database, for this process alone, and rebuilds read models that do not belong
+ * to its last event.
  * @throws STORE_LOCKED when another process writes to it; STORE_FULL, STORE_BUSY, STORE_FAILED.
  */
 export function openSqliteEventStore(options: SqliteStoreOptions): EventStore {
@@ -163,7 +168,10 @@ class SqliteEventStore implements EventStore {
     });
   }
 
-  /** Rebuilds the read models when they are not those of the last event: dropped, restored, or of an older shape. */
+  /**
+   * Rebuilds the read models when they are not those of the last event: dropped, restored, or of an
+   * older shape.
+   */
   catchUpReadModels(): void {
     const position = this.checkpoint(READ_MODELS);
     if (position === this.head()) return;

@@ -1,5 +1,6 @@
 /**
- * The tables as drizzle sees them. The SQL in migrations/ makes them; a test holds the two together.
+ * The tables as drizzle sees them. The SQL in migrations/ makes them; a test holds the two
+ * together.
  */
 import { getTableColumns, sql } from 'drizzle-orm';
 import type { SQL } from 'drizzle-orm';

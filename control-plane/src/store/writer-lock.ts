@@ -1,7 +1,8 @@
 /**
- * One writer per database: a lock the operating system frees when its process ends, however it ends.
- * It is SQLite's own exclusive lock on an empty database beside the real one, so that others can still read that.
- * Leaves: file systems without working locks (some NFS) to the operator; a database does not belong there.
+ * One writer per database: a lock the operating system frees when its process ends, however it
+ * ends. It is SQLite's own exclusive lock on an empty database beside the real one, so that others
+ * can still read that. Leaves: file systems without working locks (some NFS) to the operator; a
+ * database does not belong there.
  */
 import Database from 'better-sqlite3';
 import { controlErrors } from '../errors.ts';

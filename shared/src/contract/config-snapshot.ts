@@ -1,7 +1,8 @@
 /**
- * The whole config as a proxy fetches it, together with the place in the delta log from which to follow.
- * A proxy takes the config, then follows the log from `logSequence + 1`, or from 1 when the log's `createdAt` is
- * not `logCreatedAt` (it was made anew): `applyDelta` tells duplicates and gaps by position either way.
+ * The whole config as a proxy fetches it, together with the place in the delta log from which to
+ * follow. A proxy takes the config, then follows the log from `logSequence + 1`, or from 1 when the
+ * log's `createdAt` is not `logCreatedAt` (it was made anew): `applyDelta` tells duplicates and
+ * gaps by position either way.
  */
 import { z } from 'zod';
 import { configFromJson, configJsonSchema, configToJson } from './routing-config.ts';

@@ -1,4 +1,6 @@
-/** What can have happened to the fleet's default pool settings. Stored for ever, like every event. */
+/**
+ * What can have happened to the fleet's default pool settings. Stored for ever, like every event.
+ */
 import { z } from 'zod';
 import { poolSettingsSchema } from '@dbbouncer/shared/contract/routing-config.ts';
 

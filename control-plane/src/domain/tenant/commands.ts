@@ -13,8 +13,9 @@ export interface RegisterTenant {
 }
 
 /**
- * Makes a registered tenant exactly this. Without a password the present one stays.
- * Passwords compare as stored: to say "unchanged", pass the stored secret or none, not a fresh seal of the same text.
+ * Makes a registered tenant exactly this. Without a password the present one stays. Passwords
+ * compare as stored: to say "unchanged", pass the stored secret or none, not a fresh seal of the
+ * same text.
  */
 export interface ReplaceTenant {
   readonly kind: 'replace_tenant';

@@ -1,6 +1,6 @@
 /**
- * The rules of tenants: a command on a state yields the fewest events that do it, or is refused. Pure.
- * Leaves: whether ids and fields are well formed to the schemas, versions to commands/.
+ * The rules of tenants: a command on a state yields the fewest events that do it, or is refused.
+ * Pure. Leaves: whether ids and fields are well formed to the schemas, versions to commands/.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { effectivePool, findPoolInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -64,7 +64,10 @@ function register(
   return [{ type: 'TenantRegistered', data: { tenant: { ...tenant, pool }, origin } }];
 }
 
-/** The patch that leaves nothing of the present tenant but its id, and its password if none is given. */
+/**
+ * The patch that leaves nothing of the present tenant but its id, and its password if none is
+ * given.
+ */
 function patchTo(target: ReplaceTenant['tenant']): TenantPatch {
   const { id: _, pool, ...fields } = target;
   return { ...fields, pool: { ...EVERY_POOL_SETTING_DEFAULT, ...withoutUndefined(pool) } };

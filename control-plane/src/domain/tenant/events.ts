@@ -26,7 +26,10 @@ export const tenantChangesSchema = tenantConfigSchema
   .extend({ pool: poolChangesSchema.optional() });
 export type TenantChanges = Readonly<z.infer<typeof tenantChangesSchema>>;
 
-/** Who manages the tenant: the config file removes what vanished from it, and only what it registered. */
+/**
+ * Who manages the tenant: the config file removes what vanished from it, and only what it
+ * registered.
+ */
 export const tenantOriginSchema = z.enum(['api', 'file']);
 export type TenantOrigin = z.infer<typeof tenantOriginSchema>;
 

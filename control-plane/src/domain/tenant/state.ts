@@ -62,7 +62,9 @@ export function withPoolChanges(pool: TenantPool, changes: PoolChanges): TenantP
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
 
-/** The same without the members that are undefined: "not given" must not overwrite what is there. */
+/**
+ * The same without the members that are undefined: "not given" must not overwrite what is there.
+ */
 export function withoutUndefined<T extends object>(object: T): Defined<T> {
   const given = Object.entries(object).filter(([, value]) => value !== undefined);
   return Object.fromEntries(given) as Defined<T>;
