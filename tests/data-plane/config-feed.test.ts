@@ -120,7 +120,7 @@ describe('ConfigFeed starts', () => {
     ]);
   });
 
-  it('with nothing while no control plane was ever there, and works as soon as one appears', async () => {
+  it('with nothing before the first control plane, and works as soon as one appears', async () => {
     const feed = startFeed();
     assert.equal(feed.status.phase, 'booting');
     await append({ to: 1, changes: [...set('acme')] });

@@ -33,6 +33,8 @@ export const proxyReportSchema = z.strictObject({
   rejected: z.strictObject({ position: z.int().min(0), reason: z.string() }).optional(),
   clients: z.int().min(0),
   pools: z.array(poolReportSchema),
+  /** How many pools more there are than fit a message; those in trouble are never left out first. */
+  poolsOmitted: z.int().min(1).optional(),
 });
 export type ProxyReport = Readonly<z.infer<typeof proxyReportSchema>>;
 

@@ -1,0 +1,237 @@
+/**
+ * The proxy's metrics in Prometheus form. Nothing is kept here: every value is read where it is
+ * counted, when asked.
+ * Owns: the names, labels and help texts. Leaves: counting to the pools and tallies, HTTP to
+ * http.ts.
+ * Source: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4, which
+ * prom-client writes).
+ */
+import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import type { Gauge } from 'prom-client';
+import type { DurationTally } from './duration-tally.ts';
+import type { PoolTally, ReadPool } from './pool-tally.ts';
+import type { SessionTally } from './session-tally.ts';
+
+export interface MetricSources {
+  readonly pools: PoolTally;
+  readonly sessions: SessionTally;
+  /** Clients that are connected, those that still log in included. */
+  readonly clients: () => number;
+  readonly feed: () => { readonly appliedPosition: number; readonly rejectedTotal: number };
+}
+
+export interface MetricsPage {
+  readonly contentType: string;
+  readonly text: string;
+}
+
+interface Value {
+  readonly labels: Readonly<Record<string, string | number>>;
+  readonly value: number;
+  /** The metric's own name unless given. */
+  readonly metricName?: string;
+}
+
+type MetricType = 'counter' | 'gauge' | 'histogram';
+
+export class Metrics {
+  readonly #sources: MetricSources;
+  readonly #registry = new Registry();
+  /** Pools are read once per page, so that its numbers fit together. */
+  #pools: readonly ReadPool[] = [];
+
+  constructor(sources: MetricSources) {
+    this.#sources = sources;
+    collectDefaultMetrics({ register: this.#registry });
+    this.#registerPools();
+    this.#registerSessions();
+    this.#registerProxy();
+  }
+
+  /** The page as of now. */
+  async page(): Promise<MetricsPage> {
+    this.#pools = this.#sources.pools.read();
+    return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+
+  /** Drops every series of a tenant that was removed. */
+  forget(tenant: string): void {
+    this.#sources.pools.forget(tenant);
+    this.#sources.sessions.forget(tenant);
+  }
+
+  #registerPools(): void {
+    const { pools } = this.#sources;
+    for (const state of ['active', 'idle', 'total', 'waiting'] as const) {
+      const name = `dbbouncer_connections_${state}`;
+      this.#add('gauge', name, CONNECTIONS_HELP[state], () =>
+        perTenant(this.#pools, ({ reading }) => reading[state], sum),
+      );
+    }
+    this.#add(
+      'gauge',
+      'dbbouncer_longest_wait_seconds',
+      'How long the first client in line for a server connection has waited',
+      () => perTenant(this.#pools, ({ reading }) => reading.longestWaitMs / 1_000, Math.max),
+    );
+    this.#add(
+      'gauge',
+      'dbbouncer_tenant_health',
+      '0 while every pool of the tenant fails to connect, else 1; without a pool no value',
+      () => health(this.#pools),
+    );
+    for (const [field, name, help] of TENANT_COUNTERS) {
+      this.#add('counter', name, help, () =>
+        Array.from(pools.tenants, (totals) => ({
+          labels: { tenant: totals.tenant },
+          value: totals[field],
+        })),
+      );
+    }
+    const closesHelp = 'Server connections that were closed, by reason';
+    this.#add('counter', 'dbbouncer_server_closes_total', closesHelp, () =>
+      byLabel('reason', pools.closes),
+    );
+  }
+
+  #registerSessions(): void {
+    const { sessions } = this.#sources;
+    const durations = (name: string, help: string, of: 'queries' | 'acquires') =>
+      this.#add('histogram', name, help, () =>
+        Array.from(sessions.tenants).flatMap((tally) =>
+          histogram(name, { tenant: tally.tenant, db_type: tally.protocol }, tally[of]),
+        ),
+      );
+    durations('dbbouncer_query_duration_seconds', 'From query to its last reply', 'queries');
+    durations(
+      'dbbouncer_acquire_duration_seconds',
+      'How long clients waited for a server connection',
+      'acquires',
+    );
+    const pinsHelp = 'Sessions bound to their server connection in transaction mode, by reason';
+    this.#add('counter', 'dbbouncer_session_pins_total', pinsHelp, () =>
+      byLabel('reason', sessions.pins),
+    );
+    const resetsHelp = 'Server connections cleaned between clients, by outcome';
+    this.#add('counter', 'dbbouncer_backend_resets_total', resetsHelp, () =>
+      byLabel('status', sessions.resets),
+    );
+    const failuresHelp = 'Logins that failed, by reason';
+    this.#add('counter', 'dbbouncer_auth_failures_total', failuresHelp, () =>
+      byLabel('reason', sessions.authFailures),
+    );
+    const dirtyHelp = 'Clients that were gone with work under way';
+    this.#add('counter', 'dbbouncer_dirty_disconnects_total', dirtyHelp, () =>
+      plain(sessions.dirtyDisconnects),
+    );
+  }
+
+  #registerProxy(): void {
+    const { clients, feed } = this.#sources;
+    const add = (type: MetricType, name: string, help: string, read: () => number) =>
+      this.#add(type, name, help, () => plain(read()));
+    add('gauge', 'dbbouncer_clients', 'Connected clients', clients);
+    add(
+      'gauge',
+      'dbbouncer_applied_position',
+      'The last event the served config contains',
+      () => feed().appliedPosition,
+    );
+    add(
+      'counter',
+      'dbbouncer_rejected_total',
+      'Config deltas and snapshots that were not applied',
+      () => feed().rejectedTotal,
+    );
+  }
+
+  /**
+   * prom-client's own metrics keep values of their own; the registry asks no more of one than this.
+   */
+  #add(type: MetricType, name: string, help: string, read: () => readonly Value[]): void {
+    const head = { name, help, type, aggregator: 'sum' };
+    const metric = { ...head, get: async () => ({ ...head, values: read() }), reset: () => {} };
+    this.#registry.registerMetric(metric as unknown as Gauge);
+  }
+}
+
+const CONNECTIONS_HELP = Object.freeze({
+  active: 'Server connections leased to clients',
+  idle: 'Server connections that wait for a client',
+  total: 'Server connections in any state, opening and closing ones included',
+  waiting: 'Clients in line for a server connection',
+});
+
+const TENANT_COUNTERS = [
+  [
+    'exhausted',
+    'dbbouncer_pool_exhausted_total',
+    'Clients that had to wait because the tenant had as many server connections as it may have',
+  ],
+  [
+    'acquireTimeouts',
+    'dbbouncer_acquire_timeouts_total',
+    'Clients that got no server connection within acquire_timeout',
+  ],
+  ['queueFull', 'dbbouncer_queue_full_total', 'Clients refused because the line was full'],
+  ['dialFailures', 'dbbouncer_dial_failures_total', 'Server connections that could not be opened'],
+] as const;
+
+function plain(value: number): readonly Value[] {
+  return [{ labels: {}, value }];
+}
+
+function byLabel(label: string, counts: ReadonlyMap<string, number>): readonly Value[] {
+  return Array.from(counts, ([reason, value]) => ({ labels: { [label]: reason }, value }));
+}
+
+const sum = (a: number, b: number) => a + b;
+
+/** One value per tenant and protocol, over all its pools. */
+function perTenant(
+  pools: readonly ReadPool[],
+  valueOf: (pool: ReadPool) => number,
+  join: (a: number, b: number) => number,
+): readonly Value[] {
+  const values = new Map<string, { labels: Value['labels']; value: number }>();
+  for (const pool of pools) {
+    const { tenant, protocol } = pool.identity;
+    const key = seriesKey(tenant, protocol);
+    const known = values.get(key);
+    if (known !== undefined) known.value = join(known.value, valueOf(pool));
+    else values.set(key, { labels: { tenant, db_type: protocol }, value: valueOf(pool) });
+  }
+  return [...values.values()];
+}
+
+/** Draining pools belong to a former config: they say nothing about the tenant as it is. */
+function health(pools: readonly ReadPool[]): readonly Value[] {
+  const values = new Map<string, { labels: Value['labels']; value: number }>();
+  for (const { identity, reading } of pools) {
+    if (reading.state === 'draining') continue;
+    const works = reading.failing === undefined ? 1 : 0;
+    const key = tenantKey(identity.tenant);
+    const known = values.get(key);
+    if (known !== undefined) known.value = Math.max(known.value, works);
+    else values.set(key, { labels: { tenant: identity.tenant }, value: works });
+  }
+  return [...values.values()];
+}
+
+function seriesKey(tenant: string, protocol: Protocol): string {
+  return `${protocol}/${tenantKey(tenant)}`;
+}
+
+function histogram(name: string, labels: Value['labels'], tally: DurationTally): readonly Value[] {
+  let total = 0;
+  const values: Value[] = [];
+  for (const [le, count] of tally.cumulative()) {
+    values.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: count });
+    total = count;
+  }
+  values.push({ metricName: `${name}_sum`, labels, value: tally.sumSeconds });
+  values.push({ metricName: `${name}_count`, labels, value: total });
+  return values;
+}

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { BUS_LIMITS } from '@dbbouncer/shared/bus/bus.ts';
+import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
+import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
+import { proxyReportSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
+import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
+import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import { PoolTally } from './pool-tally.ts';
+import { Reporter } from './reporter.ts';
+import type { ReportedFeed, ReportedStatus } from './reporter.ts';
+import { FakePool } from './testing.ts';
+
+/** Time that a test turns; one timer is enough for a reporter. */
+class HandClock implements Clock {
+  #nowMs = 0;
+  #timers = new Set<{ readonly atMs: number; readonly fire: () => void }>();
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  timestamp(): string {
+    return '2030-01-01T00:00:00.000Z';
+  }
+
+  after(delayMs: number, fire: () => void) {
+    const timer = { atMs: this.#nowMs + delayMs, fire };
+    this.#timers.add(timer);
+    return { cancel: () => void this.#timers.delete(timer) };
+  }
+
+  turn(byMs: number): void {
+    const untilMs = this.#nowMs + byMs;
+    for (;;) {
+      const due = [...this.#timers].toSorted((a, b) => a.atMs - b.atMs)[0];
+      if (due === undefined || due.atMs > untilMs) break;
+      this.#timers.delete(due);
+      this.#nowMs = due.atMs;
+      due.fire();
+    }
+    this.#nowMs = untilMs;
+  }
+}
+
+class FakeFeed implements ReportedFeed {
+  status: ReportedStatus = { epoch: 1, appliedPosition: 5, rejected: undefined };
+  readonly #listeners = new Set<(status: ReportedStatus) => void>();
+
+  onStatus(listener: (status: ReportedStatus) => void) {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  set(changes: Partial<ReportedStatus>): void {
+    this.status = { ...this.status, ...changes };
+    for (const listener of this.#listeners) listener(this.status);
+  }
+}
+
+let bus: Bus;
+let clock: HandClock;
+let feed: FakeFeed;
+let pools: FakePool[];
+let reports: ProxyReport[];
+let bytesMax: number;
+let reporter: Reporter;
+
+beforeEach(() => {
+  bus = createMemoryBus();
+  clock = new HandClock();
+  feed = new FakeFeed();
+  pools = [];
+  reports = [];
+  bytesMax = 0;
+  bus.subscribe(SUBJECTS.reports, (data, subject) => {
+    assert.equal(subject, 'dbbouncer.report.p-1');
+    bytesMax = Math.max(bytesMax, data.byteLength);
+    reports.push(proxyReportSchema.parse(JSON.parse(new TextDecoder().decode(data))));
+  });
+  reporter = new Reporter({
+    proxy: 'p-1' as ProxyId,
+    version: '1.2.3',
+    bus,
+    clock,
+    feed,
+    pools: new PoolTally(() => pools),
+    clients: () => 3,
+  });
+  reporter.start();
+});
+afterEach(async () => {
+  reporter.stop();
+  await bus.close();
+});
+
+/** The bus delivers in a later turn of the event loop. */
+async function delivered(): Promise<readonly ProxyReport[]> {
+  await new Promise((resolve) => setImmediate(resolve));
+  return reports;
+}
+
+describe('Reporter', () => {
+  it('reports at its start who it is, what it serves and its pools', async () => {
+    await delivered();
+    reporter.stop();
+    reports = [];
+    pools = [new FakePool('acme', { active: 1, idle: 2, total: 3, failing: 'refused' })];
+    reporter.start();
+    assert.deepEqual(await delivered(), [
+      {
+        proxy: 'p-1',
+        version: '1.2.3',
+        startedAt: '2030-01-01T00:00:00.000Z',
+        sentAt: '2030-01-01T00:00:00.000Z',
+        epoch: 1,
+        appliedPosition: 5,
+        clients: 3,
+        pools: [
+          {
+            tenant: 'acme',
+            protocol: 'postgres',
+            database: 'acme_db',
+            user: 'app',
+            active: 1,
+            idle: 2,
+            total: 3,
+            waiting: 0,
+            longestWaitMs: 0,
+            failing: 'refused',
+          },
+        ],
+      },
+    ]);
+  });
+
+  it('reports every second', async () => {
+    clock.turn(3_500);
+    assert.equal((await delivered()).length, 4);
+  });
+
+  it('reports another position at once, and the next second from then', async () => {
+    clock.turn(400);
+    feed.set({ appliedPosition: 6 });
+    assert.deepEqual(
+      (await delivered()).map((report) => report.appliedPosition),
+      [5, 6],
+    );
+    clock.turn(999);
+    assert.equal((await delivered()).length, 2);
+    clock.turn(1);
+    assert.equal((await delivered()).length, 3);
+  });
+
+  it('reports a rejection at once, with its reason', async () => {
+    clock.turn(400);
+    const rejected = { position: 6, reason: 'bad' };
+    feed.set({ rejected });
+    assert.deepEqual((await delivered()).at(-1)?.rejected, rejected);
+  });
+
+  it('sends at most 20 reports a second while positions change 1,000 times', async () => {
+    for (let position = 6; position < 1_006; position++) {
+      clock.turn(1);
+      feed.set({ appliedPosition: position });
+    }
+    const sent = (await delivered()).length;
+    assert(sent > 15 && sent <= 21, `${sent} reports`);
+    clock.turn(50);
+    assert.equal((await delivered()).at(-1)?.appliedPosition, 1_005);
+  });
+
+  it('stays silent about a status that says the same', async () => {
+    clock.turn(400);
+    feed.set({});
+    assert.equal((await delivered()).length, 1);
+  });
+
+  it('leaves out idle pools first when not all fit a message, and says how many', async () => {
+    const failing = 'x'.repeat(10_000);
+    pools = Array.from({ length: 8_000 }, (_, n) => new FakePool(`tenant-${n}`, { idle: 1 }));
+    pools.push(new FakePool('waiting', { waiting: 1 }), new FakePool('down', { failing }));
+    clock.turn(1_000);
+    const report = (await delivered()).at(-1);
+    assert.deepEqual(
+      report?.pools.slice(0, 2).map((pool) => pool.tenant),
+      ['down', 'waiting'],
+    );
+    assert.equal(report.pools.length + (report.poolsOmitted ?? 0), 8_002);
+    assert(bytesMax > 800_000 && bytesMax < BUS_LIMITS.messageBytesMax, `${bytesMax} bytes`);
+  });
+
+  it('sends nothing after stop', async () => {
+    reporter.stop();
+    feed.set({ appliedPosition: 9 });
+    clock.turn(5_000);
+    assert.equal((await delivered()).length, 1);
+  });
+});

@@ -1,0 +1,103 @@
+/**
+ * The Meter that sessions write to: plain numbers per tenant, which metrics.ts presents when it is
+ * asked.
+ */
+import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { AuthFailure, Meter, PinReason, ResetStatus, TenantMeter } from '../session/meter.ts';
+import { DurationTally } from './duration-tally.ts';
+
+/** What is counted without regard to the tenant. */
+class FleetCounts {
+  readonly pins = new Map<PinReason, number>();
+  readonly resets = new Map<ResetStatus, number>();
+  readonly authFailures = new Map<AuthFailure, number>();
+  dirtyDisconnects = 0;
+}
+
+/** The counts of one tenant on one protocol. */
+export class TenantTally implements TenantMeter {
+  readonly tenant: string;
+  readonly protocol: Protocol;
+  readonly queries = new DurationTally();
+  readonly acquires = new DurationTally();
+  readonly #fleet: FleetCounts;
+
+  constructor(tenant: string, protocol: Protocol, fleet: FleetCounts) {
+    this.tenant = tenant;
+    this.protocol = protocol;
+    this.#fleet = fleet;
+  }
+
+  queryFinished(durationSeconds: number): void {
+    this.queries.add(durationSeconds);
+  }
+
+  acquired(waitSeconds: number): void {
+    this.acquires.add(waitSeconds);
+  }
+
+  pinned(reason: PinReason): void {
+    increment(this.#fleet.pins, reason);
+  }
+
+  authFailed(reason: AuthFailure): void {
+    increment(this.#fleet.authFailures, reason);
+  }
+
+  backendReset(status: ResetStatus): void {
+    increment(this.#fleet.resets, status);
+  }
+
+  dirtyDisconnect(): void {
+    this.#fleet.dirtyDisconnects += 1;
+  }
+}
+
+export class SessionTally implements Meter {
+  readonly #fleet = new FleetCounts();
+  /** By `tenantKey`; an id belongs to one tenant, and so to one protocol at a time. */
+  readonly #tenants = new Map<string, TenantTally>();
+
+  tenant(id: string, protocol: Protocol): TenantMeter {
+    const key = tenantKey(id);
+    const known = this.#tenants.get(key);
+    if (known?.protocol === protocol) return known;
+    const tally = new TenantTally(id, protocol, this.#fleet);
+    this.#tenants.set(key, tally);
+    return tally;
+  }
+
+  authFailed(reason: AuthFailure): void {
+    increment(this.#fleet.authFailures, reason);
+  }
+
+  /** Drops the counts of a tenant that was removed; its sessions go on counting into nowhere. */
+  forget(tenant: string): void {
+    this.#tenants.delete(tenantKey(tenant));
+  }
+
+  get tenants(): Iterable<TenantTally> {
+    return this.#tenants.values();
+  }
+
+  get pins(): ReadonlyMap<PinReason, number> {
+    return this.#fleet.pins;
+  }
+
+  get resets(): ReadonlyMap<ResetStatus, number> {
+    return this.#fleet.resets;
+  }
+
+  get authFailures(): ReadonlyMap<AuthFailure, number> {
+    return this.#fleet.authFailures;
+  }
+
+  get dirtyDisconnects(): number {
+    return this.#fleet.dirtyDisconnects;
+  }
+}
+
+function increment<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}
