@@ -6,44 +6,12 @@ import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
 import { proxyReportSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
-import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import { followPromises, ManualClock } from '../../../tests/support/manual-clock.ts';
 import { PoolTally } from './pool-tally.ts';
 import { Reporter } from './reporter.ts';
 import type { ReportedFeed, ReportedStatus } from './reporter.ts';
 import { FakePool } from './testing.ts';
-
-/** Time that a test turns; one timer is enough for a reporter. */
-class HandClock implements Clock {
-  #nowMs = 0;
-  #timers = new Set<{ readonly atMs: number; readonly fire: () => void }>();
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  timestamp(): string {
-    return '2030-01-01T00:00:00.000Z';
-  }
-
-  after(delayMs: number, fire: () => void) {
-    const timer = { atMs: this.#nowMs + delayMs, fire };
-    this.#timers.add(timer);
-    return { cancel: () => void this.#timers.delete(timer) };
-  }
-
-  turn(byMs: number): void {
-    const untilMs = this.#nowMs + byMs;
-    for (;;) {
-      const due = [...this.#timers].toSorted((a, b) => a.atMs - b.atMs)[0];
-      if (due === undefined || due.atMs > untilMs) break;
-      this.#timers.delete(due);
-      this.#nowMs = due.atMs;
-      due.fire();
-    }
-    this.#nowMs = untilMs;
-  }
-}
 
 class FakeFeed implements ReportedFeed {
   status: ReportedStatus = { epoch: 1, appliedPosition: 5, rejected: undefined };
@@ -61,7 +29,7 @@ class FakeFeed implements ReportedFeed {
 }
 
 let bus: Bus;
-let clock: HandClock;
+let clock: ManualClock;
 let feed: FakeFeed;
 let pools: FakePool[];
 let reports: ProxyReport[];
@@ -70,7 +38,7 @@ let reporter: Reporter;
 
 beforeEach(() => {
   bus = createMemoryBus();
-  clock = new HandClock();
+  clock = new ManualClock();
   feed = new FakeFeed();
   pools = [];
   reports = [];
@@ -98,7 +66,7 @@ afterEach(async () => {
 
 /** The bus delivers in a later turn of the event loop. */
 async function delivered(): Promise<readonly ProxyReport[]> {
-  await new Promise((resolve) => setImmediate(resolve));
+  await followPromises();
   return reports;
 }
 
@@ -113,8 +81,8 @@ describe('Reporter', () => {
       {
         proxy: 'p-1',
         version: '1.2.3',
-        startedAt: '2030-01-01T00:00:00.000Z',
-        sentAt: '2030-01-01T00:00:00.000Z',
+        startedAt: '2026-01-01T00:00:00.000Z',
+        sentAt: '2026-01-01T00:00:00.000Z',
         epoch: 1,
         appliedPosition: 5,
         clients: 3,
@@ -137,25 +105,25 @@ describe('Reporter', () => {
   });
 
   it('reports every second', async () => {
-    clock.turn(3_500);
+    await clock.pass(3_500);
     assert.equal((await delivered()).length, 4);
   });
 
   it('reports another position at once, and the next second from then', async () => {
-    clock.turn(400);
+    await clock.pass(400);
     feed.set({ appliedPosition: 6 });
     assert.deepEqual(
       (await delivered()).map((report) => report.appliedPosition),
       [5, 6],
     );
-    clock.turn(999);
+    await clock.pass(999);
     assert.equal((await delivered()).length, 2);
-    clock.turn(1);
+    await clock.pass(1);
     assert.equal((await delivered()).length, 3);
   });
 
   it('reports a rejection at once, with its reason', async () => {
-    clock.turn(400);
+    await clock.pass(400);
     const rejected = { position: 6, reason: 'bad' };
     feed.set({ rejected });
     assert.deepEqual((await delivered()).at(-1)?.rejected, rejected);
@@ -163,17 +131,17 @@ describe('Reporter', () => {
 
   it('sends at most 20 reports a second while positions change 1,000 times', async () => {
     for (let position = 6; position < 1_006; position++) {
-      clock.turn(1);
+      await clock.pass(1);
       feed.set({ appliedPosition: position });
     }
     const sent = (await delivered()).length;
     assert(sent > 15 && sent <= 21, `${sent} reports`);
-    clock.turn(50);
+    await clock.pass(50);
     assert.equal((await delivered()).at(-1)?.appliedPosition, 1_005);
   });
 
   it('stays silent about a status that says the same', async () => {
-    clock.turn(400);
+    await clock.pass(400);
     feed.set({});
     assert.equal((await delivered()).length, 1);
   });
@@ -182,7 +150,7 @@ describe('Reporter', () => {
     const failing = 'x'.repeat(10_000);
     pools = Array.from({ length: 8_000 }, (_, n) => new FakePool(`tenant-${n}`, { idle: 1 }));
     pools.push(new FakePool('waiting', { waiting: 1 }), new FakePool('down', { failing }));
-    clock.turn(1_000);
+    await clock.pass(1_000);
     const report = (await delivered()).at(-1);
     assert.deepEqual(
       report?.pools.slice(0, 2).map((pool) => pool.tenant),
@@ -195,7 +163,7 @@ describe('Reporter', () => {
   it('sends nothing after stop', async () => {
     reporter.stop();
     feed.set({ appliedPosition: 9 });
-    clock.turn(5_000);
+    await clock.pass(5_000);
     assert.equal((await delivered()).length, 1);
   });
 });
