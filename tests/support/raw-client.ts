@@ -1,0 +1,226 @@
+/**
+ * A PostgreSQL client that sends exactly the bytes it is told to, for tests of what drivers never do.
+ * Frames are cut by its own few lines, not by the code under test.
+ */
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+
+export interface RawMessage {
+  /** The type byte as a letter. */
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+export interface RawAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface RawLogin {
+  readonly user: string;
+  readonly password: string;
+  readonly database?: string;
+  /** More startup parameters. */
+  readonly parameters?: Readonly<Record<string, string>>;
+}
+
+export class RawClient {
+  readonly socket: Socket;
+  #buffer: Buffer = Buffer.alloc(0);
+  #ended = false;
+  #wake: (() => void) | undefined;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#buffer = Buffer.concat([this.#buffer, chunk]);
+      this.#wake?.();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.#ended = true;
+      this.#wake?.();
+    });
+  }
+
+  static async connect(address: RawAddress): Promise<RawClient> {
+    const socket = connect({ ...address, noDelay: true });
+    const client = new RawClient(socket);
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve);
+      socket.once('error', reject);
+    });
+    return client;
+  }
+
+  /** Connects and logs in with SCRAM; returns when the first ReadyForQuery has come. */
+  static async login(address: RawAddress, login: RawLogin): Promise<RawClient> {
+    const client = await RawClient.connect(address);
+    await client.authenticate(login);
+    return client;
+  }
+
+  send(bytes: Buffer): void {
+    this.socket.write(bytes);
+  }
+
+  /** The next message, or undefined when the connection has ended. */
+  async next(): Promise<RawMessage | undefined> {
+    for (;;) {
+      const message = this.#cut();
+      if (message !== undefined) return message;
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  #cut(): RawMessage | undefined {
+    if (this.#buffer.length < 5) return undefined;
+    const length = this.#buffer.readInt32BE(1);
+    if (this.#buffer.length < 1 + length) return undefined;
+    const type = String.fromCharCode(this.#buffer[0] as number);
+    const body = this.#buffer.subarray(5, 1 + length);
+    this.#buffer = this.#buffer.subarray(1 + length);
+    return { type, body };
+  }
+
+  /** Messages up to and with the next one of `type`; fewer when the connection ends first. */
+  async until(type: string): Promise<RawMessage[]> {
+    const messages: RawMessage[] = [];
+    for (;;) {
+      const message = await this.next();
+      if (message === undefined) return messages;
+      messages.push(message);
+      if (message.type === type) return messages;
+    }
+  }
+
+  /** Resolves when the other side has closed. */
+  async closed(): Promise<void> {
+    while ((await this.next()) !== undefined);
+  }
+
+  async authenticate({ user, password, database, parameters }: RawLogin): Promise<void> {
+    this.send(startup({ user, ...(database === undefined ? {} : { database }), ...parameters }));
+    const asked = await this.#expect('R');
+    if (asked.body.readInt32BE(0) !== 10) throw new Error('SASL was not asked for');
+    const bare = `n=,r=${randomBytes(18).toString('base64')}`;
+    this.send(saslInitial(`n,,${bare}`));
+    const serverFirst = (await this.#expect('R')).body.toString('utf8', 4);
+    this.send(frame('p', Buffer.from(clientFinal(password, bare, serverFirst))));
+    await this.#expect('R');
+    await this.#expect('R');
+    await this.until('Z');
+  }
+
+  async #expect(type: string): Promise<RawMessage> {
+    const message = await this.next();
+    if (message?.type === type) return message;
+    throw new Error(message === undefined ? 'connection ended' : errorText(message));
+  }
+
+  end(): void {
+    this.socket.end(frame('X', Buffer.alloc(0)));
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+}
+
+/** The answer to a SCRAM challenge, RFC 5802 §3. */
+function clientFinal(password: string, bare: string, serverFirst: string): string {
+  const fields = new Map(
+    serverFirst.split(',').map((part) => [part[0], part.slice(2)] as [string, string]),
+  );
+  const salt = Buffer.from(fields.get('s') ?? '', 'base64');
+  const salted = pbkdf2Sync(password, salt, Number(fields.get('i')), 32, 'sha256');
+  const hmac = (key: Buffer, text: string) => createHmac('sha256', key).update(text).digest();
+  const clientKey = hmac(salted, 'Client Key');
+  const storedKey = createHash('sha256').update(clientKey).digest();
+  const withoutProof = `c=biws,r=${fields.get('r')}`;
+  const signature = hmac(storedKey, `${bare},${serverFirst},${withoutProof}`);
+  const proof = Buffer.from(clientKey.map((byte, i) => byte ^ (signature[i] as number)));
+  return `${withoutProof},p=${proof.toString('base64')}`;
+}
+
+function saslInitial(clientFirst: string): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(Buffer.byteLength(clientFirst));
+  return frame('p', Buffer.concat([cstring('SCRAM-SHA-256'), length, Buffer.from(clientFirst)]));
+}
+
+export function cstring(text: string): Buffer {
+  return Buffer.from(`${text}\0`);
+}
+
+export function frame(type: string, body: Buffer): Buffer {
+  const header = Buffer.alloc(5);
+  header.write(type, 0, 'latin1');
+  header.writeInt32BE(4 + body.length, 1);
+  return Buffer.concat([header, body]);
+}
+
+export function startup(parameters: Readonly<Record<string, string>>): Buffer {
+  const pairs = Object.entries(parameters).flatMap((pair) => pair.map(cstring));
+  const body = Buffer.concat([Buffer.from([0, 3, 0, 0]), ...pairs, Buffer.from([0])]);
+  const length = Buffer.alloc(4);
+  length.writeInt32BE(4 + body.length);
+  return Buffer.concat([length, body]);
+}
+
+export const query = (sql: string): Buffer => frame('Q', cstring(sql));
+export const parse = (sql: string, name = ''): Buffer =>
+  frame('P', Buffer.concat([cstring(name), cstring(sql), Buffer.alloc(2)]));
+/** Text parameters, text results. */
+export function bind(values: readonly string[] = [], statement = '', portal = ''): Buffer {
+  const parameters = values.flatMap((value) => {
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(Buffer.byteLength(value));
+    return [length, Buffer.from(value)];
+  });
+  const count = Buffer.alloc(2);
+  count.writeInt16BE(values.length);
+  const none = Buffer.alloc(2);
+  return frame(
+    'B',
+    Buffer.concat([cstring(portal), cstring(statement), none, count, ...parameters, none]),
+  );
+}
+export const describe = (what: 'S' | 'P', name = ''): Buffer =>
+  frame('D', Buffer.concat([Buffer.from(what), cstring(name)]));
+export const execute = (portal = '', rowsMax = 0): Buffer => {
+  const limit = Buffer.alloc(4);
+  limit.writeInt32BE(rowsMax);
+  return frame('E', Buffer.concat([cstring(portal), limit]));
+};
+export const sync = (): Buffer => frame('S', Buffer.alloc(0));
+export const flush = (): Buffer => frame('H', Buffer.alloc(0));
+export const copyData = (text: string): Buffer => frame('d', Buffer.from(text));
+export const copyDone = (): Buffer => frame('c', Buffer.alloc(0));
+
+/** The fields of an ErrorResponse or NoticeResponse by their letters. */
+export function fields({ body }: RawMessage): Readonly<Record<string, string>> {
+  const entries = body
+    .toString('utf8')
+    .split('\0')
+    .filter((part) => part !== '')
+    .map((part) => [part.charAt(0), part.slice(1)]);
+  return Object.fromEntries(entries) as Record<string, string>;
+}
+
+export function errorText(message: RawMessage): string {
+  if (message.type !== 'E') return `message ${message.type}`;
+  const { C, M } = fields(message);
+  return `${C}: ${M}`;
+}
+
+/** The first column of each DataRow, as text. */
+export function firstColumns(messages: readonly RawMessage[]): string[] {
+  return messages
+    .filter(({ type }) => type === 'D')
+    .map(({ body }) => body.toString('utf8', 6, 6 + body.readInt32BE(2)));
+}

@@ -1,0 +1,175 @@
+/**
+ * A real proxy in this process, fed over the in-process bus as a control plane would, for tests of the data plane.
+ * Owns: its config, its temporary folder, waiting for what it reports. Leaves: databases to the caller.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startProxy } from '@dbbouncer/data-plane/app.ts';
+import type { RunningProxy } from '@dbbouncer/data-plane/app.ts';
+import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
+import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
+import { applyDelta, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import type { ConfigChange } from '@dbbouncer/shared/contract/config-delta.ts';
+import { encodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import { proxyReportSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
+import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
+import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolOverrides, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
+import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
+
+/** A tenant as tests name it; its password is handed to the proxy as an environment variable. */
+export interface TestTenant {
+  readonly id: string;
+  readonly port: number;
+  readonly database: string;
+  readonly databases?: readonly string[];
+  readonly username: string;
+  readonly password: string;
+  readonly pool?: PoolOverrides;
+}
+
+export interface TestProxyOptions {
+  readonly tenants: readonly TestTenant[];
+  /** Settings as environment variables, such as DBBOUNCER_CLIENT_LOGIN_TIMEOUT. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly log?: Logger;
+}
+
+const REPORT_TIMEOUT_MS = 10_000;
+
+export class TestProxy {
+  readonly host = '127.0.0.1';
+  readonly #passwords: Map<string, string>;
+  readonly #bus: Bus;
+  readonly #proxy: RunningProxy;
+  readonly #dir: string;
+  #config = EMPTY_CONFIG;
+
+  private constructor(proxy: RunningProxy, bus: Bus, dir: string, passwords: Map<string, string>) {
+    this.#proxy = proxy;
+    this.#bus = bus;
+    this.#dir = dir;
+    this.#passwords = passwords;
+  }
+
+  static async start(options: TestProxyOptions): Promise<TestProxy> {
+    const dir = await mkdtemp(join(tmpdir(), 'dbbouncer-test-proxy-'));
+    const bus = createMemoryBus();
+    const passwords = new Map<string, string>();
+    const log = options.log ?? silentLogger;
+    const { settings } = resolveSettings({
+      flags: { dataDir: dir, host: '127.0.0.1', postgresPort: '0', metricsPort: '0' },
+      env: { DBBOUNCER_MASTER_KEY: 'a master key for tests only', ...options.env },
+      cwd: dir,
+    });
+    const proxy = await startProxy(settings, {
+      bus,
+      clock: systemClock,
+      log,
+      readEnv: (name) => passwords.get(name),
+      version: 'test',
+    });
+    const test = new TestProxy(proxy, bus, dir, passwords);
+    await test.#publish(options.tenants);
+    return test;
+  }
+
+  get port(): number {
+    return this.#proxy.postgresPort;
+  }
+
+  get metricsUrl(): string {
+    return `http://127.0.0.1:${this.#proxy.metricsPort}/metrics`;
+  }
+
+  async #publish(tenants: readonly TestTenant[]): Promise<void> {
+    const changes = tenants.map((tenant) => this.#setTenant(tenant));
+    const delta = { epoch: 1, from: 0, to: 1, changes };
+    const config = applyDelta(this.#config, delta);
+    if (typeof config === 'string') throw new Error(`the first config does not apply: ${config}`);
+    this.#config = config;
+    const { createdAt } = await this.#bus.log(CONFIG_LOG).state();
+    const snapshot = encodeSnapshot({ logCreatedAt: createdAt, logSequence: 0, config });
+    const data = new TextEncoder().encode(snapshot);
+    await this.#bus.objects(SUBJECTS.snapshotBucket).put(SUBJECTS.snapshotObject, data);
+    await this.#proxy.whenReady;
+  }
+
+  #setTenant(tenant: TestTenant): ConfigChange {
+    const name = `TEST_PASSWORD_${tenant.id.toUpperCase().replaceAll('-', '_')}_${passwordCount++}`;
+    this.#passwords.set(name, tenant.password);
+    const config: TenantConfig = {
+      id: tenant.id as TenantId,
+      protocol: 'postgres',
+      host: '127.0.0.1',
+      port: tenant.port,
+      database: tenant.database,
+      databases: [...(tenant.databases ?? [])],
+      username: tenant.username,
+      password: { kind: 'env', name },
+      pool: tenant.pool ?? {},
+    };
+    return { kind: 'tenant_set', tenant: config };
+  }
+
+  /** Registers or replaces a tenant and waits until the proxy serves it. */
+  async setTenant(tenant: TestTenant): Promise<void> {
+    await this.#change([this.#setTenant(tenant)]);
+  }
+
+  async removeTenant(id: string): Promise<void> {
+    await this.#change([{ kind: 'tenant_removed', id: id as TenantId }]);
+  }
+
+  async #change(changes: readonly ConfigChange[]): Promise<void> {
+    const { position } = this.#config;
+    const delta = { epoch: 1, from: position, to: position + 1, changes: [...changes] };
+    const config = applyDelta(this.#config, delta);
+    if (typeof config === 'string') throw new Error(`a change does not apply: ${config}`);
+    this.#config = config;
+    const data = new TextEncoder().encode(encodeDelta(delta));
+    const applied = this.report((report) => report.appliedPosition === delta.to);
+    await this.#bus.log(CONFIG_LOG).append(`test-${delta.to}`, data);
+    await applied;
+  }
+
+  /** The first report from now on that `fits`. @throws after 10 s, with the last report */
+  report(fits: (report: ProxyReport) => boolean): Promise<ProxyReport> {
+    return new Promise((resolve, reject) => {
+      let last: ProxyReport | undefined;
+      const timer = setTimeout(() => {
+        subscription.close();
+        reject(new Error(`no report fits; the last one: ${JSON.stringify(last)}`));
+      }, REPORT_TIMEOUT_MS);
+      const subscription = this.#bus.subscribe(SUBJECTS.reports, (data) => {
+        last = proxyReportSchema.parse(JSON.parse(new TextDecoder().decode(data)));
+        if (!fits(last)) return;
+        clearTimeout(timer);
+        subscription.close();
+        resolve(last);
+      });
+    });
+  }
+
+  /** Waits until no client is connected, no lease is held and nobody is in line. */
+  atRest(): Promise<ProxyReport> {
+    return this.report(
+      ({ clients, pools }) =>
+        clients === 0 && pools.every(({ active, waiting }) => active === 0 && waiting === 0),
+    );
+  }
+
+  async stop(): Promise<void> {
+    await this.#proxy.stop();
+    await this.#bus.close();
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+}
+
+let passwordCount = 0;
