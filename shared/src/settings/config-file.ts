@@ -19,12 +19,11 @@ import type { TenantInFile } from '../contract/tenant-resource.ts';
 import { sharedErrors } from '../errors.ts';
 import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
+import type { ReadEnv } from '../secrets/keyring.ts';
 import { SETTINGS } from './setting-list.ts';
 import type { SettingName, SettingSpec } from './setting-list.ts';
 import { readYaml } from './yaml-source.ts';
 import type { FieldKinds, PlacedProblem, YamlSource } from './yaml-source.ts';
-
-export type ReadVariable = (name: string) => string | undefined;
 
 export interface ConfigFile {
   readonly path: string;
@@ -43,7 +42,7 @@ export type ConfigFileReading =
 export const CONFIG_FILE_BYTES_MAX = 16_777_216;
 
 /** Reads and checks the file at `path`; one that cannot be read has one problem that says so. */
-export function readConfigFile(path: string, readVariable: ReadVariable): ConfigFileReading {
+export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReading {
   let text: string;
   try {
     const { size } = statSync(path);
@@ -54,12 +53,12 @@ export function readConfigFile(path: string, readVariable: ReadVariable): Config
   } catch (error) {
     return unreadable(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
   }
-  return parseConfigFile(text, path, readVariable);
+  return parseConfigFile(text, path, readEnv);
 }
 
 /** For `dbbouncer config check`: one line per problem, `file:line:column: path message`; none when it is right. */
-export function checkConfigFile(path: string, readVariable: ReadVariable): readonly string[] {
-  const reading = readConfigFile(path, readVariable);
+export function checkConfigFile(path: string, readEnv: ReadEnv): readonly string[] {
+  const reading = readConfigFile(path, readEnv);
   return reading.outcome === 'ok' ? [] : formatProblems(path, reading.problems);
 }
 
@@ -73,19 +72,15 @@ export function formatProblems(
 }
 
 /** @throws SETTINGS_INVALID with a line for each problem. */
-export function requireConfigFile(path: string, readVariable: ReadVariable): ConfigFile {
-  const reading = readConfigFile(path, readVariable);
+export function requireConfigFile(path: string, readEnv: ReadEnv): ConfigFile {
+  const reading = readConfigFile(path, readEnv);
   if (reading.outcome === 'ok') return reading.config;
   throw sharedErrors.fail('SETTINGS_INVALID', formatProblems(path, reading.problems).join('\n'));
 }
 
 /** @param path only to say where it is from. */
-export function parseConfigFile(
-  text: string,
-  path: string,
-  readVariable: ReadVariable,
-): ConfigFileReading {
-  const source = readYaml(text, FIELD_KINDS, readVariable);
+export function parseConfigFile(text: string, path: string, readEnv: ReadEnv): ConfigFileReading {
+  const source = readYaml(text, FIELD_KINDS, readEnv);
   if (source.problems.length > 0) return { outcome: 'refused', problems: source.problems };
   const checked = fileSchema.safeParse(source.value);
   const problems = checked.success

@@ -8,6 +8,7 @@ import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument, vi
 import type { Document, Pair, Scalar } from 'yaml';
 import type { FieldProblem } from '../contract/explain.ts';
 import { formatPath } from '../contract/explain.ts';
+import type { ReadEnv } from '../secrets/keyring.ts';
 
 export interface Place {
   /** Both from 1. */
@@ -44,10 +45,8 @@ const WHOLE_REFERENCE = /^\$\{[A-Za-z_][A-Za-z0-9_]*\}$/;
 /** Enough for a few hundred uses of one anchor, too few for a file that grows exponentially. */
 const ALIASES_MAX = 1_000;
 
-type ReadVariable = (name: string) => string | undefined;
-
 /** Never throws; what is wrong with the text is in `problems`, all of it. */
-export function readYaml(text: string, kinds: FieldKinds, readVariable: ReadVariable): YamlSource {
+export function readYaml(text: string, kinds: FieldKinds, readEnv: ReadEnv): YamlSource {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
   const problems: PlacedProblem[] = document.errors.map((error) => ({
@@ -59,7 +58,7 @@ export function readYaml(text: string, kinds: FieldKinds, readVariable: ReadVari
     Scalar(role, node, ancestors) {
       if (role === 'key') return;
       const keys = ancestors.filter((ancestor) => isPair(ancestor)).map(keyOf);
-      for (const message of fill(node, keys.at(-1) ?? '', kinds, readVariable)) {
+      for (const message of fill(node, keys.at(-1) ?? '', kinds, readEnv)) {
         problems.push({
           ...placeOf(lines, node.range?.[0] ?? 0),
           path: formatPath(keys),
@@ -89,12 +88,7 @@ function toValue(document: Document, problems: PlacedProblem[]): unknown {
 }
 
 /** Gives the scalar its value for good; yields what is wrong with it. */
-function* fill(
-  node: Scalar,
-  field: string,
-  kinds: FieldKinds,
-  readVariable: ReadVariable,
-): Iterable<string> {
+function* fill(node: Scalar, field: string, kinds: FieldKinds, readEnv: ReadEnv): Iterable<string> {
   if (typeof node.value !== 'string') {
     if (kinds.isText(field) && node.value !== null && node.source !== undefined) {
       node.value = node.source;
@@ -113,7 +107,7 @@ function* fill(
       );
       return '';
     }
-    const variable = readVariable(name);
+    const variable = readEnv(name);
     if (variable !== undefined && variable !== '') return variable;
     if (fallback === undefined)
       problems.push(`needs the environment variable ${name}, which is not set`);

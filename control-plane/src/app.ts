@@ -1,0 +1,221 @@
+/**
+ * The control plane as one running thing: core, secrets, config file and API, started and stopped in order.
+ * The only place that names all of them. The bus is the caller's, who closes it after `stop`.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
+import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
+import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
+import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
+import { ApiKeyGuard, loadApiKey } from './api/api-key.ts';
+import { createApi } from './api/server.ts';
+import type { Api } from './api/server.ts';
+import type { TlsMaterial } from './api/services.ts';
+import { FileWatcher } from './config-file/file-watcher.ts';
+import { ConfigFileSync } from './config-file/sync.ts';
+import { openCore } from './core.ts';
+import type { ControlPlaneCore, CoreStatus } from './core.ts';
+import type { ControlPlaneSettings } from './settings.ts';
+import { ControlMetrics } from './telemetry/metrics.ts';
+
+export interface ControlPlaneOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The config file as it was read at start; watched from then on. */
+  readonly file?: ConfigFile | undefined;
+  /** The environment, for `${NAME}` in the config file when it is read again. */
+  readonly readEnv: ReadEnv;
+  readonly version: string;
+  /** `off` where no standby can follow, as on an in-process bus. */
+  readonly eventStream?: 'on' | 'off';
+}
+
+export interface ControlPlane {
+  /** Where the API answers, as seen from this machine; without a slash at its end. */
+  readonly apiUrl: string;
+  readonly apiPort: number;
+  /** The file that holds the API key, or nothing when the settings gave one. */
+  readonly apiKeyFile: string | undefined;
+  status(): CoreStatus;
+  /** Why requests should not be sent here now, or nothing. */
+  notReady(): string | undefined;
+  /** Ends requests under way, the file watch and publishing, in this order; safe to call twice. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves when the API answers and the config file is applied.
+ * @throws SETTINGS_INVALID for a port in use, a key that cannot be used or a certificate that cannot be read;
+ * STORE_LOCKED when another control plane uses the data folder; whatever refuses the config file.
+ */
+export async function startControlPlane(
+  settings: ControlPlaneSettings,
+  options: ControlPlaneOptions,
+): Promise<ControlPlane> {
+  const log = options.log.child({ plane: 'control' });
+  const keys = openKeySource({
+    masterKey: settings.masterKey,
+    dataDir: settings.dataDir,
+    whenAbsent: 'create',
+  });
+  const keyring = new Keyring(keys, options.readEnv);
+  const apiKey = loadApiKey(settings.apiKey, settings.dataDir);
+  const tls = readTls(settings);
+  const core = openCore({ ...options, ...settings, log });
+  const stops: (() => Promise<void>)[] = [() => core.close()];
+  const stopAll = once(() => runReversed(stops));
+  const readiness = new Readiness(core);
+  try {
+    const watcher = await followConfigFile(core, keyring, { ...options, log });
+    if (watcher !== undefined) stops.push(() => watcher.close());
+    const api = await createApi(
+      {
+        core,
+        keyring,
+        guard: new ApiKeyGuard(apiKey.key, keyring.deriveFleetSecret('actor-names')),
+        metrics: new ControlMetrics(core),
+        notReady: () => readiness.problem(),
+        newId: randomUUID,
+        log,
+        version: options.version,
+      },
+      tls,
+    );
+    stops.push(() => closeApi(api, options.clock));
+    const apiPort = await listen(api, settings);
+    readiness.started();
+    const apiUrl = `${tls ? 'https' : 'http'}://${reachable(settings.host)}:${apiPort}`;
+    log.info({ apiUrl, apiKeyFile: apiKey.file, masterKey: keys.name }, 'control plane is up');
+    return Object.freeze({
+      apiUrl,
+      apiPort,
+      apiKeyFile: apiKey.file,
+      status: () => core.status(),
+      notReady: () => readiness.problem(),
+      stop: () => {
+        readiness.stopping();
+        return stopAll();
+      },
+    });
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+async function followConfigFile(
+  core: ControlPlaneCore,
+  keyring: Keyring,
+  options: ControlPlaneOptions,
+): Promise<FileWatcher | undefined> {
+  const { file, clock, log, readEnv } = options;
+  if (file === undefined) return undefined;
+  const sync = await ConfigFileSync.start(file, {
+    core,
+    keyring,
+    readEnv,
+    newId: randomUUID,
+    log,
+  });
+  return FileWatcher.start({ path: file.path, clock, log, onChange: () => sync.reload() });
+}
+
+/** Says whether requests should come here. A bus that is lost later does not count: writes are kept and published then. */
+class Readiness {
+  readonly #core: ControlPlaneCore;
+  #phase: 'starting' | 'up' | 'stopping' = 'starting';
+  #hasPublished = false;
+
+  constructor(core: ControlPlaneCore) {
+    this.#core = core;
+  }
+
+  started(): void {
+    this.#phase = 'up';
+  }
+
+  stopping(): void {
+    this.#phase = 'stopping';
+  }
+
+  problem(): string | undefined {
+    if (this.#phase !== 'up') return `the control plane is ${this.#phase}`;
+    const { deltas } = this.#core.status();
+    if (deltas.phase === 'stopped') return deltas.problem ?? 'publishing has stopped';
+    this.#hasPublished ||= deltas.phase === 'tailing';
+    return this.#hasPublished ? undefined : 'the message bus has not been reached yet';
+  }
+}
+
+async function listen(api: Api, { host, apiPort }: ControlPlaneSettings): Promise<number> {
+  try {
+    await api.listen({ host, port: apiPort });
+  } catch (error) {
+    throw explainListenError(error, host, apiPort);
+  }
+  return (api.server.address() as AddressInfo).port;
+}
+
+function explainListenError(error: unknown, host: string, port: number): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'EADDRINUSE' && code !== 'EACCES' && code !== 'EADDRNOTAVAIL') return error;
+  const problem = {
+    EADDRINUSE: `Port ${port} is in use`,
+    EACCES: `Port ${port} is reserved for privileged users`,
+    EADDRNOTAVAIL: `${host} is no address of this machine`,
+  }[code];
+  const remedy =
+    code === 'EADDRNOTAVAIL'
+      ? 'Choose another with --host, DBBOUNCER_HOST or listen.host.'
+      : 'Choose another with --api-port, DBBOUNCER_API_PORT or listen.api_port.';
+  return sharedErrors.fail('SETTINGS_INVALID', `${problem}; the API cannot listen.`, {
+    hint: remedy,
+    cause: error,
+  });
+}
+
+const CLOSE_GRACE_MS = 3_000;
+
+/** Requests under way may end; what hangs is cut off, so that stopping is quick. */
+async function closeApi(api: Api, clock: Clock): Promise<void> {
+  const cut = clock.after(CLOSE_GRACE_MS, () => api.server.closeAllConnections());
+  await api.close();
+  cut.cancel();
+}
+
+function readTls({ tlsCertFile, tlsKeyFile }: ControlPlaneSettings): TlsMaterial | undefined {
+  if (tlsCertFile === undefined || tlsKeyFile === undefined) return undefined;
+  return { cert: readPem(tlsCertFile, 'tls_cert'), key: readPem(tlsKeyFile, 'tls_key') };
+}
+
+function readPem(path: string, setting: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw sharedErrors.fail('SETTINGS_INVALID', `${setting}: ${path} cannot be read.`, {
+      cause: error,
+    });
+  }
+}
+
+/** The address to show for one that means "all of them". */
+function reachable(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return host.includes(':') ? `[${host}]` : host;
+}
+
+async function runReversed(stops: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const stop of stops.toReversed()) await stop();
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  return () => (running ??= work());
+}

@@ -1,0 +1,147 @@
+/**
+ * Tells when the content of one file has changed: edited in place, replaced by a rename, or swapped behind a symbolic
+ * link as Kubernetes does with ConfigMaps. Owns: noticing, and waiting until a writer is done. Leaves: the meaning.
+ *
+ * The folder is watched, since a rename leaves a watched file behind; the file is also looked at every few seconds,
+ * since no notice comes over network file systems, from behind links, or once the system is out of watches.
+ */
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { watch } from 'chokidar';
+import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+
+export interface FileWatcherOptions {
+  readonly path: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called after each change of the content; the next call waits for its promise. */
+  readonly onChange: () => Promise<void>;
+  /** Default: 3 s. */
+  readonly pollIntervalMs?: number;
+}
+
+const POLL_INTERVAL_MS = 3_000;
+/** The content must be the same twice, this far apart, before it counts as written. */
+const SETTLE_MS = 150;
+
+/** Where Kubernetes keeps the present version of a mounted ConfigMap. */
+const CONFIG_MAP_LINK = '..data';
+
+/** `again`: something happened while it looked. */
+type Phase = 'idle' | 'looking' | 'again' | 'closed';
+
+export class FileWatcher {
+  readonly #options: FileWatcherOptions;
+  readonly #watcher;
+  #phase: Phase = 'idle';
+  #poll: Timer | undefined;
+  #seen: string | undefined;
+  #stamp: string | undefined;
+  #look: Promise<void> = Promise.resolve();
+
+  private constructor(options: FileWatcherOptions, seen: string | undefined) {
+    this.#options = options;
+    this.#seen = seen;
+    const { path } = options;
+    const folder = dirname(path);
+    const watched = new Set([folder, path, join(folder, CONFIG_MAP_LINK)]);
+    this.#watcher = watch(folder, {
+      depth: 0,
+      ignoreInitial: true,
+      persistent: false,
+      followSymlinks: false,
+      ignored: (candidate) => !watched.has(candidate),
+    });
+    this.#watcher.on('all', () => this.#notice());
+    this.#watcher.on('error', (error) => this.#warn(error));
+    this.#schedulePoll();
+  }
+
+  /** Starts watching; what the file holds now counts as known. */
+  static async start(options: FileWatcherOptions): Promise<FileWatcher> {
+    return new FileWatcher(options, await contentHash(options.path));
+  }
+
+  /** Waits for a change that is being handled; afterwards none is any more. */
+  async close(): Promise<void> {
+    this.#phase = 'closed';
+    this.#poll?.cancel();
+    await this.#watcher.close();
+    await this.#look;
+  }
+
+  #notice(): void {
+    if (this.#phase === 'looking') this.#phase = 'again';
+    if (this.#phase !== 'idle') return;
+    this.#phase = 'looking';
+    this.#look = this.#lookUntilSettled();
+  }
+
+  async #lookUntilSettled(): Promise<void> {
+    do {
+      if (this.#is('again')) this.#phase = 'looking';
+      if ((await this.#lookOnce()) === 'unsettled' && this.#is('looking')) this.#phase = 'again';
+    } while (this.#is('again'));
+    if (this.#is('looking')) this.#phase = 'idle';
+  }
+
+  async #lookOnce(): Promise<'settled' | 'unsettled'> {
+    const { path, clock, onChange } = this.#options;
+    const first = await contentHash(path);
+    await new Promise<void>((resolve) => void clock.after(SETTLE_MS, resolve));
+    const second = await contentHash(path);
+    if (first !== second) return 'unsettled';
+    if (second === this.#seen || this.#is('closed')) return 'settled';
+    this.#seen = second;
+    await onChange();
+    return 'settled';
+  }
+
+  #is(phase: Phase): boolean {
+    return this.#phase === phase;
+  }
+
+  #schedulePoll(): void {
+    const { clock, pollIntervalMs = POLL_INTERVAL_MS } = this.#options;
+    this.#poll = clock.after(pollIntervalMs, () => void this.#pollOnce());
+  }
+
+  async #pollOnce(): Promise<void> {
+    const stamp = await stampOf(this.#options.path);
+    if (this.#is('closed')) return;
+    if (stamp !== this.#stamp) this.#notice();
+    this.#stamp = stamp;
+    this.#schedulePoll();
+  }
+
+  #warn(error: unknown): void {
+    const { log, path } = this.#options;
+    log.warn(
+      { error, file: basename(path) },
+      'cannot watch the config file; looking at it instead',
+    );
+  }
+}
+
+/** Of the content; nothing while the file cannot be read. */
+async function contentHash(path: string): Promise<string | undefined> {
+  try {
+    return createHash('sha256')
+      .update(await readFile(path))
+      .digest('base64');
+  } catch {
+    return undefined;
+  }
+}
+
+/** Changes whenever the file behind the path does; cheap. */
+async function stampOf(path: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeMs, ctimeMs } = await stat(path);
+    return [ino, size, mtimeMs, ctimeMs].join(' ');
+  } catch {
+    return undefined;
+  }
+}
