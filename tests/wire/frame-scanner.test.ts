@@ -191,7 +191,7 @@ describe('FrameScanner, holding a frame', () => {
 
   for (const needed of ['whole', 'header'] as const) {
     it(`keeps what earlier chunks brought of it (${needed}), at every offset`, () => {
-      // A frame judged at its header is judged as soon as that is whole; no later chunk can hold it.
+      // Judged at its header, a frame is judged once that is whole; no later chunk can hold it.
       const last = needed === 'whole' ? hello.length - 1 : HEADER - 1;
       for (let at = 1; at <= last; at++) {
         const seen = new Recorder();

@@ -4,6 +4,7 @@
  * Source: PostgreSQL 18, utils/init/postinit.c pg_split_opts(), tcop/postgres.c
  * process_postgres_switches() and utils/misc/guc.c ParseLongOption().
  */
+import { SqlState } from './sqlstate.ts';
 
 export interface OptionSetting {
   /** As the server reads it: dashes are underscores. */
@@ -13,8 +14,8 @@ export interface OptionSetting {
 
 export type ParsedOptions =
   | { readonly kind: 'settings'; readonly settings: readonly OptionSetting[] }
-  /** `error` is the server's text for it; its SQLSTATE is syntax_error. */
-  | { readonly kind: 'invalid'; readonly error: string };
+  /** What the server would answer. */
+  | { readonly kind: 'invalid'; readonly sqlState: SqlState; readonly error: string };
 
 /** What C's isspace() takes for white space. */
 const WHITE_SPACE = ' \t\n\v\f\r';
@@ -38,34 +39,34 @@ export function splitOptions(options: string): string[] {
   return args;
 }
 
-/** Reads `-c name=value`, `-cname=value` and `--name=value`, in order, a name given twice twice. */
+/**
+ * Reads `-c name=value`, `-cname=value` and `--name=value`, in order, a name given twice twice. The
+ * server's other switches (`-e`, `-S`, …) are refused like ones it does not know.
+ */
 export function parseOptions(options: string): ParsedOptions {
   const args = splitOptions(options);
   const settings: OptionSetting[] = [];
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] as string;
-    let flag: '-c ' | '--';
-    let text: string;
-    if (arg.startsWith('--') && arg.length > 2) {
-      flag = '--';
-      text = arg.slice(2);
-    } else if (arg.startsWith('-c')) {
-      flag = '-c ';
-      const next = arg.length > 2 ? arg.slice(2) : args[++i];
-      if (next === undefined) return invalidArgument(arg);
-      text = next;
-    } else {
-      return invalidArgument(arg);
+    const attached = arg.slice(2);
+    if (arg === '--') {
+      // The end of the switches, as getopt() has it; nothing may follow.
+      const next = args[i + 1];
+      return next === undefined ? { kind: 'settings', settings } : invalidArgument(next);
     }
+    if (!arg.startsWith('-c') && !arg.startsWith('--')) return invalidArgument(arg);
+    const text = arg === '-c' ? args[++i] : attached;
+    if (text === undefined) return invalidArgument(arg);
     const equals = text.indexOf('=');
     if (equals === -1) {
-      return { kind: 'invalid', error: `${flag}${text.replaceAll('-', '_')} requires a value` };
+      const flag = arg.startsWith('-c') ? '-c ' : '--';
+      return invalid(SqlState.syntax_error, `${flag}${text} requires a value`);
     }
-    if (equals === 0) return invalidArgument(arg);
-    settings.push({
-      name: text.slice(0, equals).replaceAll('-', '_'),
-      value: text.slice(equals + 1),
-    });
+    const name = text.slice(0, equals).replaceAll('-', '_');
+    if (name === '') {
+      return invalid(SqlState.undefined_object, 'unrecognized configuration parameter ""');
+    }
+    settings.push({ name, value: text.slice(equals + 1) });
   }
   return { kind: 'settings', settings };
 }
@@ -80,8 +81,10 @@ function escape(text: string): string {
 }
 
 function invalidArgument(arg: string): ParsedOptions {
-  return {
-    kind: 'invalid',
-    error: `invalid command-line argument for server process: ${arg}`,
-  };
+  const error = `invalid command-line argument for server process: ${arg}`;
+  return invalid(SqlState.syntax_error, error);
+}
+
+function invalid(sqlState: SqlState, error: string): ParsedOptions {
+  return { kind: 'invalid', sqlState, error };
 }
