@@ -45,7 +45,8 @@ export class RawClient {
   }
 
   static async connect(address: RawAddress): Promise<RawClient> {
-    const socket = connect({ ...address, noDelay: true });
+    const { host, port } = address;
+    const socket = connect({ host, port, noDelay: true });
     const client = new RawClient(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);

@@ -91,6 +91,12 @@ export class LoginReader {
     return body;
   }
 
+  /** Ends the conversation: whoever waits for a message reads ClientGone. */
+  abandon(): void {
+    this.release();
+    this.#onGone();
+  }
+
   /** Lets go of the socket. @returns what the client has sent beyond its login. */
   release(): Buffer {
     this.socket.off('data', this.#onData);

@@ -148,8 +148,9 @@ class ClientLogin implements Session {
   }
 
   #end(): void {
+    if (this.#state === 'closed') return;
     this.#state = 'closed';
-    this.#reader.release();
+    this.#reader.abandon();
     // What still arrives is read and thrown away: unread bytes would turn our close into a reset.
     this.#socket.on('error', () => {});
     this.#socket.on('data', () => {});
