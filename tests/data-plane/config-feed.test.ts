@@ -9,22 +9,26 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { ConfigFeed } from '@dbbouncer/data-plane/config-feed/feed.ts';
 import { DiskCopy } from '@dbbouncer/data-plane/config-feed/disk-copy.ts';
-import type { FeedStatus } from '@dbbouncer/data-plane/config-feed/status.ts';
 import { Router } from '@dbbouncer/data-plane/routing/router.ts';
 import { someConfig, someTenant } from '@dbbouncer/data-plane/routing/testing.ts';
 import type { Bus, BusStatus } from '@dbbouncer/shared/bus/bus.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
-import { encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
-import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
-import { encodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
-import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import {
+  answerSnapshotRequests,
+  append,
+  appendText,
+  at,
+  isFollowing,
+  putSnapshot,
+  putSnapshotBytes,
+  set,
+  status,
+} from './config-feed-support.ts';
 
-const encoder = new TextEncoder();
 /** Waits are real but short. */
 const clock: Clock = {
   ...systemClock,
@@ -56,62 +60,13 @@ function startFeed(over: Bus = bus, bootWaitMs = 2_000): ConfigFeed {
   return feed;
 }
 
-/** The first status that `fits`, now or later. */
-async function status(
-  feed: ConfigFeed,
-  fits: (status: FeedStatus) => boolean,
-): Promise<FeedStatus> {
-  if (fits(feed.status)) return feed.status;
-  return await new Promise((resolve) => {
-    const end = feed.onStatus((next) => {
-      if (!fits(next)) return;
-      end();
-      resolve(next);
-    });
-  });
-}
-
-const at = (position: number) => (status: FeedStatus) => status.appliedPosition === position;
-const isFollowing = (status: FeedStatus) => status.phase === 'following';
-
-let appends = 0;
-async function append(delta: Partial<ConfigDelta> & { to: number }): Promise<number> {
-  const whole = { epoch: 1, from: delta.to - 1, changes: [], ...delta };
-  return await appendText(encodeDelta(whole));
-}
-
-async function appendText(text: string): Promise<number> {
-  return (await bus.log(CONFIG_LOG).append(String(appends++), encoder.encode(text))).sequence;
-}
-
-/** Stores a snapshot that contains the log up to now. */
-async function putSnapshot(config: RoutingConfig): Promise<void> {
-  const { createdAt, lastSequence } = await bus.log(CONFIG_LOG).state();
-  const text = encodeSnapshot({ logCreatedAt: createdAt, logSequence: lastSequence, config });
-  await bus.objects(SUBJECTS.snapshotBucket).put(SUBJECTS.snapshotObject, encoder.encode(text));
-}
-
-/** A control plane that stores `config()` when it is asked; counts how often. */
-function answerSnapshotRequests(config: () => RoutingConfig): { asked: number } {
-  const seen = { asked: 0 };
-  bus.respond(SUBJECTS.snapshotRequest, async () => {
-    seen.asked += 1;
-    await putSnapshot(config());
-    return new Uint8Array();
-  });
-  return seen;
-}
-
-const set = (id: string, host = 'db.internal') =>
-  [{ kind: 'tenant_set', tenant: someTenant(id, { host }) }] as const;
-
 describe('ConfigFeed starts', () => {
   it('from the snapshot and follows the deltas after it', async () => {
-    await append({ to: 1, changes: [...set('never-replayed')] });
-    await putSnapshot(someConfig([someTenant('acme')], { position: 5 }));
+    await append(bus, { to: 1, changes: [...set('never-replayed')] });
+    await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
     const feed = startFeed();
     await status(feed, at(5));
-    await append({ to: 6, changes: [...set('globex')] });
+    await append(bus, { to: 6, changes: [...set('globex')] });
     const { phase, source, epoch } = await status(feed, at(6));
     assert.deepEqual({ phase, source, epoch }, { phase: 'following', source: 'bus', epoch: 1 });
     assert.deepEqual([...router.current.config.tenants].map(([key]) => key).toSorted(), [
@@ -123,7 +78,7 @@ describe('ConfigFeed starts', () => {
   it('with nothing before the first control plane, and works as soon as one appears', async () => {
     const feed = startFeed();
     assert.equal(feed.status.phase, 'booting');
-    await append({ to: 1, changes: [...set('acme')] });
+    await append(bus, { to: 1, changes: [...set('acme')] });
     await feed.whenReady();
     assert.equal(feed.status.appliedPosition, 1);
     assert.equal(feed.status.phase, 'following');
@@ -133,55 +88,50 @@ describe('ConfigFeed starts', () => {
     const feed = startFeed();
     await new Promise((resolve) => feed.onStatus(resolve));
     assert.equal(feed.status.phase, 'booting');
-    await putSnapshot(someConfig([someTenant('acme')], { position: 5 }));
+    await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
     assert.equal((await status(feed, at(5))).source, 'bus');
   });
 
   it('ready with an empty fleet: no tenant at position 0 is a config', async () => {
-    await putSnapshot(someConfig([], { epoch: 0, position: 0 }));
+    await putSnapshot(bus, someConfig([], { epoch: 0, position: 0 }));
     const feed = startFeed();
     await feed.whenReady();
     assert.equal(feed.status.source, 'bus');
   });
 
   it('by asking for a snapshot when the log begins too late', async () => {
-    const asked = answerSnapshotRequests(() => someConfig([], { position: 8 }));
-    await append({ to: 8 });
+    const asked = answerSnapshotRequests(bus, () => someConfig([], { position: 8 }));
+    await append(bus, { to: 8 });
     const feed = startFeed();
     await status(feed, at(8));
     assert.equal(asked.asked, 1);
   });
 
   it('from the first delta when the snapshot counts in another log', async () => {
-    const config = someConfig([], { position: 2 });
-    const text = encodeSnapshot({ logCreatedAt: 'another log', logSequence: 900, config });
-    await bus.objects(SUBJECTS.snapshotBucket).put(SUBJECTS.snapshotObject, encoder.encode(text));
-    for (const to of [1, 2, 3]) await append({ to });
+    const place = { logCreatedAt: 'another log', logSequence: 900 };
+    await putSnapshot(bus, someConfig([], { position: 2 }), place);
+    for (const to of [1, 2, 3]) await append(bus, { to });
     await status(startFeed(), at(3));
   });
 });
 
 describe('ConfigFeed follows', () => {
   it('a single delta within 20 ms', async () => {
-    await putSnapshot(someConfig([]));
+    await putSnapshot(bus, someConfig([]));
     const feed = startFeed();
     await status(feed, isFollowing);
     const startedMs = performance.now();
-    await append({ to: 2 });
+    await append(bus, { to: 2 });
     await status(feed, at(2));
     assert(performance.now() - startedMs < 20);
   });
 
   it('a burst of 500 deltas with fewer swaps than deltas', async () => {
-    await putSnapshot(someConfig([]));
-    for (let to = 2; to <= 501; to++) await append({ to, changes: [...set(`tenant-${to}`)] });
-    const { createdAt } = await bus.log(CONFIG_LOG).state();
-    const text = encodeSnapshot({
-      logCreatedAt: createdAt,
-      logSequence: 0,
-      config: someConfig([]),
-    });
-    await bus.objects(SUBJECTS.snapshotBucket).put(SUBJECTS.snapshotObject, encoder.encode(text));
+    await putSnapshot(bus, someConfig([]));
+    for (let to = 2; to <= 501; to++) {
+      await append(bus, { to, changes: [...set(`tenant-${to}`)] });
+    }
+    await putSnapshot(bus, someConfig([]), { logSequence: 0 });
     let swaps = 0;
     router.onSwap(() => swaps++);
     await status(startFeed(), at(501));
@@ -190,77 +140,77 @@ describe('ConfigFeed follows', () => {
   });
 
   it('ignoring what it has', async () => {
-    await putSnapshot(someConfig([], { position: 3 }));
+    await putSnapshot(bus, someConfig([], { position: 3 }));
     const feed = startFeed();
     await status(feed, isFollowing);
-    for (const to of [2, 3, 4]) await append({ to });
+    for (const to of [2, 3, 4]) await append(bus, { to });
     assert.equal((await status(feed, at(4))).rejected, undefined);
   });
 
   it('over a gap with a new snapshot, swapping only the tenants that differ', async () => {
-    await putSnapshot(someConfig([someTenant('acme'), someTenant('globex')], { position: 5 }));
+    await putSnapshot(bus, someConfig([someTenant('acme'), someTenant('globex')], { position: 5 }));
     const feed = startFeed();
     await status(feed, isFollowing);
     const acme = router.current.byKey('acme');
     const moved = someTenant('globex', { host: 'new.internal' });
-    answerSnapshotRequests(() => someConfig([someTenant('acme'), moved], { position: 9 }));
-    await append({ to: 9 });
+    answerSnapshotRequests(bus, () => someConfig([someTenant('acme'), moved], { position: 9 }));
+    await append(bus, { to: 9 });
     await status(feed, at(9));
     assert.equal(router.current.byKey('acme'), acme);
     assert.equal(router.current.byKey('globex')?.host, 'new.internal');
-    await append({ to: 10 });
+    await append(bus, { to: 10 });
     await status(feed, at(10));
   });
 
   it('over a gap with the stored snapshot when nobody answers', async () => {
-    await putSnapshot(someConfig([], { position: 5 }));
+    await putSnapshot(bus, someConfig([], { position: 5 }));
     const feed = startFeed();
     await status(feed, isFollowing);
-    await append({ to: 9 });
-    await putSnapshot(someConfig([], { position: 9 }));
+    await append(bus, { to: 9 });
+    await putSnapshot(bus, someConfig([], { position: 9 }));
     assert.equal((await status(feed, at(9))).phase, 'following');
   });
 });
 
 describe('ConfigFeed keeps the last good config', () => {
   it('and records a delta of a term that has ended, then goes on', async () => {
-    await putSnapshot(someConfig([], { epoch: 2, position: 5 }));
+    await putSnapshot(bus, someConfig([], { epoch: 2, position: 5 }));
     const feed = startFeed();
     await status(feed, isFollowing);
-    await append({ epoch: 1, to: 6, changes: [...set('stale')] });
+    await append(bus, { epoch: 1, to: 6, changes: [...set('stale')] });
     const { rejected } = await status(feed, (now) => now.rejected !== undefined);
     assert.deepEqual(rejected, {
       position: 6,
       reason: 'written in term 1, which term 2 has ended',
     });
-    await append({ epoch: 2, to: 6 });
+    await append(bus, { epoch: 2, to: 6 });
     assert.equal((await status(feed, at(6))).rejected, undefined);
     assert.equal(router.current.byKey('stale'), undefined);
   });
 
   it('when a delta does not decode, and recovers by a later snapshot', async () => {
-    await putSnapshot(someConfig([someTenant('acme')], { position: 5 }));
+    await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
     const feed = startFeed();
     await status(feed, isFollowing);
-    await appendText('{"epoch":1,"from":5,"to":6,"changes":"what?"}');
+    await appendText(bus, '{"epoch":1,"from":5,"to":6,"changes":"what?"}');
     const { rejected } = await status(feed, (now) => now.rejected !== undefined);
     assert.equal(rejected?.position, 6);
     assert.equal(feed.status.appliedPosition, 5);
     assert(router.current.byKey('acme') !== undefined);
-    answerSnapshotRequests(() => someConfig([someTenant('acme')], { position: 7 }));
+    answerSnapshotRequests(bus, () => someConfig([someTenant('acme')], { position: 7 }));
     const recovered = await status(feed, at(7));
     assert.equal(recovered.rejected, undefined);
     assert.equal(recovered.rejectedTotal, 1);
   });
 
   it('when delta and snapshot are inconsistent alike', async () => {
-    await putSnapshot(someConfig([], { position: 5 }));
+    await putSnapshot(bus, someConfig([], { position: 5 }));
     const feed = startFeed();
     await status(feed, isFollowing);
     const bad = someTenant('bad', { pool: { minConnections: 9, maxConnections: 8 } });
     let served = someConfig([bad], { position: 6 });
-    answerSnapshotRequests(() => served);
-    await append({ to: 6, changes: [{ kind: 'tenant_set', tenant: bad }] });
+    answerSnapshotRequests(bus, () => served);
+    await append(bus, { to: 6, changes: [{ kind: 'tenant_set', tenant: bad }] });
     const { rejected } = await status(feed, (now) => now.rejected !== undefined);
     assert.equal(
       rejected?.reason,
@@ -268,28 +218,26 @@ describe('ConfigFeed keeps the last good config', () => {
     );
     assert.equal(feed.status.appliedPosition, 5);
     served = someConfig([someTenant('bad')], { position: 7 });
-    await append({ to: 7, changes: [...set('bad')] });
+    await append(bus, { to: 7, changes: [...set('bad')] });
     assert.equal((await status(feed, at(7))).rejected, undefined);
   });
 
   it('when the stored snapshot is garbage, until there is a good one', async () => {
-    await bus
-      .objects(SUBJECTS.snapshotBucket)
-      .put(SUBJECTS.snapshotObject, encoder.encode('garbage'));
+    await putSnapshotBytes(bus, 'garbage');
     const feed = startFeed();
     const { rejected, phase } = await status(feed, (now) => now.rejected !== undefined);
     assert.deepEqual(rejected, { position: 0, reason: 'snapshot is not JSON' });
     assert.equal(phase, 'booting');
-    await putSnapshot(someConfig([], { position: 3 }));
+    await putSnapshot(bus, someConfig([], { position: 3 }));
     assert.equal((await status(feed, at(3))).rejected, undefined);
   });
 
   it('but follows a later term back to a lower position', async () => {
-    await putSnapshot(someConfig([someTenant('lost')], { position: 9 }));
+    await putSnapshot(bus, someConfig([someTenant('lost')], { position: 9 }));
     const feed = startFeed();
     await status(feed, isFollowing);
-    answerSnapshotRequests(() => someConfig([], { epoch: 2, position: 7 }));
-    await append({ epoch: 2, to: 7 });
+    answerSnapshotRequests(bus, () => someConfig([], { epoch: 2, position: 7 }));
+    await append(bus, { epoch: 2, to: 7 });
     assert.equal((await status(feed, at(7))).epoch, 2);
     assert.equal(router.current.byKey('lost'), undefined);
   });
@@ -353,7 +301,7 @@ describe('ConfigFeed cut off', () => {
 
   it('starts from the copy on disk, and takes the bus when it is there', async () => {
     await leaveCopy(5);
-    await putSnapshot(someConfig([], { position: 8 }));
+    await putSnapshot(bus, someConfig([], { position: 8 }));
     const link = new Link(bus, 'connecting');
     const feed = startFeed(link.bus, 20);
     await feed.whenReady();
@@ -369,15 +317,15 @@ describe('ConfigFeed cut off', () => {
 
   it('keeps a copy on disk that is newer than the snapshot on the bus', async () => {
     await leaveCopy(5);
-    await append({ to: 5 });
-    await putSnapshot(someConfig([], { position: 4 }));
+    await append(bus, { to: 5 });
+    await putSnapshot(bus, someConfig([], { position: 4 }));
     const link = new Link(bus, 'connecting');
     const feed = startFeed(link.bus, 1);
     await feed.whenReady();
     link.turn('connected');
     await status(feed, (now) => now.source === 'bus');
     assert.equal(feed.status.appliedPosition, 5);
-    await append({ to: 6 });
+    await append(bus, { to: 6 });
     await status(feed, at(6));
   });
 
@@ -386,12 +334,12 @@ describe('ConfigFeed cut off', () => {
     const feed = startFeed(bus, 60_000);
     await feed.whenReady();
     assert.equal(feed.status.source, 'disk');
-    await append({ to: 6 });
+    await append(bus, { to: 6 });
     assert.equal((await status(feed, at(6))).source, 'bus');
   });
 
   it('says so while the link is down and follows on when it is back', async () => {
-    await putSnapshot(someConfig([]));
+    await putSnapshot(bus, someConfig([]));
     const link = new Link(bus, 'connected');
     const feed = startFeed(link.bus);
     await status(feed, isFollowing);
@@ -399,12 +347,12 @@ describe('ConfigFeed cut off', () => {
     assert.equal(feed.status.phase, 'cut_off');
     link.turn('connected');
     assert.equal(feed.status.phase, 'following');
-    await append({ to: 2 });
+    await append(bus, { to: 2 });
     await status(feed, at(2));
   });
 
   it('takes a new snapshot when the log was made anew meanwhile', async () => {
-    await putSnapshot(someConfig([]));
+    await putSnapshot(bus, someConfig([]));
     const link = new Link(bus, 'connected');
     const feed = startFeed(link.bus);
     await status(feed, isFollowing);
@@ -413,16 +361,16 @@ describe('ConfigFeed cut off', () => {
     // Logs are told apart by when they were made.
     await new Promise((resolve) => setTimeout(resolve, 2));
     bus = createMemoryBus();
-    await putSnapshot(someConfig([], { position: 9 }));
+    await putSnapshot(bus, someConfig([], { position: 9 }));
     link.turn('connected', bus);
     await status(feed, at(9));
   });
 
   it('leaves a copy from which the next start begins', async () => {
-    await putSnapshot(someConfig([someTenant('acme')], { position: 5 }));
+    await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
     const feed = startFeed();
     await status(feed, isFollowing);
-    await append({ to: 6, changes: [...set('globex')] });
+    await append(bus, { to: 6, changes: [...set('globex')] });
     await status(feed, at(6));
     await feed.stop();
     const copy = new DiskCopy({ dir, clock: systemClock, log: silentLogger });
@@ -432,11 +380,11 @@ describe('ConfigFeed cut off', () => {
   });
 
   it('applies nothing any more after stop', async () => {
-    await putSnapshot(someConfig([]));
+    await putSnapshot(bus, someConfig([]));
     const feed = startFeed();
     await status(feed, isFollowing);
     await feed.stop();
-    await append({ to: 2 });
+    await append(bus, { to: 2 });
     await new Promise((resolve) => setImmediate(resolve));
     assert.equal(feed.status.appliedPosition, 1);
   });
