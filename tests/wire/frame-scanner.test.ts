@@ -119,6 +119,20 @@ describe('FrameScanner', () => {
     }
   });
 
+  it('never writes to a run it has handed over, also not to the part of a header', () => {
+    for (const needed of ['whole', 'header'] as const) {
+      const seen = new Recorder();
+      seen.needed = needed;
+      const scanner = scannerFor(seen);
+      const stream = Buffer.concat(
+        Array.from('abcdefgh', (text) => message(text.toUpperCase(), bytes().text(text))),
+      );
+      // The chunks themselves are kept, as a caller does that hands runs to a socket.
+      for (const piece of piecesOf(stream, 4)) scanner.push(piece);
+      assert.equal(seen.forwarded, stream.toString('latin1'));
+    }
+  });
+
   it('gives the handler what has arrived of a frame whose body it does not need', () => {
     const seen = new Recorder();
     const scanner = scannerFor(seen);
@@ -269,6 +283,11 @@ describe('FrameScanner, refusing', () => {
       assert.throws(push, /'Q' of 51 bytes cannot be collected, 50 is the limit/);
       assert.deepEqual(seen.frames, []);
     }
+    const most = message('Q', bytes().text('x'.repeat(50)));
+    const atLimit = refusal(most.subarray(0, 20), { collectBytesMax: 50 });
+    atLimit.push();
+    atLimit.scanner.push(most.subarray(20));
+    assert.equal(atLimit.seen.frames[0]?.body.length, 50);
     const passing = new Recorder();
     const scanner = scannerFor(passing, { collectBytesMax: 50 });
     for (const piece of piecesOf(large, 20)) scanner.push(piece);
