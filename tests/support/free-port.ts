@@ -1,7 +1,7 @@
 /**
  * A loopback port for a server of a test, that stays free while that server is down.
- * Ports the kernel gives to outgoing connections are avoided: one of them could be taken while a killed server is
- * away, and a client that dials it again and again can even end up connected to itself.
+ * Ports the kernel gives to outgoing connections are avoided: one of them could be taken while a
+ * killed server is away, and a client that dials it again and again can end up connected to itself.
  */
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,13 +1,15 @@
 /**
- * A real nats-server with JetStream for a test: its own temporary folder, its own loopback port. Port and data stay
- * over restarts. The process and the folder are gone when the test process exits, whatever the test did.
+ * A real nats-server with JetStream for a test: its own temporary folder, its own loopback port.
+ * Port and data stay over restarts. Process and folder are gone when the test process exits.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { once } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { freePort } from './free-port.ts';
 
 export interface NatsServer {
@@ -19,8 +21,8 @@ export interface NatsServer {
   stop(): Promise<void>;
   /** Ends it with SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
-  /** Freezes it with SIGSTOP, so that connections stay open and nothing answers; `resume` undoes it. */
-  freeze(): void;
+  /** Stops it in its tracks: connections stay open and nothing answers, until `resume`. */
+  freeze(): Promise<void>;
   resume(): void;
   /** Deletes its data. Only while it does not run. */
   wipe(): void;
@@ -28,7 +30,7 @@ export interface NatsServer {
 
 const START_ATTEMPTS_MAX = 5;
 
-/** Running and ready. @throws when the binary is missing, naming the Debian package that has it. */
+/** Running and ready. @throws when there is no binary, naming the Debian package that has it. */
 export async function startNatsServer(): Promise<NatsServer> {
   for (let attempt = 1; ; attempt += 1) {
     const server = new NatsServerProcess(findBinary(), await freePort());
@@ -48,6 +50,7 @@ class NatsServerProcess implements NatsServer {
   readonly #binary: string;
   readonly #folder = mkdtempSync(join(tmpdir(), 'dbbouncer-nats-'));
   #process: ChildProcess | undefined;
+  #ready: Promise<void> = Promise.resolve();
 
   constructor(binary: string, port: number) {
     this.#binary = binary;
@@ -60,15 +63,16 @@ class NatsServerProcess implements NatsServer {
   }
 
   async start(): Promise<void> {
-    if (this.#process !== undefined) return;
+    if (this.#process !== undefined) return this.#ready;
     const args = ['-js', '-sd', this.#folder, '-a', '127.0.0.1', '-p', String(this.port)];
     const child = spawn(this.#binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = child;
     child.once('exit', () => (this.#process = undefined));
-    await ready(child);
-    // Its log goes nowhere from here on, but has to be read; it must not keep the test alive either.
+    this.#ready = ready(child);
+    await this.#ready;
+    // Read on, or it would block on its log; but a test that forgot it may end.
     child.stderr?.resume();
-    (child.stderr as unknown as { unref?(): void }).unref?.();
+    (child.stderr as Socket).unref();
     child.unref();
   }
 
@@ -80,8 +84,11 @@ class NatsServerProcess implements NatsServer {
     await this.#end('SIGKILL');
   }
 
-  freeze(): void {
-    this.#process?.kill('SIGSTOP');
+  async freeze(): Promise<void> {
+    const pid = this.#process?.pid;
+    if (pid === undefined) throw new Error('nats-server does not run');
+    process.kill(pid, 'SIGSTOP');
+    while (stateOf(pid) !== 'T') await nextTurn();
   }
 
   resume(): void {
@@ -103,7 +110,7 @@ class NatsServerProcess implements NatsServer {
   }
 }
 
-/** Resolves at the server's own word that it is ready; rejects with its log when it ends instead. */
+/** Resolves when the server says that it is ready; rejects with its log when it ends instead. */
 function ready(child: ChildProcess): Promise<void> {
   return new Promise((resolve, reject) => {
     let log = '';
@@ -120,6 +127,12 @@ function ready(child: ChildProcess): Promise<void> {
   });
 }
 
+/** One letter, T for stopped. Source: proc(5), /proc/[pid]/stat, where it follows "(name) ". */
+function stateOf(pid: number): string | undefined {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat.charAt(stat.lastIndexOf(')') + 2);
+}
+
 function findBinary(): string {
   const { NATS_SERVER_BIN: named, PATH: path = '' } = process.env;
   const candidates = [...path.split(delimiter), '/usr/sbin'].map((dir) => join(dir, 'nats-server'));
@@ -127,8 +140,8 @@ function findBinary(): string {
   if (found !== undefined) return found;
   throw new Error(
     named === undefined
-      ? 'nats-server is neither on PATH nor in /usr/sbin: install the Debian package "nats-server" ' +
-          'or set NATS_SERVER_BIN'
+      ? 'nats-server is neither on PATH nor in /usr/sbin: install the Debian package ' +
+          '"nats-server" or set NATS_SERVER_BIN'
       : `NATS_SERVER_BIN is ${named}, which cannot be run`,
   );
 }

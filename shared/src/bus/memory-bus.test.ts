@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Clock, Timer } from '../kernel/clock.ts';
-import { busContract, bytes, newLog, rejectsWith } from './bus.contract.ts';
+import { busContract } from './bus.contract.ts';
 import { BUS_LIMITS } from './bus.ts';
 import { createMemoryBus } from './memory-bus.ts';
+import { bytes, newLog, rejectsWith } from './support.contract.ts';
 
 busContract('MemoryBus', async () => createMemoryBus());
 
