@@ -11,13 +11,13 @@ import type { ChildProcessByStdio } from 'node:child_process';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
+import { freePort } from './ports.ts';
 import type { PostgresInstallation } from './postgres-installation.ts';
 import { installPostgres, isRoot, makeFolderFor, SUPERUSER } from './postgres-installation.ts';
 import type { ScratchFolder } from './scratch-folder.ts';
@@ -137,7 +137,7 @@ class Cluster implements PostgresCluster {
   /** The first start: chooses the port and sets the superuser's password. */
   async initialise(): Promise<void> {
     for (let attempt = 1; this.#server === undefined; attempt += 1) {
-      this.#port = await freePort();
+      this.#port = await freePort(HOST);
       const failure = await this.#tryStart();
       const portTaken = failure?.includes('could not bind') === true;
       if (failure !== undefined && !(portTaken && attempt < START_ATTEMPTS_MAX)) {
@@ -286,15 +286,4 @@ async function configure(
 
 function quoted(value: string | number | boolean): string {
   return `'${String(value).replaceAll("'", "''")}'`;
-}
-
-/** A port that was free a moment ago; another program may take it before the server does. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, HOST);
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no free port');
-  return address.port;
 }

@@ -1,0 +1,67 @@
+/**
+ * The command line of DBBouncer: from arguments to an exit code. Owns: which action a command runs,
+ * and that every failure ends as a line of text and a code. Leaves: flags and help to program.ts,
+ * the work to run-planes.ts and demo/demo.ts, loaded when needed.
+ */
+import { readFileSync } from 'node:fs';
+import { CommanderError } from 'commander';
+import { checkConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
+import { EXIT, exitCodeOf, failureText } from './exit.ts';
+import { createProgram } from './program.ts';
+import type { Actions } from './program.ts';
+
+const env = process.env;
+const cwd = process.cwd();
+
+/** Runs the command in `process.argv` and ends the process when it is done. */
+export async function main(): Promise<void> {
+  // A reader that went away, as in `dbbouncer --help | head`, is no reason to fail.
+  process.stdout.on('error', () => {});
+  const version = readVersion();
+  try {
+    const program = createProgram(actionsOf(version), version);
+    if (process.argv.length <= 2) program.help({ error: true });
+    await program.parseAsync();
+  } catch (error) {
+    process.exit(explain(error));
+  }
+}
+
+function actionsOf(version: string): Actions {
+  return {
+    async up(flags) {
+      const { runUp } = await import('./run-planes.ts');
+      await runUp({ flags, env, cwd, version });
+    },
+    async controlPlane(flags) {
+      const { runControlPlane } = await import('./run-planes.ts');
+      await runControlPlane({ flags, env, cwd, version });
+    },
+    async proxy(flags) {
+      const { runProxy } = await import('./run-planes.ts');
+      await runProxy({ flags, env, cwd, version });
+    },
+    async demo(options) {
+      const { runDemo } = await import('./demo/demo.ts');
+      await runDemo(options, version);
+    },
+    configCheck(file) {
+      const problems = checkConfigFile(file, (name) => env[name]);
+      if (problems.length === 0) process.stdout.write(`${file}: no problem found\n`);
+      else process.stderr.write(`${problems.join('\n')}\n`);
+      process.exitCode = problems.length === 0 ? EXIT.ok : EXIT.failure;
+    },
+  };
+}
+
+/** Writes what went wrong, unless the parser has, and returns the exit code. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  process.stderr.write(`${failureText(error)}\n`);
+  return exitCodeOf(error);
+}
+
+function readVersion(): string {
+  const file = new URL('../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
