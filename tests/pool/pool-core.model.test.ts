@@ -11,7 +11,7 @@ import * as fc from 'fast-check';
 import { followPromises } from '../support/manual-clock.ts';
 import { NaivePool } from './naive-pool.ts';
 import type { Heard, NaiveSettings } from './naive-pool.ts';
-import { PoolBench } from './pool-bench.ts';
+import { PoolRig } from './pool-rig.ts';
 import { RecordingWaiter, refusal, settings } from './scripted-upstream.ts';
 import type { ScriptedBackend } from './scripted-upstream.ts';
 
@@ -94,7 +94,7 @@ const history: fc.Arbitrary<Step[]> = fc
   .map(([before, after]) => (after === null ? before : [...before, { do: 'drain' }, ...after]));
 
 class Run {
-  readonly #bench: PoolBench;
+  readonly #rig: PoolRig;
   readonly #model: NaivePool;
   readonly #clients: RecordingWaiter[] = [];
   /** Backends that clients hold, and have not given back although the server closed. */
@@ -104,7 +104,7 @@ class Run {
   #lastTotal = 0;
 
   constructor(initial: NaiveSettings) {
-    this.#bench = new PoolBench({
+    this.#rig = new PoolRig({
       settings: initial,
       limits: { waitersMax: WAITERS_MAX, dialsMax: DIALS_MAX },
     });
@@ -125,7 +125,7 @@ class Run {
       while (this.#held.length > 0) {
         await this.take({ do: 'release', pick: 0, condition: 'clean' });
       }
-      while (this.#bench.upstream.dials.length > 0) {
+      while (this.#rig.upstream.dials.length > 0) {
         await this.take({ do: 'dial ends', pick: 0, outcome: 'done' });
       }
       for (const _ of this.#resetting()) {
@@ -137,16 +137,16 @@ class Run {
       await this.take({ do: 'pass', ms: 1_000 });
       await this.take({ do: 'sweep' });
     }
-    const stats = this.#bench.pool.stats();
+    const stats = this.#rig.pool.stats();
     const isKept = this.#model.isUsed && !this.#model.isDraining;
     assert.equal(stats.active + stats.waiting, 0, 'nothing is leased, nobody waits');
     assert.equal(stats.total, isKept ? this.#model.settings.minConnections : 0);
     assert.equal(this.#drained, this.#model.isDraining ? 'yes' : 'no');
-    assert.equal(this.#bench.upstream.occupied, stats.total, 'the servers count alike');
+    assert.equal(this.#rig.upstream.occupied, stats.total, 'the servers count alike');
   }
 
   async #perform(next: Step): Promise<void> {
-    const { pool, clock } = this.#bench;
+    const { pool, clock } = this.#rig;
     switch (next.do) {
       case 'take': {
         const backend = pool.take();
@@ -188,7 +188,7 @@ class Run {
   #wait(sinceMs: number): void {
     const waiter = new RecordingWaiter((backend) => this.#held.push(backend));
     this.#clients.push(waiter);
-    this.#bench.pool.wait(waiter, sinceMs);
+    this.#rig.pool.wait(waiter, sinceMs);
     assert.equal(waiter.timesTold, 0, 'never told from within wait()');
     this.#model.wait(this.#clients.length - 1, sinceMs);
   }
@@ -198,7 +198,7 @@ class Run {
     const waiter = this.#clients[client];
     if (waiter === undefined) return;
     if (waiter.timesTold === 0) this.#cancelled.add(client);
-    this.#bench.pool.cancelWait(waiter);
+    this.#rig.pool.cancelWait(waiter);
     this.#model.cancel(client);
   }
 
@@ -207,16 +207,16 @@ class Run {
     if (backend === undefined) return;
     this.#held = this.#held.filter((other) => other !== backend);
     if (next.do === 'discard') {
-      this.#bench.pool.discard(backend, 'client_gone');
+      this.#rig.pool.discard(backend, 'client_gone');
       this.#model.discard(backend.id);
     } else {
-      this.#bench.pool.release(backend, next.condition);
+      this.#rig.pool.release(backend, next.condition);
       this.#model.release(backend.id, next.condition);
     }
   }
 
   #endDial(choice: number, result: 'done' | 'failed'): void {
-    const { dials } = this.#bench.upstream;
+    const { dials } = this.#rig.upstream;
     const dial = choose(dials, choice);
     if (dial === undefined) return;
     const index = dials.indexOf(dial);
@@ -235,7 +235,7 @@ class Run {
   }
 
   #closeServer(choice: number, which: 'any' | 'closing'): void {
-    const open = this.#bench.upstream.backends.filter(({ isOpen }) => isOpen);
+    const open = this.#rig.upstream.backends.filter(({ isOpen }) => isOpen);
     const backend = choose(which === 'any' ? open : this.#closing(), choice);
     if (backend === undefined) return;
     backend.serverCloses();
@@ -243,15 +243,15 @@ class Run {
   }
 
   #resetting(): ScriptedBackend[] {
-    return this.#bench.upstream.backends.filter(({ isResetting }) => isResetting);
+    return this.#rig.upstream.backends.filter(({ isResetting }) => isResetting);
   }
 
   #closing(): ScriptedBackend[] {
-    return this.#bench.upstream.backends.filter(({ isClosing }) => isClosing);
+    return this.#rig.upstream.backends.filter(({ isClosing }) => isClosing);
   }
 
   #compare(): void {
-    const stats = this.#bench.pool.stats();
+    const stats = this.#rig.pool.stats();
     const model = this.#model;
     const { active, idle, dialing, resetting, closing, total, waiting, longestWaitMs } = stats;
     const [first] = model.line;
@@ -268,11 +268,11 @@ class Run {
         longestWaitMs: first === undefined ? 0 : model.nowMs - first.sinceMs,
       },
     );
-    assert.equal(this.#bench.upstream.occupied, total, 'slots and server connections');
+    assert.equal(this.#rig.upstream.occupied, total, 'slots and server connections');
     const { maxConnections } = model.settings;
     assert.ok(total <= Math.max(maxConnections, this.#lastTotal), 'never grows above the limit');
     this.#lastTotal = total;
-    const timers = this.#bench.clock.pendingTimers;
+    const timers = this.#rig.clock.pendingTimers;
     assert.ok(timers <= 1, 'one timer at most');
     assert.ok(waiting === 0 || timers === 1, 'nobody waits without a deadline');
     this.#compareClients();

@@ -11,7 +11,7 @@ import * as fc from 'fast-check';
 import { SIBLING_PATIENCE_MS } from '@dbbouncer/data-plane/pool/limits.ts';
 import { TenantCap } from '@dbbouncer/data-plane/pool/tenant-cap.ts';
 import { followPromises, ManualClock } from '../support/manual-clock.ts';
-import { PoolBench } from './pool-bench.ts';
+import { PoolRig } from './pool-rig.ts';
 import { settings } from './scripted-upstream.ts';
 import type { RecordingWaiter, ScriptedBackend } from './scripted-upstream.ts';
 
@@ -19,7 +19,17 @@ const DATABASES = ['shop', 'audit', 'archive'];
 const DIALS_MAX = 2;
 const ACQUIRE_TIMEOUT_MS = 5_000;
 
-const ACTS = ['wait', 'take', 'release', 'discard', 'cancel', 'accept', 'close', 'sweep'] as const;
+const ACTS = [
+  'wait',
+  'take',
+  'release',
+  'discard',
+  'cancel',
+  'accept',
+  'refuse',
+  'close',
+  'sweep',
+] as const;
 
 type Step =
   | { readonly do: (typeof ACTS)[number]; readonly at: number; readonly pick: number }
@@ -44,7 +54,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 );
 
 /** One database: its pool, who came, who holds what. */
-class Site extends PoolBench {
+class Site extends PoolRig {
   held: ScriptedBackend[] = [];
   readonly inLine: { readonly waiter: RecordingWaiter; readonly sinceMs: number }[] = [];
 
@@ -84,7 +94,8 @@ class Site extends PoolBench {
 
   /** As many of them as may dial now, if they were not patient enough already. */
   get starving(): number {
-    const { idle, dialing, resetting } = this.pool.stats();
+    const { idle, dialing, resetting, failing } = this.pool.stats();
+    if (failing !== undefined) return 0;
     const nowMs = this.clock.nowMs();
     const late = this.inLine
       .slice(idle + dialing + resetting)
@@ -165,6 +176,7 @@ class Tenant {
     } else if (act === 'release' || act === 'discard') site.giveBack(pick, act);
     else if (act === 'cancel') site.leave(pick);
     else if (act === 'accept') site.upstream.dials[0]?.succeed();
+    else if (act === 'refuse') site.upstream.dials[0]?.fail();
     else if (act === 'sweep') site.pool.sweep();
     else site.upstream.backends.find(({ isClosing }) => isClosing)?.serverCloses();
   }
@@ -182,9 +194,10 @@ class Tenant {
     this.#lastOccupied = occupied;
     for (const site of this.#sites) {
       site.settleLine();
-      const { dialing, waiting } = site.pool.stats();
+      const { dialing, waiting, failing } = site.pool.stats();
       assert.equal(waiting, site.inLine.length);
-      const couldDial = site.uncovered.length > 0 && dialing < DIALS_MAX;
+      const mayDial = failing === undefined && dialing < DIALS_MAX;
+      const couldDial = mayDial && site.uncovered.length > 0;
       assert.ok(!couldDial || this.#cap.room === 0, 'room is used as long as somebody waits');
     }
     if (after.do === 'pass') this.#checkNobodyStarves();

@@ -1,3 +1,4 @@
+/** The links of a chain against an array. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';

@@ -1,3 +1,4 @@
+/** Pools made, kept, drained and dropped; the periodic sweep. */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
@@ -51,7 +52,7 @@ describe('Pools', () => {
     );
   });
 
-  it('moves waiters of a changed tenant to its new pool, under one limit with the old', async () => {
+  it('moves waiters of a changed tenant to its new pool, under the same limit', async () => {
     const before = new ScriptedUpstream();
     const after = new ScriptedUpstream();
     const old = pools.get('acme@old', () => spec(before));
@@ -77,7 +78,7 @@ describe('Pools', () => {
     assert.deepEqual(Array.from(pools), [current], 'the old pool is forgotten');
   });
 
-  it('touches no pool that a swap does not concern, and gives the others their settings', async () => {
+  it('leaves pools alone that a swap does not concern, but for their settings', async () => {
     const kept = new ScriptedUpstream();
     const gone = new ScriptedUpstream();
     const pool = pools.get('kept', () => spec(kept, 'kept'));
@@ -117,7 +118,7 @@ describe('Pools', () => {
     assert.equal(upstream.dials.length, 0);
   });
 
-  it('drops a pool that was empty and unused for 10 minutes; who still holds it is moved', async () => {
+  it('drops a pool unused for 10 minutes; who still knows it is moved', async () => {
     const upstream = new ScriptedUpstream();
     const pool = pools.get('a', () => spec(upstream));
     const backend = await lease(pool, upstream);

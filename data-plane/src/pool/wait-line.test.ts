@@ -1,3 +1,4 @@
+/** Order and membership of the line. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InvariantViolation } from '@dbbouncer/shared/kernel/assert.ts';

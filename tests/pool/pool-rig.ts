@@ -11,7 +11,7 @@ import { followPromises, ManualClock } from '../support/manual-clock.ts';
 import { identity, RecordingWaiter, ScriptedUpstream, settings } from './scripted-upstream.ts';
 import type { ScriptedBackend } from './scripted-upstream.ts';
 
-export interface PoolBenchOptions {
+export interface PoolRigOptions {
   readonly settings?: Partial<PoolSettings>;
   readonly identity?: Partial<PoolIdentity>;
   readonly limits?: PoolLimits;
@@ -19,12 +19,12 @@ export interface PoolBenchOptions {
   readonly clock?: ManualClock;
 }
 
-export class PoolBench {
+export class PoolRig {
   readonly clock: ManualClock;
   readonly upstream = new ScriptedUpstream();
   readonly pool: Pool<ScriptedBackend>;
 
-  constructor(options: PoolBenchOptions = {}) {
+  constructor(options: PoolRigOptions = {}) {
     this.clock = options.clock ?? new ManualClock();
     this.pool = new Pool({
       identity: identity(options.identity),
