@@ -34,7 +34,8 @@ function handleTenant(store: EventStore, command: TenantCommand, meta: CommandMe
   const stream = tenantStream(id);
   // The view holds the folded state; a stream without one is at the version its removal left.
   const before = store.getTenant(id);
-  if (before !== undefined) requireExpected(`Tenant "${before.config.id}"`, before.version, meta);
+  if (before !== undefined)
+    requireExpected(`Tenant "${before.config.id}" is`, before.version, meta);
   const decided = decideTenant(command, stateOf(before), store.getDefaults().defaults);
   const loaded = { version: before?.version ?? store.streamVersion(stream), position: 0 };
   const events = append(store, stream, loaded.version, decided, meta);
@@ -47,7 +48,7 @@ function handleDefaults(
   meta: CommandMeta,
 ): DefaultsResult {
   const before = store.getDefaults();
-  requireExpected('The defaults', before.version, meta);
+  requireExpected('The defaults are', before.version, meta);
   const contradicted = store.findContradicted(command.defaults)?.config;
   const decided = decideDefaults(command, before.defaults, contradicted);
   const events = append(store, DEFAULTS_STREAM, before.version, decided, meta);
@@ -82,7 +83,7 @@ function requireExpected(what: string, version: number, meta: CommandMeta): void
   if (meta.expectedVersion === undefined || meta.expectedVersion === version) return;
   throw controlErrors.fail(
     'VERSION_CONFLICT',
-    `${what} is at version ${version}, not at ${meta.expectedVersion}.`,
+    `${what} at version ${version}, not at ${meta.expectedVersion}.`,
     { hint: 'Read it again, look at what changed, and repeat the request with the new version.' },
   );
 }

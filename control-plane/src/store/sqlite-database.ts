@@ -21,6 +21,8 @@ export interface SqliteDatabase {
 
 const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
 const READ_MODELS_SQL = `${MIGRATIONS}/0003_read_models.sql`;
+/** How long a statement waits for another program that holds the file; the process stands still. */
+const BUSY_TIMEOUT_MS = 1_000;
 const CACHE_KIB = 64 * 1024;
 
 /** @throws STORE_FULL, STORE_BUSY, STORE_FAILED */
@@ -28,7 +30,7 @@ export function openDatabase(file: string, durability: Durability): SqliteDataba
   return namingFailures(() => {
     // SQLite gives its side files (-wal, -shm) the same mode.
     makePrivate(file);
-    const client = new Database(file);
+    const client = new Database(file, { timeout: BUSY_TIMEOUT_MS });
     try {
       // WAL with FULL syncs on every commit; with NORMAL only at checkpoints, which a process crash
       // survives too.

@@ -18,6 +18,8 @@ export function acquireWriterLock(databaseFile: string): WriterLock {
   makePrivate(file);
   const lock = new Database(file, { timeout: 0 });
   try {
+    // Nothing is ever written to it, so it needs no journal file beside it.
+    lock.pragma('journal_mode = MEMORY');
     lock.exec('BEGIN EXCLUSIVE');
   } catch (cause) {
     lock.close();

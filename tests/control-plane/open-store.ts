@@ -1,0 +1,11 @@
+/** A process of its own that opens the database it is given, and says how that went. */
+import { controlErrors } from '@dbbouncer/control-plane/errors.ts';
+import { openStore } from './core-harness.ts';
+
+const [, , file = ''] = process.argv;
+try {
+  openStore(file).close();
+  process.stdout.write('opened\n');
+} catch (error) {
+  process.stdout.write(`${controlErrors.is(error) ? error.code : String(error)}\n`);
+}
