@@ -92,7 +92,7 @@ export async function startControlPlane(
     const apiPort = await listen(api, settings);
     readiness.started();
     const apiUrl = `${tls ? 'https' : 'http'}://${reachable(settings.host)}:${apiPort}`;
-    log.info({ apiUrl, apiKeyFile: apiKey.file, masterKey: keys.name }, 'control plane is up');
+    log.info({ apiUrl, apiKeyFile: apiKey.file, sealedWith: keys.name }, 'control plane is up');
     return Object.freeze({
       apiUrl,
       apiPort,

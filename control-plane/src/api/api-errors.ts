@@ -52,9 +52,13 @@ export class InvalidFields extends AppError<'VALIDATION_FAILED'> {
 
   constructor(fields: readonly FieldProblem[]) {
     const message = fields.map(({ path, message }) => `${path} ${message}`.trim()).join('; ');
-    super('VALIDATION_FAILED', controlErrors.specs.VALIDATION_FAILED, `${message}.`);
+    super('VALIDATION_FAILED', controlErrors.specs.VALIDATION_FAILED, asSentence(message));
     this.fields = fields;
   }
+}
+
+function asSentence(text: string): string {
+  return /[.?!]$/.test(text) ? text : `${text}.`;
 }
 
 export function invalidField(name: string, message: string): InvalidFields {

@@ -20,8 +20,23 @@ export async function registerApiDescription(api: FastifyInstance, version: stri
       tags: [{ name: 'Tenants' }, { name: 'Operation' }],
     },
     transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
+    transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
   });
+}
+
+type Description = ReturnType<typeof jsonSchemaTransformObject>;
+
+/** Each named schema comes in a form for requests too, also where no request has it. */
+function withoutUnused(document: Description): Description {
+  const { components } = document as { components?: { schemas?: Record<string, unknown> } };
+  const text = JSON.stringify(document);
+  const used = Object.entries(components?.schemas ?? {}).filter(([name]) =>
+    text.includes(`"#/components/schemas/${name}"`),
+  );
+  return {
+    ...document,
+    components: { ...components, schemas: Object.fromEntries(used) },
+  } as Description;
 }
 
 export async function registerDocsRoutes(api: Api): Promise<void> {

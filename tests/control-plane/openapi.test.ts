@@ -1,0 +1,120 @@
+/** The API description: valid by the OpenAPI schema, complete, and true of what the API answers. */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { HTTP_STATUS } from '@dbbouncer/control-plane/api/problem.ts';
+import { tenantBody, TestControlPlane } from './harness.ts';
+
+interface Operation {
+  readonly summary?: string;
+  readonly security?: readonly unknown[];
+  readonly responses: Readonly<Record<string, { readonly content?: Record<string, unknown> }>>;
+  readonly requestBody?: { readonly content: Record<string, { readonly schema: JsonSchema }> };
+}
+
+interface JsonSchema {
+  readonly $ref?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: unknown;
+  readonly writeOnly?: boolean;
+}
+
+interface Description {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, JsonSchema>> };
+}
+
+let plane: TestControlPlane;
+let description: Description;
+before(async () => {
+  plane = await TestControlPlane.start();
+  const answer = await plane.call('GET', '/openapi.json', { key: undefined });
+  description = answer.json as unknown as Description;
+});
+after(() => plane[Symbol.asyncDispose]());
+
+function operations(): readonly (readonly [string, string, Operation])[] {
+  return Object.entries(description.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => [path, method, operation] as const),
+  );
+}
+
+describe('/openapi.json', () => {
+  it('is valid by the OpenAPI 3.1 schema', async () => {
+    const result = await new Validator().validate(structuredClone(description) as never);
+    assert.equal(result.valid, true, JSON.stringify(result.errors, undefined, 2));
+    assert.equal(description.openapi, '3.1.0');
+  });
+
+  it('lists every route of the API once', () => {
+    assert.deepEqual(
+      operations()
+        .map(([path, method]) => `${method} ${path}`)
+        .sort(),
+      [
+        'delete /tenants/{id}',
+        'get /fleet',
+        'get /health',
+        'get /metrics',
+        'get /ready',
+        'get /tenants',
+        'get /tenants/{id}',
+        'get /tenants/{id}/stats',
+        'patch /tenants/{id}',
+        'post /tenants',
+        'put /tenants/{id}',
+      ],
+    );
+  });
+
+  it('says of each route what it does and which refusals are problem+json', () => {
+    for (const [path, method, operation] of operations()) {
+      assert.ok((operation.summary ?? '').length > 10, `${method} ${path}`);
+      for (const [status, { content }] of Object.entries(operation.responses)) {
+        if (Number(status) < 400) continue;
+        assert.deepEqual(Object.keys(content ?? {}), ['application/problem+json']);
+        assert.ok(Object.values(HTTP_STATUS).includes(Number(status)));
+      }
+    }
+  });
+
+  it('marks the two open routes, and no others', () => {
+    const open = operations().filter(([, , { security }]) => security?.length === 0);
+    assert.deepEqual(open.map(([path]) => path).sort(), ['/health', '/ready']);
+  });
+
+  it('has no password in an answer, and it write-only in requests', () => {
+    for (const name of ['Tenant', 'TenantList']) {
+      assert.ok(!JSON.stringify(description.components.schemas[name]).includes('"password"'));
+    }
+    const body = description.paths['/tenants']?.['post']?.requestBody?.content['application/json'];
+    assert.equal(body?.schema.properties?.['password']?.writeOnly, true);
+    assert.equal(body?.schema.additionalProperties, false);
+  });
+
+  it('describes exactly the fields that a tenant is answered with', async () => {
+    const { json } = await plane.call('POST', '/tenants', { body: tenantBody('acme') });
+    const schema = description.components.schemas['Tenant'];
+    assert.deepEqual(Object.keys(json).sort(), Object.keys(schema?.properties ?? {}).sort());
+    assert.deepEqual([...(schema?.required ?? [])].sort(), Object.keys(json).sort());
+  });
+});
+
+describe('/docs', () => {
+  it('shows the description with what this server holds alone', async () => {
+    const page = await plane.call('GET', '/docs', { key: undefined });
+    assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
+    const policy = page.headers.get('content-security-policy') ?? '';
+    assert.match(policy, /script-src 'self';/);
+    assert.doesNotMatch(policy, /https?:|upgrade-insecure/);
+    const assets = [...page.text.matchAll(/(?:src|href)="(\/docs\/[^"]+)"/g)].map(
+      ([, path]) => path,
+    );
+    assert.ok(assets.length >= 3);
+    for (const path of assets) {
+      assert.equal((await plane.call('GET', path ?? '', { key: undefined })).status, 200, path);
+    }
+  });
+});
