@@ -1,0 +1,90 @@
+/**
+ * Whether `name (` is a function call, by the words around it: SQL also has lists of columns, window clauses and
+ * constructs of its own grammar there. In doubt it is a call.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (func_expr, func_expr_common_subexpr, alias_clause).
+ */
+import { KEYWORDS } from './keywords.ts';
+import type { TokenWindow } from './token-window.ts';
+
+/** Keywords that cannot name a function unquoted, of which the construct leaves the session as it is. */
+export const CONSTRUCTS: ReadonlySet<string> = new Set(
+  `between bigint bit boolean char character coalesce dec decimal exists extract float greatest
+  grouping int integer interval least national nchar normalize nullif numeric overlay position
+  precision real row smallint substring time timestamp trim values varchar xmlattributes xmlconcat
+  xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize`.split(/\s+/),
+);
+
+/** What is known where the name in question stands, which is the window's place. */
+export interface Surroundings {
+  readonly window: TokenWindow;
+  /** The statement writes, as far as it was read. */
+  readonly writes: boolean;
+  /** Inside of GROUP BY, or of its GROUPING SETS. */
+  readonly groups: boolean;
+  /** DISTINCT ON (…) and OPERATOR(…) may be followed by a call, other closing parentheses not. */
+  readonly callsAfterParenthesis: boolean;
+}
+
+/** @param word the name when it is one unquoted word, else empty. */
+export function isCallShaped(at: Surroundings, word: string): boolean {
+  if (word !== '' && isClause(at, word)) return false;
+  const before = at.window.token(-1);
+  if (before.kind === 'quoted') return false;
+  if (before.kind === 'word') return before.text !== 'as' && KEYWORDS.has(before.text);
+  if (before.kind === 'symbol' && before.text === ')') return at.callsAfterParenthesis;
+  return true;
+}
+
+/** Words that begin a clause here and could name a function elsewhere. */
+function isClause(at: Surroundings, word: string): boolean {
+  const before = at.window.word(-1);
+  switch (word) {
+    case 'by':
+      return before === 'order' || before === 'group' || before === 'partition';
+    case 'filter':
+      return at.window.word(2) === 'where';
+    case 'join':
+      return JOIN_TYPES.has(before);
+    case 'rollup':
+    case 'cube':
+      return at.groups && beginsGroupingElement(at);
+    case 'set':
+      return at.writes;
+    case 'conflict':
+      return before === 'on' && at.writes;
+    case 'insert':
+      return before === 'then' && at.writes;
+    case 'zone':
+      return before === 'time';
+    case 'first':
+    case 'next':
+      return before === 'fetch';
+    case 'varying':
+      return CHARACTER_TYPES.has(before);
+    case 'operator':
+      return isOperatorName(at);
+    default:
+      return false;
+  }
+}
+
+/** An element of GROUP BY, not a part of an expression there. */
+function beginsGroupingElement(at: Surroundings): boolean {
+  return (
+    ['by', 'all', 'distinct'].includes(at.window.word(-1)) ||
+    [',', '('].includes(at.window.sign(-1))
+  );
+}
+
+const JOIN_TYPES: ReadonlySet<string> = new Set(
+  'cross full inner left natural outer right'.split(' '),
+);
+const CHARACTER_TYPES: ReadonlySet<string> = new Set(['bit', 'char', 'character', 'nchar']);
+
+/** OPERATOR(schema.+); `operator(*)` may be a call. */
+function isOperatorName(at: Surroundings): boolean {
+  let ahead = 2;
+  while (at.window.sign(ahead + 1) === '.') ahead += 2;
+  const named = at.window.token(ahead).kind === 'operator' && at.window.sign(ahead + 1) === ')';
+  return named && !(ahead === 2 && at.window.sign(ahead) === '*');
+}

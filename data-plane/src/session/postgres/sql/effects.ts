@@ -1,0 +1,146 @@
+/**
+ * What a query text does to the session that runs it: whether the client must keep its server connection, whether that
+ * is clean for the next client, which parameters change.
+ * All of it holds for the statements that succeed. A statement that fails leaves no setting behind; of a text that the
+ * server refuses as a whole (syntax error, 42601) nothing has run. What a rollback undoes is for the session to undo.
+ * Owns: the conclusions of a whole text, and remembering them. Leaves: recognising to statements.ts, single statements
+ * to statement-effects.ts, what names mean in a tenant's catalog to whoever can look there.
+ */
+import type { QueryFacts } from './mentions.ts';
+import { functionEffect } from './functions.ts';
+import type { QualifiedName } from './names.ts';
+import { statementEffects, strongest } from './statement-effects.ts';
+import type { Cleanliness, PinReason, SettingChange } from './statement-effects.ts';
+import { recogniseStatements } from './statements.ts';
+import type { Statement } from './statement.ts';
+import { TextCache } from './text-cache.ts';
+import type { TextCacheLimits } from './text-cache.ts';
+import type { LexOptions } from './tokens.ts';
+
+export type { Cleanliness, PinReason, SettingChange } from './statement-effects.ts';
+export type { Setting, Statement, StatementKind } from './statement.ts';
+export type { QualifiedName } from './names.ts';
+
+export interface TextEffects {
+  /** In order; none when the text is unparsable. */
+  readonly statements: readonly Statement[];
+  /** Why the session must keep its backend from here on. */
+  readonly pin: PinReason | undefined;
+  readonly cleanliness: Cleanliness;
+  /** `cleanliness` is `dirty`. */
+  readonly dirties: boolean;
+  /** In order. Nothing of SET LOCAL. */
+  readonly settings: readonly SettingChange[];
+  /** Where the text leaves a session, every statement having succeeded; `unknown` when it is not understood. */
+  readonly transactionAfter: 'unchanged' | 'open' | 'idle' | 'unknown';
+  /**
+   * `candidate`: one statement that reads, and calls only built-in functions that neither change nor wait for
+   * anything. Whether it may share a backend with others is then for the catalog to say.
+   */
+  readonly sharing: 'candidate' | 'never';
+  /** What a look-up in the catalog needs: the names in all statements, as written, with repetitions. */
+  readonly relations: readonly QualifiedName[];
+  readonly functions: readonly QualifiedName[];
+  readonly types: readonly QualifiedName[];
+}
+
+/** For each setting of standard_conforming_strings. */
+const CACHE_LIMITS: TextCacheLimits = Object.freeze({
+  entriesMax: 4096,
+  lengthMax: 2 * 1024 * 1024,
+  textLengthMax: 8 * 1024,
+});
+const withStandardStrings = new TextCache<TextEffects>(CACHE_LIMITS);
+const withEscapeStrings = new TextCache<TextEffects>(CACHE_LIMITS);
+const STANDARD: LexOptions = Object.freeze({ standardConformingStrings: true });
+const ESCAPES: LexOptions = Object.freeze({ standardConformingStrings: false });
+
+/**
+ * The effects of `sql`, frozen; the same object again for a text of up to 8 Ki characters that came lately.
+ * Never throws; takes time in proportion to the text, or one Map look-up. `sql` is decoded from a client encoding in
+ * which no byte of a longer character is ASCII (UTF-8, Latin-1 …; not SJIS, BIG5, GBK, GB18030, JOHAB or UHC).
+ */
+export function textEffects(sql: string, options: LexOptions): TextEffects {
+  return options.standardConformingStrings
+    ? withStandardStrings.get(sql, readStandard)
+    : withEscapeStrings.get(sql, readEscapes);
+}
+
+function readStandard(sql: string): TextEffects {
+  return readTextEffects(sql, STANDARD);
+}
+
+function readEscapes(sql: string): TextEffects {
+  return readTextEffects(sql, ESCAPES);
+}
+
+/** As textEffects, remembering nothing. */
+export function readTextEffects(sql: string, options: LexOptions): TextEffects {
+  const recognised = recogniseStatements(sql, options);
+  if (recognised.kind === 'unparsable') return UNPARSABLE;
+  return Object.freeze(conclude(recognised.statements));
+}
+
+const NOTHING: readonly never[] = Object.freeze([]);
+
+const UNPARSABLE: TextEffects = Object.freeze({
+  statements: NOTHING,
+  pin: 'unparsable',
+  cleanliness: 'dirty',
+  dirties: true,
+  settings: NOTHING,
+  transactionAfter: 'unknown',
+  sharing: 'never',
+  relations: NOTHING,
+  functions: NOTHING,
+  types: NOTHING,
+});
+
+function conclude(statements: readonly Statement[]): TextEffects {
+  const all = statements.map(statementEffects);
+  const queries = statements.map(queryOf).filter((query) => query !== undefined);
+  const only = all.length === 1 ? all[0] : undefined;
+  // Several statements in one text are never taken for clean: where one fails, the ones before are undone.
+  const cleanliness = only?.cleanliness ?? 'dirty';
+  return {
+    statements,
+    pin: all.map((effects) => effects.pin).reduce(strongest, undefined),
+    cleanliness,
+    dirties: cleanliness === 'dirty',
+    settings: only?.settings ?? all.flatMap((effects) => effects.settings),
+    transactionAfter: statements.map(transactionAfter).reduce(later, 'unchanged'),
+    sharing: statements.length === 1 && isShareable(statements[0]) ? 'candidate' : 'never',
+    relations: queries.flatMap((query) => query.relations),
+    functions: queries.flatMap((query) => query.functions),
+    types: queries.flatMap((query) => query.types),
+  };
+}
+
+/** What a statement executes or prepares of queries. */
+function queryOf(statement: Statement): QueryFacts | undefined {
+  if ('query' in statement) return statement.query;
+  if ('statement' in statement) return queryOf(statement.statement);
+  if ('source' in statement && typeof statement.source !== 'string') return statement.source;
+  return undefined;
+}
+
+type TransactionAfter = TextEffects['transactionAfter'];
+
+function transactionAfter(statement: Statement): TransactionAfter {
+  const { kind } = statement;
+  if (kind === 'begin') return 'open';
+  if (kind === 'commit' || kind === 'rollback') {
+    return statement.chain === 'chain' ? 'open' : 'idle';
+  }
+  if (kind === 'prepare_transaction') return 'idle';
+  return kind === 'unknown' ? 'unknown' : 'unchanged';
+}
+
+function later(before: TransactionAfter, after: TransactionAfter): TransactionAfter {
+  return after === 'unchanged' ? before : after;
+}
+
+function isShareable(statement: Statement | undefined): boolean {
+  if (statement?.kind !== 'read') return false;
+  return statement.query.functions.every((name) => functionEffect(name) === 'reads');
+}

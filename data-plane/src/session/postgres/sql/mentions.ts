@@ -1,0 +1,365 @@
+/**
+ * What a query mentions: relations, functions, types, and whether it reads, locks rows, writes or makes a table.
+ * One pass over the tokens that builds no tree. In doubt a name is a function call or a relation: one name too many
+ * costs a needless reset or look-up, a missed one would hide an effect. Operators, casts, attribute notation (`t.f` for
+ * f(t)) and what relations hold (views, triggers, defaults, policies) cannot be seen in a text.
+ * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to call-shapes.ts, what a
+ * function does to functions.ts.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (SelectStmt, table_ref, func_name, GenericType).
+ */
+import { CONSTRUCTS, isCallShaped } from './call-shapes.ts';
+import type { Surroundings } from './call-shapes.ts';
+import { KEYWORDS } from './keywords.ts';
+import { isTemporarySchema } from './names.ts';
+import type { QualifiedName } from './names.ts';
+import { QueryLevels } from './query-levels.ts';
+import type { Opener } from './query-levels.ts';
+import { isWordOrQuoted, TokenWindow } from './token-window.ts';
+import type { Source, TokenRange } from './tokens.ts';
+import { isBuiltInType } from './types.ts';
+
+export interface QueryFacts {
+  /** As written, in order, with repetitions; not those that name a CTE. */
+  readonly relations: readonly QualifiedName[];
+  /** Called with parentheses. */
+  readonly functions: readonly QualifiedName[];
+  /** Cast to, or written before a literal, and not built in: a domain's checks call functions. */
+  readonly types: readonly QualifiedName[];
+  readonly effect: 'reads' | 'locks_rows' | 'writes';
+  /** Where SELECT … INTO makes a table. */
+  readonly into: 'nothing' | 'permanent' | 'temporary';
+  /** Calls of set_config(): `local` when each says `true` for is_local. */
+  readonly setConfig: 'none' | 'local' | 'session';
+}
+
+/** Reads the query in `range`, whose first token begins it. */
+export function mentionsOf(source: Source, range: TokenRange): QueryFacts {
+  return new MentionReader(new TokenWindow(source.tokens, range)).read();
+}
+
+/** Functions with FROM between their arguments, where it names no relation. */
+const FROM_SYNTAX = wordSet('extract overlay position substring trim');
+const TYPE_AFTER_AS = wordSet('cast treat xmlserialize');
+/** Unreserved words that stand before a string without being its type. */
+const BEFORE_STRINGS = wordSet('content document escape zone');
+const LOCK_STRENGTHS = wordSet('key no share update');
+const QUERY_WORDS = wordSet('select table values with');
+const ENDS_CLAUSE = wordSet(
+  'except fetch having intersect limit offset order select union where window',
+);
+const MODIFIES_INTO = wordSet('global local temp temporary unlogged');
+
+function wordSet(words: string): ReadonlySet<string> {
+  return new Set(words.split(' '));
+}
+
+class MentionReader {
+  readonly #window: TokenWindow;
+  readonly #levels = new QueryLevels();
+  readonly #relations: QualifiedName[] = [];
+  readonly #functions: QualifiedName[] = [];
+  readonly #types: QualifiedName[] = [];
+  #effect: QueryFacts['effect'] = 'reads';
+  #into: QueryFacts['into'] = 'nothing';
+  #setConfig: QueryFacts['setConfig'] = 'none';
+  #callsAfterParenthesis = false;
+
+  constructor(window: TokenWindow) {
+    this.#window = window;
+  }
+
+  read(): QueryFacts {
+    const window = this.#window;
+    while (!window.atEnd) {
+      const token = window.token();
+      if (token.kind === 'word') this.#word(token.text);
+      else if (token.kind === 'quoted') this.#quoted();
+      else if (token.kind === 'symbol') this.#symbol(token.text);
+      else window.skip();
+    }
+    return {
+      relations: this.#relations,
+      functions: this.#functions,
+      types: this.#types,
+      effect: this.#effect,
+      into: this.#into,
+      setConfig: this.#setConfig,
+    };
+  }
+
+  // ---- signs ----
+
+  #symbol(text: string): void {
+    const window = this.#window;
+    window.skip();
+    if (text === '(') this.#levels.enter('plain', '');
+    else if (text === ')') this.#close();
+    else if (text === ',') this.#levels.comma(window);
+    else if (text === '::') this.#type();
+    else if (text === '.') this.#attribute();
+  }
+
+  #close(): void {
+    if (this.#levels.leave().callee === 'set_config') this.#setConfigCalled();
+  }
+
+  /** is_local is the last argument, by position or by name. */
+  #setConfigCalled(): void {
+    const separator = this.#window.sign(-3);
+    const local = this.#window.word(-2) === 'true' && (separator === ',' || separator === '=>');
+    if (!local) this.#setConfig = 'session';
+    else if (this.#setConfig === 'none') this.#setConfig = 'local';
+  }
+
+  /** Behind a dot that does not join two names: an attribute, unless it is called. */
+  #attribute(): void {
+    const token = this.#window.token();
+    if (!isWordOrQuoted(token)) return;
+    if (this.#window.sign(1) === '(') this.#functions.push([token.text]);
+    this.#window.skip();
+  }
+
+  // ---- words ----
+
+  #word(word: string): void {
+    if (this.#levels.withWord(this.#window)) return;
+    const keyword = KEYWORDS.get(word);
+    if (keyword === 'reserved') this.#reserved(word);
+    else if (keyword !== undefined && this.#isUsedAsKeyword(word)) this.#window.skip();
+    else this.#name();
+  }
+
+  #quoted(): void {
+    if (!this.#levels.withWord(this.#window)) this.#name();
+  }
+
+  #reserved(word: string): void {
+    const level = this.#levels.current;
+    const before = this.#window.word(-1);
+    this.#window.skip();
+    // Behind AS it is the label of a column.
+    if (before === 'as') return;
+    switch (word) {
+      case 'from':
+        if (level.opener !== 'from_syntax' && before !== 'distinct') this.#expectRelations();
+        return;
+      case 'using':
+        return this.#using();
+      case 'into':
+        return this.#intoClause(before);
+      case 'with':
+        return this.#levels.beginWith(this.#window);
+      case 'cast':
+        return this.#openConstruct('cast');
+      case 'as':
+        return TYPE_AFTER_AS.has(level.callee) ? this.#type() : undefined;
+      case 'table':
+        if (level.expects === 'nothing') level.expects = 'relation';
+        return;
+      case 'lateral':
+      case 'only':
+        return;
+      default:
+        level.expects = 'nothing';
+        return this.#clause(word, before);
+    }
+  }
+
+  #clause(word: string, before: string): void {
+    const level = this.#levels.current;
+    const next = this.#window.word();
+    switch (word) {
+      case 'on':
+        if (level.joins > 0) level.joins--;
+        if (before === 'distinct') this.#callsAfterParenthesis = true;
+        return;
+      case 'case':
+        level.cases++;
+        return;
+      case 'end':
+        level.cases--;
+        return;
+      case 'when':
+        // Of MERGE, unless it belongs to a CASE in its condition.
+        if (level.cases <= 0) level.clause = 'none';
+        return;
+      case 'group':
+        // WITHIN GROUP has no BY.
+        if (next === 'by') level.clause = 'group';
+        return;
+      case 'returning':
+        // The clause of a write, or the type of what a JSON function returns.
+        if (level.opener === 'call') return this.#type();
+        level.clause = 'none';
+        return;
+      case 'for':
+        if (LOCK_STRENGTHS.has(next) && this.#effect === 'reads') this.#effect = 'locks_rows';
+        return;
+      default:
+        if (ENDS_CLAUSE.has(word)) level.clause = 'none';
+    }
+  }
+
+  #expectRelations(): void {
+    this.#levels.current.clause = 'from';
+    this.#levels.current.expects = 'relation';
+  }
+
+  /** JOIN … USING (columns), DELETE … USING relations, MERGE … USING relation, ORDER BY … USING operator. */
+  #using(): void {
+    const level = this.#levels.current;
+    if (this.#window.token().kind === 'operator' || level.withState === 'after') return;
+    if (level.joins === 0 || this.#window.sign() !== '(') return this.#expectRelations();
+    level.joins--;
+  }
+
+  #intoClause(before: string): void {
+    const level = this.#levels.current;
+    const window = this.#window;
+    level.clause = 'none';
+    if (before === 'insert' || before === 'merge') {
+      level.expects = 'target';
+      return;
+    }
+    let temporary = false;
+    while (MODIFIES_INTO.has(window.word()) && window.token(1).kind !== 'symbol') {
+      temporary ||= window.word().startsWith('temp');
+      window.skip();
+    }
+    if (window.word() === 'table') window.skip();
+    const length = window.nameLength();
+    const inTemporarySchema = length > 1 && isTemporarySchema(window.token().text);
+    this.#into = temporary || inTemporarySchema ? 'temporary' : 'permanent';
+    window.skip(length);
+  }
+
+  /** Whether a keyword that may be a name is none here; notes what it means then. */
+  #isUsedAsKeyword(word: string): boolean {
+    const level = this.#levels.current;
+    switch (word) {
+      case 'join':
+        if (this.#isCallOfJoin()) return false;
+        level.joins++;
+        level.expects = 'relation';
+        return true;
+      case 'values':
+        level.expects = 'nothing';
+        level.clause = 'none';
+        return true;
+      case 'rows':
+        return level.expects === 'relation' && this.#window.word(1) === 'from';
+      case 'update':
+        if (!this.#beginsWrite()) return false;
+        level.expects = 'target';
+        return true;
+      case 'insert':
+      case 'delete':
+      case 'merge':
+        return this.#beginsWrite();
+      default:
+        return false;
+    }
+  }
+
+  /** A function may be named "join", but what joins a query in parentheses is no function. */
+  #isCallOfJoin(): boolean {
+    if (this.#window.sign(1) !== '(' || QUERY_WORDS.has(this.#window.word(2))) return false;
+    return isCallShaped(this.#surroundings(), 'join');
+  }
+
+  /** Only at the beginning of the query or of a CTE, or behind the list of CTEs. */
+  #beginsWrite(): boolean {
+    const level = this.#levels.current;
+    const window = this.#window;
+    const first = window.atStart || (level.opener === 'cte_body' && window.sign(-1) === '(');
+    if (!first && level.withState !== 'after') return false;
+    if (!isWordOrQuoted(window.token(1))) return false;
+    level.withState = 'none';
+    this.#effect = 'writes';
+    return true;
+  }
+
+  // ---- names ----
+
+  /** A name, with dots and all, and what it is by what stands around it. */
+  #name(): void {
+    const level = this.#levels.current;
+    const window = this.#window;
+    const length = window.nameLength();
+    const { expects } = level;
+    level.expects = 'nothing';
+    if (window.sign(length) === '(' && expects !== 'target') return this.#parenthesised(length);
+    if (expects !== 'nothing') this.#relation(length);
+    else if (window.token(length).kind === 'string') this.#literalType(length);
+    window.skip(length);
+  }
+
+  #relation(length: number): void {
+    const name = this.#window.name(length);
+    if (length > 1 || !this.#levels.isCte(name[0] as string)) this.#relations.push(name);
+  }
+
+  /** `name (`: a call, a construct of the grammar, or a list of columns. */
+  #parenthesised(length: number): void {
+    const window = this.#window;
+    const word = length === 1 ? window.word() : '';
+    if (word !== '' && CONSTRUCTS.has(word)) {
+      window.skip();
+      return this.#openConstruct(word);
+    }
+    if (word === 'sets' && window.word(-1) === 'grouping') return this.#open('grouping_sets', 1);
+    if (word === 'operator') this.#callsAfterParenthesis = true;
+    if (!isCallShaped(this.#surroundings(), word)) return window.skip(length);
+    const name = window.name(length);
+    this.#functions.push(name);
+    this.#open('call', length, name.at(-1));
+  }
+
+  /** At the parenthesis of a construct such as CAST or EXTRACT. */
+  #openConstruct(word: string): void {
+    if (this.#window.sign() !== '(') return;
+    this.#open(FROM_SYNTAX.has(word) ? 'from_syntax' : 'plain', 0, word);
+  }
+
+  #open(opener: Opener, nameLength: number, callee = ''): void {
+    this.#window.skip(nameLength + 1);
+    this.#levels.enter(opener, callee);
+  }
+
+  #surroundings(): Surroundings {
+    const { clause, opener } = this.#levels.current;
+    return {
+      window: this.#window,
+      writes: this.#effect === 'writes',
+      groups: clause === 'group' || opener === 'grouping_sets',
+      callsAfterParenthesis: this.#callsAfterParenthesis,
+    };
+  }
+
+  // ---- types ----
+
+  /** Reads the name of a type, if one is here. */
+  #type(): void {
+    const window = this.#window;
+    if (window.word() === 'setof') window.skip();
+    if (!window.isName()) return;
+    const length = window.nameLength();
+    this.#typeNamed(length);
+    window.skip(length);
+  }
+
+  /** type '…' */
+  #literalType(length: number): void {
+    const word = length === 1 ? this.#window.word() : '';
+    const keyword = KEYWORDS.get(word);
+    if (keyword !== undefined && keyword !== 'unreserved') return;
+    if (!BEFORE_STRINGS.has(word)) this.#typeNamed(length);
+  }
+
+  #typeNamed(length: number): void {
+    const word = length === 1 ? this.#window.word() : '';
+    const spelledByGrammar = KEYWORDS.get(word) === 'column_name' || word === 'double';
+    const name = this.#window.name(length);
+    if (!spelledByGrammar && !isBuiltInType(name)) this.#types.push(name);
+  }
+}

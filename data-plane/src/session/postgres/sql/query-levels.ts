@@ -1,0 +1,142 @@
+/**
+ * The parentheses a reader of a query is inside of, each with what is expected there, and the CTEs visible in it.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (with_clause), and manual, "WITH Queries" (visibility).
+ */
+import type { TokenWindow } from './token-window.ts';
+
+/** What a pair of parentheses is for, as far as it matters inside. */
+export type Opener = 'plain' | 'call' | 'from_syntax' | 'cte_body' | 'grouping_sets';
+
+/** How far the list of a WITH is read; `after` a body another CTE may follow, or the query. */
+type WithState = 'none' | 'name' | 'as' | 'body' | 'after';
+
+export interface Level {
+  readonly opener: Opener;
+  /** The function or construct that the parentheses belong to; empty when there is none. */
+  readonly callee: string;
+  /** Commas of a FROM list bring another relation; in GROUP BY "cube" is no function. */
+  clause: 'none' | 'from' | 'group';
+  /** The next name is a relation, or the target of a write, which parentheses do not make a call. */
+  expects: 'nothing' | 'relation' | 'target';
+  /** Joins whose condition has not come yet. */
+  joins: number;
+  /** CASE expressions not yet ended. */
+  cases: number;
+  withState: WithState;
+  withRecursive: boolean;
+  /** The CTE that is being read. */
+  cte: string;
+  /** Those that can be seen from here on. */
+  ctes: string[] | undefined;
+}
+
+const QUERY_WORDS: ReadonlySet<string> = new Set(['select', 'table', 'values']);
+
+export class QueryLevels {
+  readonly #outer: Level[] = [];
+  #current: Level = levelOf('plain', '');
+
+  get current(): Level {
+    return this.#current;
+  }
+
+  enter(opener: Opener, callee: string): void {
+    const outer = this.#current;
+    const level = levelOf(outer.withState === 'body' ? 'cte_body' : opener, callee);
+    if (outer.expects === 'relation' && level.opener === 'plain') {
+      level.clause = 'from';
+      level.expects = 'relation';
+    }
+    if (outer.withState === 'after') outer.withState = 'none';
+    outer.expects = 'nothing';
+    this.#outer.push(outer);
+    this.#current = level;
+  }
+
+  /** The level that was left. Beyond the outermost one there is none: the split has seen that parentheses match. */
+  leave(): Level {
+    const closed = this.#current;
+    const outer = this.#outer.pop();
+    if (outer === undefined) return closed;
+    this.#current = outer;
+    if (closed.opener === 'cte_body') {
+      if (!outer.withRecursive) declare(outer);
+      outer.withState = 'after';
+    }
+    return closed;
+  }
+
+  isCte(name: string): boolean {
+    if (this.#current.ctes?.includes(name) === true) return true;
+    return this.#outer.some((level) => level.ctes?.includes(name) === true);
+  }
+
+  /** Reads on behind the word WITH, which also has other uses. */
+  beginWith(window: TokenWindow): void {
+    const recursive = window.word() === 'recursive' && window.word(1) !== 'as';
+    const name = recursive ? 1 : 0;
+    const isList =
+      window.isName(name) && (window.word(name + 1) === 'as' || window.sign(name + 1) === '(');
+    const isOrdinality = window.word() === 'ordinality' && window.sign(-2) === ')';
+    if (!isList || isOrdinality) return;
+    this.#current.withRecursive = recursive;
+    this.#current.withState = 'name';
+    window.skip(name);
+  }
+
+  /** Reads a word of a WITH list; false when it is to be read as anywhere else. */
+  withWord(window: TokenWindow): boolean {
+    const level = this.#current;
+    switch (level.withState) {
+      case 'name':
+        level.cte = window.token().text;
+        level.withState = 'as';
+        if (level.withRecursive) declare(level);
+        break;
+      case 'as':
+        if (window.word() === 'as') level.withState = 'body';
+        break;
+      case 'body':
+        break;
+      case 'after':
+        if (QUERY_WORDS.has(window.word())) level.withState = 'none';
+        return false;
+      case 'none':
+        return false;
+    }
+    window.skip();
+    return true;
+  }
+
+  /** Behind a comma: another CTE, another relation, or just another expression. */
+  comma(window: TokenWindow): void {
+    const level = this.#current;
+    if (level.withState === 'after') {
+      // SEARCH and CYCLE lists have commas too.
+      const another = window.word(1) === 'as' || window.sign(1) === '(';
+      if (another && window.isName()) level.withState = 'name';
+    } else if (level.clause === 'from') {
+      level.expects = 'relation';
+    }
+  }
+}
+
+function declare(level: Level): void {
+  level.ctes ??= [];
+  level.ctes.push(level.cte);
+}
+
+function levelOf(opener: Opener, callee: string): Level {
+  return {
+    opener,
+    callee,
+    clause: 'none',
+    expects: 'nothing',
+    joins: 0,
+    cases: 0,
+    withState: 'none',
+    withRecursive: false,
+    cte: '',
+    ctes: undefined,
+  };
+}
