@@ -111,7 +111,14 @@ export const configJsonSchema = z.strictObject({
   epoch: z.int().min(0),
   position: z.int().min(0),
   defaults: poolSettingsSchema,
-  tenants: z.array(tenantConfigSchema),
+  tenants: z.array(tenantConfigSchema).superRefine((tenants, context) => {
+    const keys = new Set<string>();
+    for (const { id } of tenants) {
+      const known = keys.size;
+      if (keys.add(tenantKey(id)).size > known) continue;
+      context.addIssue({ code: 'custom', message: `tenant "${id}" is there twice` });
+    }
+  }),
 });
 type ConfigJson = z.infer<typeof configJsonSchema>;
 

@@ -18,7 +18,10 @@ export class FrozenMap<V> implements Iterable<readonly [string, V]> {
 
   static empty<V>(): FrozenMap<V> {
     const empty: Shard<V> = new Map();
-    return new FrozenMap<V>(new Array<Shard<V>>(SHARD_COUNT).fill(empty), 0);
+    return new FrozenMap<V>(
+      Array.from({ length: SHARD_COUNT }, () => empty),
+      0,
+    );
   }
 
   static from<V>(entries: Iterable<readonly [string, V]>): FrozenMap<V> {
