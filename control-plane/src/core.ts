@@ -117,16 +117,15 @@ interface Publishing {
 
 function startPublishing(store: EventStore, options: CoreOptions): Publishing {
   const ports = { bus: options.bus, store, clock: options.clock, log: options.log };
+  const events = options.eventStream === 'off' ? undefined : new EventPublisher(store, options.bus);
   const deltas = new DeltaPublisher(store, options.bus, {
+    requireSameHistory: async () => await events?.requireSameHistory(),
     onRecovered: () => snapshots.onRecovered(),
     onPublished: () => snapshots.onPublished(),
   });
   const snapshots = new SnapshotPublisher({ ...ports, published: () => deltas.published() });
   const deltaTail = new LogTail(deltas, ports);
-  const eventTail =
-    options.eventStream === 'off'
-      ? undefined
-      : new LogTail(new EventPublisher(store, options.bus), ports);
+  const eventTail = events === undefined ? undefined : new LogTail(events, ports);
   snapshots.start();
   deltaTail.start();
   eventTail?.start();

@@ -27,7 +27,7 @@ import {
   rewindRouting,
 } from '../projections/routing.ts';
 import type { EventStore } from '../store/event-store.ts';
-import { HistoryConflict } from './log-tail.ts';
+import { busIsAhead, HistoryConflict } from './history.ts';
 import type { TailSteps } from './log-tail.ts';
 
 export const DELTA_LIMITS = Object.freeze({
@@ -38,7 +38,9 @@ export const DELTA_LIMITS = Object.freeze({
   replayEventsMax: 20_000,
 });
 
-export interface DeltaEvents {
+export interface DeltaHooks {
+  /** Asked before anything is published. @throws HistoryConflict when nothing may be. */
+  requireSameHistory(): Promise<void>;
   /** The bus was looked at: `published()` may belong to another life of it than before. */
   onRecovered(): void;
   onPublished(): void;
@@ -48,7 +50,7 @@ export class DeltaPublisher implements TailSteps {
   readonly name = 'publish/deltas';
   readonly #store: EventStore;
   readonly #log: BusLog;
-  readonly #events: DeltaEvents;
+  readonly #hooks: DeltaHooks;
   readonly #checkpoint: Position;
   #published: ConfigSnapshot | undefined;
   /**
@@ -56,10 +58,10 @@ export class DeltaPublisher implements TailSteps {
    */
   #attemptedTo: Position | undefined;
 
-  constructor(store: EventStore, bus: Bus, events: DeltaEvents) {
+  constructor(store: EventStore, bus: Bus, hooks: DeltaHooks) {
     this.#store = store;
     this.#log = bus.log(CONFIG_LOG);
-    this.#events = events;
+    this.#hooks = hooks;
     this.#checkpoint = store.checkpoint(this.name);
   }
 
@@ -76,6 +78,7 @@ export class DeltaPublisher implements TailSteps {
   }
 
   async recover(): Promise<void> {
+    await this.#hooks.requireSameHistory();
     const state = await this.#log.state();
     const last = await this.#log.last();
     const told = last === undefined ? undefined : readDelta(last.data);
@@ -90,7 +93,7 @@ export class DeltaPublisher implements TailSteps {
     // A log that nothing was ever told needs no mark as long as there is nothing to tell.
     if (!resumes && head > 0) await this.#publishMark();
     if ((this.#attemptedTo ?? 0) <= this.position) this.#attemptedTo = undefined;
-    this.#events.onRecovered();
+    this.#hooks.onRecovered();
   }
 
   async publishNext(): Promise<'published' | 'idle' | 'lost'> {
@@ -106,7 +109,7 @@ export class DeltaPublisher implements TailSteps {
       after,
     );
     this.#attemptedTo = undefined;
-    if (outcome === 'published') this.#events.onPublished();
+    if (outcome === 'published') this.#hooks.onPublished();
     return outcome;
   }
 
@@ -163,12 +166,7 @@ export class DeltaPublisher implements TailSteps {
         `The bus holds a delta of term ${told.epoch}, this control plane writes term ${epoch}.`,
       );
     }
-    if (told.to > head) {
-      throw new HistoryConflict(
-        `The bus holds deltas up to position ${told.to}, the event log ends at ${head}: restore` +
-          ' the newer database, or delete the streams on the bus to publish this one.',
-      );
-    }
+    if (told.to > head) throw busIsAhead(told.to, head);
   }
 }
 

@@ -9,10 +9,9 @@
 import type { Bus, BusLog, LogMessage, LogState } from '@dbbouncer/shared/bus/bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
-import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
-import { decodeEventMessage, encodeEvent } from './event-message.ts';
-import { HistoryConflict } from './log-tail.ts';
+import { encodeEvent } from './event-message.ts';
+import { ownEventIn } from './history.ts';
 import type { TailSteps } from './log-tail.ts';
 
 const PAGE_EVENTS = 100;
@@ -55,32 +54,15 @@ export class EventPublisher implements TailSteps {
     return page.length === 0 ? 'idle' : 'published';
   }
 
+  /** @throws HistoryConflict when the bus holds the events of another log. */
+  async requireSameHistory(): Promise<void> {
+    const last = await this.#log.last();
+    if (last !== undefined) ownEventIn(last, this.#store);
+  }
+
   #copiedUpTo(last: LogMessage, state: LogState): Position {
-    const copied = this.#readOwn(last);
-    const sequenceOfFirst = last.sequence - copied.position + 1;
-    return sequenceOfFirst >= state.firstSequence ? copied.position : 0;
-  }
-
-  /** @throws HistoryConflict when the newest message is not an event of this log. */
-  #readOwn(last: LogMessage): StoredEvent {
-    const copied = readEvent(last);
-    const [own] = this.#store.readAll(copied.position - 1, 1);
-    if (own?.hash === copied.hash) return copied;
-    throw new HistoryConflict(
-      own === undefined
-        ? `The bus holds events up to position ${copied.position}, the event log ends at` +
-            ` ${this.#store.head()}: restore the newer database, or delete the streams on the bus.`
-        : `The event at position ${copied.position} is another one on the bus than in the event log.`,
-    );
-  }
-}
-
-function readEvent({ data, sequence }: LogMessage): StoredEvent {
-  try {
-    return decodeEventMessage(data);
-  } catch (cause) {
-    throw new HistoryConflict(`Message ${sequence} on the bus is not an event of this version.`, {
-      cause,
-    });
+    const { position } = ownEventIn(last, this.#store);
+    const sequenceOfFirst = last.sequence - position + 1;
+    return sequenceOfFirst >= state.firstSequence ? position : 0;
   }
 }

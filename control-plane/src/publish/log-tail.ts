@@ -31,11 +31,6 @@ export interface TailSteps {
   publishNext(): Promise<'published' | 'idle' | 'lost'>;
 }
 
-/** The bus holds another history than this log; an operator must decide which one is right. */
-export class HistoryConflict extends Error {
-  override readonly name = 'HistoryConflict';
-}
-
 export interface TailPorts {
   readonly bus: Bus;
   readonly store: EventStore;
@@ -43,7 +38,7 @@ export interface TailPorts {
   readonly log: Logger;
 }
 
-const RETRY_AFTER_MS = 500;
+const RETRY_AFTER_MS = 200;
 const CHECKPOINT_AFTER_MS = 1_000;
 
 export class LogTail {

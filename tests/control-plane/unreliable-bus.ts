@@ -1,0 +1,144 @@
+/**
+ * An in-process bus that a test can take down, bring back, wipe, or let lose an answer, as a NATS
+ * server would.
+ */
+import type {
+  AppendResult,
+  Bus,
+  BusLog,
+  BusObjects,
+  BusStatus,
+  LogSpec,
+  Subscription,
+} from '@dbbouncer/shared/bus/bus.ts';
+import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
+
+export class UnreliableBus implements Bus {
+  readonly #listeners = new Set<(status: BusStatus) => void>();
+  readonly #answersToLose = new Set<string>();
+  #inner: Bus;
+  #lives = 0;
+  #status: BusStatus;
+
+  constructor(status: BusStatus = 'connected') {
+    this.#status = status;
+    this.#inner = this.#newLife();
+  }
+
+  get status(): BusStatus {
+    return this.#status;
+  }
+
+  goDown(): void {
+    this.#become('disconnected');
+  }
+
+  comeBack(): void {
+    this.#become('connected');
+  }
+
+  /** Forgets everything it ever held. */
+  wipe(): void {
+    this.#inner = this.#newLife();
+  }
+
+  /** Loses the messages of one log after `sequence`, as a server restored from a backup has. */
+  async loseTail(spec: LogSpec, sequence: number): Promise<void> {
+    const kept = (await this.contents(spec)).slice(0, sequence);
+    this.wipe();
+    for (const [index, data] of kept.entries()) {
+      await this.#inner.log(spec).append(`kept-${index}`, data);
+    }
+  }
+
+  /**
+   * The next append to the log is stored, but its sender only learns that the bus is unavailable.
+   */
+  loseNextAnswer(stream: string): void {
+    this.#answersToLose.add(stream);
+  }
+
+  /** Every message of a log, oldest first. Works while the bus is down, too. */
+  async contents(spec: LogSpec): Promise<Uint8Array[]> {
+    const log = this.#inner.log(spec);
+    const { lastSequence } = await log.state();
+    const messages: Uint8Array[] = [];
+    if (lastSequence === 0) return messages;
+    await new Promise<void>((resolve) => {
+      const following = log.follow(1, ({ sequence, data }) => {
+        messages.push(data);
+        if (sequence < lastSequence) return;
+        following.close();
+        resolve();
+      });
+    });
+    return messages;
+  }
+
+  onStatus(listener: (status: BusStatus) => void): Subscription {
+    this.#listeners.add(listener);
+    return { close: () => void this.#listeners.delete(listener) };
+  }
+
+  log(spec: LogSpec): BusLog {
+    const inner = () => this.#reachable().log(spec);
+    return {
+      append: async (id, data) => await this.#append(inner(), spec, id, data),
+      state: async () => await inner().state(),
+      last: async () => await inner().last(),
+      follow: (from, handler) => this.#inner.log(spec).follow(from, handler),
+    };
+  }
+
+  objects(bucket: string): BusObjects {
+    return {
+      put: async (name, data) => await this.#reachable().objects(bucket).put(name, data),
+      get: async (name) => await this.#reachable().objects(bucket).get(name),
+    };
+  }
+
+  publish(subject: string, data: Uint8Array): void {
+    if (this.#status === 'connected') this.#inner.publish(subject, data);
+  }
+
+  subscribe(subject: string, handler: (data: Uint8Array, subject: string) => void): Subscription {
+    return this.#inner.subscribe(subject, handler);
+  }
+
+  async request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    return await this.#reachable().request(subject, data, timeoutMs);
+  }
+
+  respond(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Subscription {
+    return this.#inner.respond(subject, handler);
+  }
+
+  async close(): Promise<void> {
+    await this.#inner.close();
+  }
+
+  async #append(log: BusLog, spec: LogSpec, id: string, data: Uint8Array): Promise<AppendResult> {
+    const result = await log.append(id, data);
+    if (this.#answersToLose.delete(spec.stream)) {
+      throw sharedErrors.fail('BUS_UNAVAILABLE', 'No answer.');
+    }
+    return result;
+  }
+
+  #reachable(): Bus {
+    if (this.#status === 'connected') return this.#inner;
+    throw sharedErrors.fail('BUS_UNAVAILABLE', `The bus is ${this.#status}.`);
+  }
+
+  #newLife(): Bus {
+    const life = ++this.#lives;
+    return createMemoryBus({ clock: { ...systemClock, timestamp: () => `life ${life}` } });
+  }
+
+  #become(status: BusStatus): void {
+    this.#status = status;
+    for (const listener of this.#listeners) listener(status);
+  }
+}
