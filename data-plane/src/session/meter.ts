@@ -5,19 +5,10 @@
  * Owns: the words of the labels; every union here is closed, so that no metric grows without bound.
  * Leaves: what pools count themselves (closes, dials) to their statistics.
  */
+import type { PinReason } from './postgres/sql/statement-effects.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 
-/** What ties a session to its server connection in transaction mode. */
-export type PinReason =
-  | 'named_statement'
-  | 'sql_prepare'
-  | 'temp_table'
-  | 'hold_cursor'
-  | 'advisory_lock'
-  | 'listen'
-  | 'setting'
-  | 'load'
-  | 'untracked';
+export type { PinReason } from './postgres/sql/statement-effects.ts';
 
 /** Why a login failed, as the operator may know it; the client reads less. */
 export type AuthFailure =

@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { BACKEND, BACKEND_TYPES } from '../wire/postgres/message-types.ts';
-import { decodeParameterStatus } from '../wire/postgres/backend-messages.ts';
+import { decodeParameterStatus, decodeReadyForQuery } from '../wire/postgres/backend-messages.ts';
 import { FrameScanner } from '../wire/postgres/frame-scanner.ts';
 import type { FrameHandler, FrameVerdict } from '../wire/postgres/frame-scanner.ts';
 import { BACKEND_BODY_BYTES_MAX, COLLECT_BYTES_MAX } from '../wire/postgres/limits.ts';
@@ -118,7 +118,9 @@ export class PostgresBackend implements Backend {
       type === BACKEND.ReadyForQuery ||
       this.#sink.needsBody(type, bodyLength),
     frame: (type, buffer, bodyStart, bodyEnd): FrameVerdict => {
-      if (type === BACKEND.ReadyForQuery) this.transactionStatus = buffer[bodyStart] as number;
+      if (type === BACKEND.ReadyForQuery) {
+        this.transactionStatus = decodeReadyForQuery(buffer, bodyStart, bodyEnd);
+      }
       const verdict = this.#sink.frame(type, buffer, bodyStart, bodyEnd);
       if (type === BACKEND.ParameterStatus) {
         // After the sink, which may want to compare with the value of before.

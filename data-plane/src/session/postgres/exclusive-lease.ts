@@ -6,7 +6,7 @@
 import { DROP, FORWARD } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict } from '../../wire/postgres/frame-scanner.ts';
 import { BACKEND } from '../../wire/postgres/message-types.ts';
-import { decodeErrorFields, decodeParameterStatus } from '../../wire/postgres/backend-messages.ts';
+import { decodeParameterStatus, peekSeverity } from '../../wire/postgres/backend-messages.ts';
 import { COLLECT_BYTES_MAX } from '../../wire/postgres/limits.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend.ts';
@@ -93,7 +93,7 @@ export class ExclusiveLease implements ReplySink {
         this.#parameterChanging(buffer.subarray(bodyStart, bodyEnd));
         return FORWARD;
       case BACKEND.ErrorResponse:
-        return this.#error(buffer.subarray(bodyStart, bodyEnd));
+        return this.#error(peekSeverity(buffer, bodyStart, bodyEnd));
       default:
         break;
     }
@@ -105,8 +105,7 @@ export class ExclusiveLease implements ReplySink {
     return replyFor === 'client' ? FORWARD : DROP;
   }
 
-  #error(body: Buffer): FrameVerdict {
-    const severity = body.length === 0 ? '' : decodeErrorFields(body).severity;
+  #error(severity: string): FrameVerdict {
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.#fatalRelayed = true;
     }

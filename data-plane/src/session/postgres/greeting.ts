@@ -60,6 +60,7 @@ export async function greet(
     database,
     pooling: settings.poolMode,
     vector: needed,
+    standardConformingStrings: reported.get('standard_conforming_strings') !== 'off',
     cancelKey,
     meter,
   };

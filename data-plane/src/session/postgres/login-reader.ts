@@ -59,6 +59,11 @@ export class LoginReader {
     }
   }
 
+  /** Whether bytes have come that nobody has read yet. */
+  get hasRest(): boolean {
+    return this.#buffer.length > 0;
+  }
+
   /** @throws WireError, ClientGone */
   async firstPacket(): Promise<FirstPacket> {
     const reader = new FirstPacketReader();

@@ -25,6 +25,8 @@ export interface OrphanContext {
   readonly clock: Clock;
   readonly meter: TenantMeter;
   readonly condition: LeaseCondition;
+  /** Whether a statement under way inside a transaction is worth its end: a COMMIT, or the client said Terminate. */
+  readonly statement: 'let_finish' | 'cancel';
   /** The client left within a message of which the server has seen the beginning. */
   readonly message: 'whole' | 'partial';
 }
@@ -43,7 +45,7 @@ export function orphan(lease: ExclusiveLease, context: OrphanContext): void {
     return context.leases.end(lease, context.pool, inTransaction ? 'dirty' : context.condition);
   }
   context.meter.dirtyDisconnect();
-  new Orphan(lease, context).begin(inTransaction ? 'cancel' : 'let_finish');
+  new Orphan(lease, context).begin(inTransaction ? context.statement : 'let_finish');
 }
 
 class Orphan implements LeaseOwner {

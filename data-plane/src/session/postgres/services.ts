@@ -59,6 +59,7 @@ export interface LoggedIn {
   readonly database: string;
   readonly pooling: PoolMode;
   readonly vector: ParameterVector;
+  readonly standardConformingStrings: boolean;
   readonly cancelKey: CancelKey;
   readonly meter: TenantMeter;
 }

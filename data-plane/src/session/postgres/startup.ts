@@ -49,6 +49,11 @@ export async function readStartup(
           const message = `the client asked for encryption more than ${ENCRYPTION_REQUESTS_MAX} times`;
           throw proxyErrors.fail('PROTOCOL_VIOLATION', message);
         }
+        if (reader.hasRest) {
+          // Somebody may have put these bytes in front of an encrypted session (CVE-2021-23222).
+          const message = 'bytes follow a request for encryption before its answer';
+          throw proxyErrors.fail('PROTOCOL_VIOLATION', message);
+        }
         reader.socket.write(NOT_OFFERED);
         break;
       case 'direct_tls':

@@ -21,20 +21,27 @@ export const TEXT_BYTES_MAX = 256 * 1024;
 /** Only the names of a Bind are read, which stand at its beginning. */
 const BIND_COLLECT_BYTES_MAX = 16 * 1024;
 
-const TEXT_OPTIONS = Object.freeze({ standardConformingStrings: true });
+/** A COMMIT is short; so much of a Query or Parse is looked at in sessions that keep their backend. */
+const COMMIT_BYTES_MAX = 64;
+/** In a Query, or behind the name of a Parse. */
+const COMMIT = /^(?:[^\0]*\0)?\s*(?:commit|end|prepare\s+transaction)\b/i;
 
 export class StatementWatch {
   readonly #pooling: PoolMode;
   readonly #meter: TenantMeter;
+  readonly #lexing: { readonly standardConformingStrings: boolean };
   #pin: PinReason | undefined;
   #dirty = false;
   #bodyIsWhole = false;
+  #committing = false;
   /** The client's last unnamed Parse, to be repeated on another backend; nothing when it has none. */
   #unnamed: Buffer | undefined;
   /** Whether this lease's backend has that unnamed statement. */
   #unnamedHere = false;
 
-  constructor(pooling: PoolMode, meter: TenantMeter) {
+  /** @param standardConformingStrings whether backslashes in plain strings are ordinary, as the server reports it. */
+  constructor(pooling: PoolMode, meter: TenantMeter, standardConformingStrings: boolean) {
+    this.#lexing = Object.freeze({ standardConformingStrings });
     this.#pooling = pooling;
     this.#meter = meter;
   }
@@ -44,20 +51,26 @@ export class StatementWatch {
     return this.#pooling === 'session' || this.#pin !== undefined;
   }
 
+  /** The last statement sent ends a transaction: it must not be cancelled because its client is gone. */
+  get committing(): boolean {
+    return this.#committing;
+  }
+
   /** Asked by the scanner just before each message; `request` relies on the last answer. */
   needsBody(type: number, bodyLength: number): boolean {
-    this.#bodyIsWhole = !this.keepsBackend && wantsBody(type, bodyLength);
+    this.#bodyIsWhole =
+      wantsBody(type, bodyLength) && (!this.keepsBackend || bodyLength <= COMMIT_BYTES_MAX);
     return this.#bodyIsWhole;
   }
 
   /** Reads one message that is about to be sent. Its body is whole where `needsBody` asked for it. */
   request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): void {
-    if (this.keepsBackend) return;
+    if (this.keepsBackend) return this.#lookForCommit(type, buffer, bodyStart, bodyEnd);
     switch (type) {
       case FRONTEND.Query:
         this.#unnamed = undefined;
         if (!this.#bodyIsWhole) return this.#unread();
-        return this.#text(decodeQuery(buffer, bodyStart, bodyEnd).sql);
+        return this.#text(decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql);
       case FRONTEND.Parse:
         if (!this.#bodyIsWhole) return this.#unread();
         return this.#parse(buffer.subarray(bodyStart, bodyEnd));
@@ -70,7 +83,7 @@ export class StatementWatch {
   }
 
   #parse(body: Buffer): void {
-    const { statement, sql } = decodeParse(body);
+    const { statement, sql } = decodeParse(body, 0, body.length, 'latin1');
     this.#text(sql);
     if (statement !== '') return this.#pinned('named_statement');
     this.#unnamed = frameOf(FRONTEND.Parse, body);
@@ -96,8 +109,16 @@ export class StatementWatch {
     return this.#unnamed;
   }
 
+  /** Of a session that keeps its backend only this needs to be known. */
+  #lookForCommit(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): void {
+    const hasText = type === FRONTEND.Query || type === FRONTEND.Parse;
+    this.#committing =
+      hasText && this.#bodyIsWhole && COMMIT.test(buffer.toString('latin1', bodyStart, bodyEnd));
+  }
+
   #text(sql: string): void {
-    const effects = textEffects(sql, TEXT_OPTIONS);
+    const effects = textEffects(sql, this.#lexing);
+    this.#committing = effects.transactionAfter === 'idle';
     if (effects.dirties) this.#dirty = true;
     if (effects.pin !== undefined) this.#pinned(effects.pin);
   }

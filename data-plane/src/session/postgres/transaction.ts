@@ -52,6 +52,8 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #batchSinceMs: number | undefined;
   /** While `skipping`: whether the refused batch is known to end with a Sync, or its first message tells. */
   #skipTo: 'first_message' | 'sync' = 'sync';
+  /** The client has said Terminate: what it sent before is to run to its end. */
+  #terminating = false;
   /** Set when the session is to end as soon as it is between transactions. */
   #ending: AppError | undefined;
 
@@ -59,7 +61,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#socket = socket;
     this.#services = services;
     this.#login = login;
-    this.#watch = new StatementWatch(login.pooling, login.meter);
+    this.#watch = new StatementWatch(login.pooling, login.meter, login.standardConformingStrings);
     this.#scanner = new FrameScanner({
       handler: this,
       allowed: FRONTEND_TYPES,
@@ -109,6 +111,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
       if (!(error instanceof WireError)) throw error;
       return this.#fatal(proxyErrors.fail('PROTOCOL_VIOLATION', error.message));
     }
+    if (this.#terminating) return this.#close();
     if (consumed < chunk.length && this.state === 'waiting') this.#keep(chunk.subarray(consumed));
   }
 
@@ -134,7 +137,8 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
 
   frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     if (type === FRONTEND.Terminate) {
-      this.#terminated();
+      // The frames before it have yet to be passed on: the end comes after the scan.
+      this.#terminating = true;
       return HOLD;
     }
     switch (this.#state) {
@@ -384,11 +388,6 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#close();
   }
 
-  /** Terminate, in any state. */
-  #terminated(): void {
-    this.#close();
-  }
-
   /** The client's socket has ended. */
   #leave(): void {
     this.#close();
@@ -417,6 +416,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
       leases: this.#services.leases,
       meter: this.#login.meter,
       condition: this.#watch.leaseEnded(),
+      statement: this.#terminating || this.#watch.committing ? 'let_finish' : 'cancel',
       message: this.#scanner.atBoundary ? 'whole' : 'partial',
     });
   }

