@@ -11,7 +11,10 @@ import {
   text,
   uniqueName,
 } from '@dbbouncer/shared/bus/support.contract.ts';
-import { connectedBus, upTo, withBus } from './nats-harness.ts';
+import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import { connectNatsBus } from '@dbbouncer/shared/bus/nats-bus.ts';
+import { startNatsServer } from '../support/nats-server.ts';
+import { connectedBus, reached, upTo, withBus } from './nats-harness.ts';
 
 busContract('NatsBus', connectedBus);
 
@@ -108,4 +111,24 @@ describe('NatsBus between two processes', { timeout: 30_000 }, () => {
       await other.close();
     }),
   );
+});
+
+describe('NatsBus and a server with a login', { timeout: 30_000 }, () => {
+  it('connects with the user and password of its URL, and keeps trying without', async () => {
+    const guarded = await startNatsServer({ login: { user: 'ada', password: 'p@ss/w' } });
+    const refusals = new Collector<string>();
+    const log = {
+      ...silentLogger,
+      warn: (_fields: unknown, message: string) => refusals.add(message),
+      child: () => log,
+    };
+    const stranger = connectNatsBus({ servers: guarded.url, name: 'stranger', log });
+    const servers = `nats://ada:p%40ss%2Fw@127.0.0.1:${guarded.port}`;
+    const bus = connectNatsBus({ servers, name: 'ada' });
+    await reached(bus, 'connected');
+    assert.deepEqual(await refusals.first(1), ['cannot connect to NATS']);
+    assert.notEqual(stranger.status, 'connected');
+    await Promise.all([stranger.close(), bus.close()]);
+    await guarded.stop();
+  });
 });

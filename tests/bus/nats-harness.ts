@@ -37,7 +37,7 @@ export async function connectedBus(): Promise<Bus> {
   return bus;
 }
 
-/** Runs `work` with a connected bus that is closed afterwards, and with the server running again. */
+/** Runs `work` with a connected bus; afterwards it is closed and the server runs again. */
 export function withBus(work: (bus: Bus) => Promise<void>): () => Promise<void> {
   return async () => {
     const bus = await connectedBus();

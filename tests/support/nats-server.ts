@@ -28,12 +28,18 @@ export interface NatsServer {
   wipe(): void;
 }
 
+export interface NatsServerOptions {
+  /** Refuses everybody else. */
+  readonly login?: { readonly user: string; readonly password: string };
+}
+
 const START_ATTEMPTS_MAX = 5;
 
 /** Running and ready. @throws when there is no binary, naming the Debian package that has it. */
-export async function startNatsServer(): Promise<NatsServer> {
+export async function startNatsServer({ login }: NatsServerOptions = {}): Promise<NatsServer> {
+  const extra = login === undefined ? [] : ['--user', login.user, '--pass', login.password];
   for (let attempt = 1; ; attempt += 1) {
-    const server = new NatsServerProcess(findBinary(), await freePort());
+    const server = new NatsServerProcess(findBinary(), await freePort(), extra);
     try {
       await server.start();
       return server;
@@ -48,12 +54,14 @@ class NatsServerProcess implements NatsServer {
   readonly port: number;
   readonly url: string;
   readonly #binary: string;
+  readonly #extraArgs: readonly string[];
   readonly #folder = mkdtempSync(join(tmpdir(), 'dbbouncer-nats-'));
   #process: ChildProcess | undefined;
   #ready: Promise<void> = Promise.resolve();
 
-  constructor(binary: string, port: number) {
+  constructor(binary: string, port: number, extraArgs: readonly string[]) {
     this.#binary = binary;
+    this.#extraArgs = extraArgs;
     this.port = port;
     this.url = `nats://127.0.0.1:${port}`;
     process.once('exit', () => {
@@ -65,7 +73,9 @@ class NatsServerProcess implements NatsServer {
   async start(): Promise<void> {
     if (this.#process !== undefined) return this.#ready;
     const args = ['-js', '-sd', this.#folder, '-a', '127.0.0.1', '-p', String(this.port)];
-    const child = spawn(this.#binary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(this.#binary, [...args, ...this.#extraArgs], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     this.#process = child;
     child.once('exit', () => (this.#process = undefined));
     this.#ready = ready(child);

@@ -32,7 +32,7 @@ export function subjectsContract(bus: () => Bus): void {
     assert.deepEqual(await star.first(2), [`${root}.a`, `${root}.z`]);
   });
 
-  it('calls no handler before publish has returned, nor after its subscription is closed', async () => {
+  it('calls no handler before publish returns, nor after its subscription closed', async () => {
     const subject = uniqueName();
     let order = '';
     const closed = bus().subscribe(subject, () => (order += 'closed one called '));

@@ -80,7 +80,7 @@ describe('Flights', () => {
     await assert.rejects(unanswered, /could not work: no answer within 100 ms/);
   });
 
-  it('fails with the cause when the operation does, and ignores an end that comes too late', async () => {
+  it('fails with the cause of the operation, and ignores an end that comes late', async () => {
     const flights = new Flights<string>(new OneTimerClock());
     const cause = new Error('no space left');
     const failed = flights.run('work', 100, 'first', () => Promise.reject(cause));

@@ -94,7 +94,7 @@ export class NatsFollower implements Subscription {
       await this.#consume(consumer);
     } catch (error) {
       if (this.#isOpen())
-        this.#log.info({ error, next: this.#next }, 'log has to be followed anew');
+        this.#log.warn({ error, next: this.#next }, 'log has to be followed anew');
     }
     if (!this.#isOpen()) return;
     this.#retry = this.#context.clock.after(this.#retryDelayMs, () => void this.#run());

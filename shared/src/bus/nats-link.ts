@@ -62,6 +62,7 @@ export class NatsLink {
   /** It reconnects by itself; kept while disconnected. */
   #client: NatsConnection | undefined;
   #redial: Timer | undefined;
+  #dialFailure = '';
   #unconfirmedBytes = 0;
   #confirmation: 'none' | 'awaited' = 'none';
 
@@ -162,11 +163,19 @@ export class NatsLink {
       await this.#watch(client);
     } catch (error) {
       if (this.#isClosed()) return;
-      this.#log.warn({ error, servers: address.servers }, 'cannot connect to NATS');
+      this.#sayDialFailed(error, address);
     }
     if (this.#isClosed()) return;
     this.#down();
     this.#redial = clock.after(reconnectDelayMs, () => void this.#dial());
+  }
+
+  /** Once for each reason, not once for each attempt. */
+  #sayDialFailed(error: unknown, { servers }: NatsAddress): void {
+    const reason = String(error);
+    const level = reason === this.#dialFailure ? 'debug' : 'warn';
+    this.#dialFailure = reason;
+    this.#log[level]({ error, servers }, 'cannot connect to NATS');
   }
 
   /** Until the client is closed for good; it reconnects by itself before that. */

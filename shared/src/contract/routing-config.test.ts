@@ -49,7 +49,7 @@ describe('effectivePool', () => {
     assert.deepEqual(effectivePool(EMPTY_CONFIG, tenant('b')), DEFAULT_POOL_SETTINGS);
   });
 
-  it("lowers an inherited minimum to the tenant's own maximum, but not a minimum of its own", () => {
+  it("lowers an inherited minimum to the tenant's own maximum, not one of its own", () => {
     assert.equal(effectivePool(EMPTY_CONFIG, tenant('a', { maxConnections: 1 })).minConnections, 1);
     const own = tenant('a', { maxConnections: 1, minConnections: 2 });
     assert.equal(effectivePool(EMPTY_CONFIG, own).minConnections, 2);
