@@ -12,6 +12,12 @@ export interface RawMessage {
   readonly body: Buffer;
 }
 
+/** What BackendKeyData says. */
+export interface CancelKey {
+  readonly processId: number;
+  readonly secretKey: Buffer;
+}
+
 export interface RawAddress {
   readonly host: string;
   readonly port: number;
@@ -30,6 +36,7 @@ export class RawClient {
   #buffer: Buffer = Buffer.alloc(0);
   #ended = false;
   #wake: (() => void) | undefined;
+  #key: CancelKey | undefined;
 
   private constructor(socket: Socket) {
     this.socket = socket;
@@ -114,7 +121,24 @@ export class RawClient {
     this.send(frame('p', Buffer.from(clientFinal(password, bare, serverFirst))));
     await this.#expect('R');
     await this.#expect('R');
-    await this.until('Z');
+    for (const { type, body } of await this.until('Z')) {
+      if (type === 'K') this.#key = { processId: body.readInt32BE(0), secretKey: body.subarray(4) };
+    }
+  }
+
+  /** The cancel key of this session. */
+  key(): CancelKey {
+    if (this.#key === undefined) throw new Error('this client has not logged in');
+    return this.#key;
+  }
+
+  /** Sends a CancelRequest as the only message of this connection. */
+  cancel({ processId, secretKey }: CancelKey): void {
+    const header = Buffer.alloc(12);
+    header.writeInt32BE(12 + secretKey.length, 0);
+    header.writeInt32BE(80877102, 4);
+    header.writeInt32BE(processId, 8);
+    this.send(Buffer.concat([header, secretKey]));
   }
 
   async #expect(type: string): Promise<RawMessage> {
