@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ControlPlaneCore } from '@dbbouncer/control-plane/core.ts';
 import { sampleTenant } from '@dbbouncer/control-plane/domain/given-when-then.ts';
 import type {
   RegisterTenant,
@@ -47,6 +48,13 @@ export function register(id: string, port = 5432): RegisterTenant {
 
 export function update(id: string, changes: TenantPatch): UpdateTenant {
   return { kind: 'update_tenant', id: id as TenantId, changes };
+}
+
+export async function registerAll(
+  core: ControlPlaneCore,
+  ...ids: readonly string[]
+): Promise<void> {
+  await Promise.all(ids.map((id) => core.commands.handle(register(id), META)));
 }
 
 /** Resolves as soon as `fact` holds; fails after 5 s, naming it. */

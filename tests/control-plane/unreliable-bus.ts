@@ -14,6 +14,7 @@ import type {
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
+import { messagesOn } from './published.ts';
 
 export class UnreliableBus implements Bus {
   readonly #listeners = new Set<(status: BusStatus) => void>();
@@ -46,7 +47,7 @@ export class UnreliableBus implements Bus {
 
   /** Loses the messages of one log after `sequence`, as a server restored from a backup has. */
   async loseTail(spec: LogSpec, sequence: number): Promise<void> {
-    const kept = (await this.contents(spec)).slice(0, sequence);
+    const kept = (await messagesOn(this.#inner, spec)).slice(0, sequence);
     this.wipe();
     for (const [index, data] of kept.entries()) {
       await this.#inner.log(spec).append(`kept-${index}`, data);
@@ -58,23 +59,6 @@ export class UnreliableBus implements Bus {
    */
   loseNextAnswer(stream: string): void {
     this.#answersToLose.add(stream);
-  }
-
-  /** Every message of a log, oldest first. Works while the bus is down, too. */
-  async contents(spec: LogSpec): Promise<Uint8Array[]> {
-    const log = this.#inner.log(spec);
-    const { lastSequence } = await log.state();
-    const messages: Uint8Array[] = [];
-    if (lastSequence === 0) return messages;
-    await new Promise<void>((resolve) => {
-      const following = log.follow(1, ({ sequence, data }) => {
-        messages.push(data);
-        if (sequence < lastSequence) return;
-        following.close();
-        resolve();
-      });
-    });
-    return messages;
   }
 
   onStatus(listener: (status: BusStatus) => void): Subscription {
