@@ -43,7 +43,7 @@ const DEMO_DEFAULTS: Readonly<Partial<Record<FlagName, string>>> = {
 
 const SOURCES = `
 Every flag can also be given as the environment variable in its line, or in the config file; a flag
-wins over the variable, the variable over the file. Settings without a flag (keys, TLS files, limits):
+wins over the variable, the variable over the file. Settings without a flag, such as keys and TLS:
   ${settingsFlags
     .filter(({ flag }) => flag === undefined)
     .map(({ env }) => env)

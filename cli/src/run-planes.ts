@@ -137,7 +137,8 @@ function requireNats(settings: Settings, command: string, why: string): void {
   if (settings.nats !== undefined) return;
   throw sharedErrors.fail(
     'SETTINGS_INVALID',
-    `${command} needs --nats URL (or DBBOUNCER_NATS, or "nats" in the config file): ${why} over NATS`,
+    `${command} needs --nats URL (or DBBOUNCER_NATS, or "nats" in the config file):` +
+      ` ${why} over NATS`,
     { hint: 'For a control plane and a proxy in one process without NATS: dbbouncer up' },
   );
 }

@@ -3,6 +3,8 @@
  * folder, both gone afterwards. Owns: the order of events and the words. Leaves: PostgreSQL,
  * tenants, load to the files beside it.
  */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -10,8 +12,6 @@ import { createPinoLogger } from '@dbbouncer/shared/logging/pino-logger.ts';
 import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
 import type { Flags } from '@dbbouncer/shared/settings/resolve.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
-import { join } from 'node:path';
-import { randomBytes } from 'node:crypto';
 import { curlLine, reachable } from '../banner.ts';
 import { CommandFailure, EXIT } from '../exit.ts';
 import type { DemoOptions } from '../program.ts';
@@ -160,8 +160,8 @@ function welcome({ tenants, address, apiUrl, apiKeyFile, metricsUrl, folder }: W
     (tenant) => `  psql "${conninfo(address, tenant)}" -c 'select * from whoami'`,
   );
   return `
-DBBouncer is running. Each of these lines goes to the same port and is answered from the database of
-its own tenant; leave out the -c for a session:
+DBBouncer is running. Each of these lines goes to the same port and is answered from the database
+of its own tenant; leave out the -c for a session:
 
 ${commands.join('\n')}
 
@@ -169,10 +169,11 @@ The tenants as they were registered through the REST API, with their limits:
 
   ${curlLine(apiUrl, apiKeyFile)}
 
-In a browser: the API at ${apiUrl}/docs, the proxy's numbers at ${metricsUrl}
+In a browser: the API at ${apiUrl}/docs
+and the proxy's numbers at ${metricsUrl}
 
-The clients below share at most ${MAX_CONNECTIONS} server connections per tenant. Everything lives in
-${folder} and is deleted at the end. Ctrl-C ends the demo.
+The clients below share at most ${MAX_CONNECTIONS} server connections per tenant.
+Everything lives in ${folder} and is deleted at the end. Ctrl-C ends the demo.
 
 `;
 }
