@@ -1,5 +1,5 @@
 /**
- * A control plane in a process of its own that registers and changes tenants as fast as it can, and
+ * A program: a control plane that registers and changes tenants as fast as it can, and
  * prints the position of each change once it is acknowledged. It runs until it is killed.
  */
 import { writeSync } from 'node:fs';
@@ -9,16 +9,20 @@ import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { META, register, update } from './core-harness.ts';
 
-const [, , dataDir = '', run = ''] = process.argv;
-const core = openCore({ dataDir, bus: createMemoryBus(), clock: systemClock, log: silentLogger });
+export const APPEND_UNTIL_KILLED = import.meta.filename;
 
-for (let i = 0; ; i++) {
-  const id = `run${run}-${i}`;
-  const results = await Promise.all([
-    core.commands.handle(register(id), META),
-    core.commands.handle(update(id, { port: 6_000 }), META),
-    core.commands.handle(register(`${id}-b`), META),
-  ]);
-  // Written at once: what a kill leaves in a buffer of this process would prove nothing.
-  for (const { position } of results) writeSync(1, `${position}\n`);
+if (import.meta.main) {
+  const [, , dataDir = '', run = ''] = process.argv;
+  const core = openCore({ dataDir, bus: createMemoryBus(), clock: systemClock, log: silentLogger });
+
+  for (let i = 0; ; i++) {
+    const id = `run${run}-${i}`;
+    const results = await Promise.all([
+      core.commands.handle(register(id), META),
+      core.commands.handle(update(id, { port: 6_000 }), META),
+      core.commands.handle(register(`${id}-b`), META),
+    ]);
+    // Written at once: what a kill leaves in a buffer of this process would prove nothing.
+    for (const { position } of results) writeSync(1, `${position}\n`);
+  }
 }

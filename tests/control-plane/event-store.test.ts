@@ -8,7 +8,6 @@ import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import { getTableColumns, getTableName } from 'drizzle-orm';
 import type { EventStore } from '@dbbouncer/control-plane/store/event-store.ts';
@@ -16,8 +15,7 @@ import { verifyChain } from '@dbbouncer/control-plane/store/hash-chain.ts';
 import { namingFailures } from '@dbbouncer/control-plane/store/sqlite-database.ts';
 import * as tables from '@dbbouncer/control-plane/store/tables.ts';
 import { META, openStore, register, temporaryDirectory } from './core-harness.ts';
-
-const OPEN_STORE = fileURLToPath(new URL('open-store.ts', import.meta.url));
+import { OPEN_STORE } from './open-store.ts';
 
 function databaseFile(t: TestContext): string {
   return join(temporaryDirectory(t), 'events.db');

@@ -7,7 +7,6 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { DATABASE_FILE, openCore } from '@dbbouncer/control-plane/core.ts';
 import {
   foldRouting,
@@ -18,9 +17,8 @@ import { verifyChain } from '@dbbouncer/control-plane/store/hash-chain.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import { APPEND_UNTIL_KILLED } from './append-until-killed.ts';
 import { META, openStore, register, temporaryDirectory, update } from './core-harness.ts';
-
-const APPEND_UNTIL_KILLED = fileURLToPath(new URL('append-until-killed.ts', import.meta.url));
 
 /** Positions the process acknowledged before it was killed, some time after `count` of them. */
 async function killAfter(count: number, dataDir: string, run: number): Promise<number[]> {

@@ -125,7 +125,7 @@ describe('CommandQueue', () => {
       assert.equal((await commands.handle(update('acme', { port: 1 }), expecting)).version, 2);
     });
 
-    it('refuses a change of what was changed since, even one that would change nothing', async () => {
+    it('refuses a change of what has changed, even one that would change nothing', async () => {
       await commands.handle(register('acme'), meta);
       await commands.handle(update('acme', { port: 1 }), meta);
       for (const command of [update('acme', { port: 1 }), remove('acme')]) {
@@ -209,7 +209,7 @@ describe('CommandQueue', () => {
     });
   });
 
-  it(`refuses the ${QUEUE_LIMITS.waitingMax + 1}th waiting command and does the others`, async () => {
+  it(`refuses command ${QUEUE_LIMITS.waitingMax + 1} in line and does the others`, async () => {
     const waiting = Array.from({ length: QUEUE_LIMITS.waitingMax }, (_, i) =>
       commands.handle(remove(`t${i}`), meta),
     );

@@ -76,7 +76,7 @@ describe('FleetState', () => {
     assert.equal(fleet.proxies().length, 0);
   });
 
-  it('sums connections per tenant over the pools of live proxies, ignoring the case of ids', async () => {
+  it('sums connections per tenant over live proxies, ignoring the case of ids', async () => {
     fleet.receive(report('lost', 0, pool('acme', [9, 9, 9, 9])));
     await clock.pass(FLEET_LIMITS.lostAfterMs);
     fleet.receive(report('p1', 0, pool('acme', [1, 2, 4, 3]), pool('other', [1, 0, 1, 0])));

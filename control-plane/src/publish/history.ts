@@ -23,7 +23,7 @@ export function ownEventIn(message: LogMessage, log: EventReader): StoredEvent {
   if (own === undefined) throw busIsAhead(copy.position, log.head());
   if (own.hash === copy.hash) return own;
   throw new HistoryConflict(
-    `The event at position ${copy.position} is another one on the bus than in the event log. ${CURE}`,
+    `The event at position ${copy.position} is another one on the bus than in the log. ${CURE}`,
   );
 }
 

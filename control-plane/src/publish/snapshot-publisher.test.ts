@@ -82,7 +82,7 @@ describe('SnapshotPublisher', () => {
     assert.equal(publisher.position, 3);
   });
 
-  it('writes at once after a recovery when the bus has another one, and not when it has this one', async () => {
+  it('writes at once after a recovery if the bus has another one, not if it has this', async () => {
     recoverAt(3);
     await clock.pass(0);
     recoverAt(4);
@@ -104,7 +104,7 @@ describe('SnapshotPublisher', () => {
     assert.deepEqual(written, [0, 2]);
   });
 
-  it(`writes every ${SNAPSHOT_TIMES.intervalMs} ms under constant change, the last state too`, async () => {
+  it(`writes each ${SNAPSHOT_TIMES.intervalMs} ms under constant change, and its end`, async () => {
     recoverAt(0);
     for (let position = 1; position <= 100; position++) {
       await clock.pass(100);
@@ -133,7 +133,7 @@ describe('SnapshotPublisher', () => {
     assert.deepEqual(written, [1, 1]);
   });
 
-  it('writes once for all who ask during a write, with what was published when they asked', async () => {
+  it('writes once for all who ask during a write, with what was published by then', async () => {
     recoverAt(1);
     await clock.pass(0);
     let release = () => {};
