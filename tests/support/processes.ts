@@ -58,6 +58,11 @@ export class Program {
     return this.#stdout;
   }
 
+  /** All it has written to standard error so far: of our programs, the log. */
+  get stderr(): string {
+    return this.#stderr;
+  }
+
   signal(name: NodeJS.Signals): void {
     this.#child.kill(name);
   }

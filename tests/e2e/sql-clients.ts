@@ -1,0 +1,114 @@
+/**
+ * Clients of tenants, as an application's driver connects them; all of a test file can be ended at
+ * once. `Workers` are clients that never stop asking: who watches them sees what an outage does.
+ */
+import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Client } from 'pg';
+import type { QueryResultRow } from 'pg';
+import { eventually } from '../support/eventually.ts';
+
+export interface Login {
+  /** Of the proxy. */
+  readonly port: number;
+  readonly tenant: string;
+  readonly user: string;
+  readonly password: string;
+}
+
+const open = new Set<Client>();
+
+/** Logged in, the tenant named in the startup options. @throws DatabaseError, system errors */
+export async function connect({ port, tenant, user, password }: Login): Promise<Client> {
+  const client = new Client({
+    host: '127.0.0.1',
+    port,
+    user,
+    password,
+    database: tenant,
+    options: `-c tenant_id=${tenant}`,
+    connectionTimeoutMillis: 10_000,
+  });
+  // A connection that is lost between two queries is told by the next one.
+  client.on('error', () => {});
+  await client.connect();
+  open.add(client);
+  return client;
+}
+
+/** The one value of the one row that `text` returns. */
+export async function value(client: Client, text: string): Promise<unknown> {
+  const { rows } = await client.query<QueryResultRow>(text);
+  return Object.values(rows[0] ?? {})[0];
+}
+
+/** The first value that `text` returns on a connection of its own. */
+export async function ask(login: Login, text: string): Promise<unknown> {
+  const client = await connect(login);
+  try {
+    return await value(client, text);
+  } finally {
+    await disconnect(client);
+  }
+}
+
+export async function disconnect(client: Client): Promise<void> {
+  open.delete(client);
+  await client.end().catch(() => {});
+}
+
+export async function disconnectAll(): Promise<void> {
+  await Promise.all([...open].map(disconnect));
+}
+
+const PAUSE_MS = 5;
+const ROUNDS = 3;
+
+/** Clients that run one short transaction after the other until they are stopped. */
+export class Workers {
+  readonly #loops: readonly Promise<void>[];
+  readonly #answered: number[];
+  readonly #failures: string[] = [];
+  #phase: 'working' | 'stopping' = 'working';
+
+  private constructor(clients: readonly Client[], expected: string) {
+    this.#answered = clients.map(() => 0);
+    this.#loops = clients.map((client, index) => this.#work(client, index, expected));
+  }
+
+  /** `each` clients of every login; each query must be answered from database `expected`. */
+  static async start(logins: readonly Login[], each: number, expected: string): Promise<Workers> {
+    const all = logins.flatMap((login) => Array.from({ length: each }, () => login));
+    return new Workers(await Promise.all(all.map(connect)), expected);
+  }
+
+  async #work(client: Client, index: number, expected: string): Promise<void> {
+    try {
+      while (this.#phase === 'working') {
+        await client.query('BEGIN');
+        assert.equal(await value(client, 'SELECT current_database()'), expected);
+        await client.query('COMMIT');
+        this.#answered[index] = (this.#answered[index] ?? 0) + 1;
+        await pause(PAUSE_MS);
+      }
+    } catch (error) {
+      this.#failures.push(`client ${index}: ${String(error)}`);
+    }
+  }
+
+  /** Resolves when each of them has completed three more transactions. @throws when one failed */
+  async goOn(): Promise<void> {
+    const goals = this.#answered.map((count) => count + ROUNDS);
+    await eventually('every client goes on', () => {
+      assert.deepEqual(this.#failures, []);
+      return this.#answered.every((count, index) => count >= (goals[index] ?? 0));
+    });
+  }
+
+  /** Ends them. @throws AssertionError when any query of theirs failed or was answered wrongly */
+  async stop(): Promise<void> {
+    this.#phase = 'stopping';
+    await Promise.all(this.#loops);
+    assert.deepEqual(this.#failures, []);
+  }
+}
