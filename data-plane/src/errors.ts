@@ -39,6 +39,11 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: 'A startup parameter is malformed, or the database server does not accept it.',
   },
+  PREPARED_LIMIT: {
+    kind: 'capacity',
+    retryable: false,
+    summary: 'A client, or all of a tenant, have as many prepared statements as they may have.',
+  },
   TENANT_REMOVED: {
     kind: 'config',
     retryable: false,

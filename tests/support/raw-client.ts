@@ -198,8 +198,12 @@ export function startup(parameters: Readonly<Record<string, string>>): Buffer {
 }
 
 export const query = (sql: string): Buffer => frame('Q', cstring(sql));
-export const parse = (sql: string, name = ''): Buffer =>
-  frame('P', Buffer.concat([cstring(name), cstring(sql), Buffer.alloc(2)]));
+export function parse(sql: string, name = '', types: readonly number[] = []): Buffer {
+  const oids = Buffer.alloc(2 + 4 * types.length);
+  oids.writeInt16BE(types.length);
+  for (const [index, oid] of types.entries()) oids.writeInt32BE(oid, 2 + 4 * index);
+  return frame('P', Buffer.concat([cstring(name), cstring(sql), oids]));
+}
 /** Text parameters, text results. */
 export function bind(values: readonly string[] = [], statement = '', portal = ''): Buffer {
   const parameters = values.flatMap((value) => {
@@ -217,6 +221,8 @@ export function bind(values: readonly string[] = [], statement = '', portal = ''
 }
 export const describe = (what: 'S' | 'P', name = ''): Buffer =>
   frame('D', Buffer.concat([Buffer.from(what), cstring(name)]));
+export const close = (what: 'S' | 'P', name = ''): Buffer =>
+  frame('C', Buffer.concat([Buffer.from(what), cstring(name)]));
 export const execute = (portal = '', rowsMax = 0): Buffer => {
   const limit = Buffer.alloc(4);
   limit.writeInt32BE(rowsMax);

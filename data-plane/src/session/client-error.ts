@@ -15,6 +15,7 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   SELECTOR_CONFLICT: SqlState.invalid_authorization_specification,
   DATABASE_NOT_LISTED: SqlState.invalid_catalog_name,
   PARAMETER_REFUSED: SqlState.invalid_parameter_value,
+  PREPARED_LIMIT: SqlState.configuration_limit_exceeded,
   TENANT_REMOVED: SqlState.admin_shutdown,
   SECRET_UNAVAILABLE: SqlState.invalid_authorization_specification,
   NO_CONFIG: SqlState.cannot_connect_now,

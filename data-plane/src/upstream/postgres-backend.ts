@@ -4,6 +4,7 @@
  * the moment, of which there is exactly one: login, idle, a command of our own (reset, probe), or a client's session.
  */
 import type { Socket } from 'node:net';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { BACKEND, BACKEND_TYPES } from '../wire/postgres/message-types.ts';
 import { decodeParameterStatus, decodeReadyForQuery } from '../wire/postgres/backend-messages.ts';
@@ -86,6 +87,11 @@ export class PostgresBackend implements Backend {
     return this.#sink;
   }
 
+  /** Whether the server's next byte begins a message. */
+  get atBoundary(): boolean {
+    return this.#scanner.atBoundary;
+  }
+
   /** From now on replies go to `sink`. */
   attach(sink: ReplySink): void {
     this.#sink = sink;
@@ -113,10 +119,11 @@ export class PostgresBackend implements Backend {
   }
 
   readonly #frames: FrameHandler = {
-    needsBody: (type, bodyLength) =>
-      type === BACKEND.ParameterStatus ||
-      type === BACKEND.ReadyForQuery ||
-      this.#sink.needsBody(type, bodyLength),
+    needsBody: (type, bodyLength) => {
+      // The sink is asked in any case: it may note the length.
+      const sinkNeeds = this.#sink.needsBody(type, bodyLength);
+      return sinkNeeds || type === BACKEND.ParameterStatus || type === BACKEND.ReadyForQuery;
+    },
     frame: (type, buffer, bodyStart, bodyEnd): FrameVerdict => {
       if (type === BACKEND.ReadyForQuery) {
         this.transactionStatus = decodeReadyForQuery(buffer, bodyStart, bodyEnd);
@@ -128,6 +135,11 @@ export class PostgresBackend implements Backend {
         this.parameters.set(name, value);
       }
       return verdict;
+    },
+    replacement: () => {
+      const replacement = this.#sink.replacement?.();
+      assert(replacement !== undefined, 'a sink that answers REPLACE has a replacement');
+      return replacement;
     },
     forward: (run) => this.#sink.forward(run),
   };

@@ -3,21 +3,32 @@
  * Owns: which frames are the client's, when the server owes nothing more, cancels under way. Leaves: when to give the
  * backend back to session.ts's owner, the client's side to transaction.ts.
  */
-import { DROP, FORWARD } from '../../wire/postgres/frame-scanner.ts';
-import type { FrameVerdict } from '../../wire/postgres/frame-scanner.ts';
+import { DROP, FORWARD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
+import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { BACKEND } from '../../wire/postgres/message-types.ts';
 import { decodeParameterStatus, peekSeverity } from '../../wire/postgres/backend-messages.ts';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { COLLECT_BYTES_MAX } from '../../wire/postgres/limits.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend.ts';
 import { Outstanding } from './outstanding.ts';
+import { BackendStatements } from './prepared/backend-statements.ts';
+import { frameHead } from './prepared/messages.ts';
+import { NAME_PREFIX } from './prepared/statement-catalogue.ts';
+
+const EMPTY = Buffer.alloc(0);
+const SHARED_NAME = new RegExp(`${NAME_PREFIX}[0-9a-z]+`, 'g');
 
 /** The client's side of a lease. */
 export interface LeaseOwner {
   /** Bytes for the client; borrowed only for the call when the chunk is not kept. */
   toClient(run: Buffer): void;
+  /** Replies have arrived and are passed on; `serverQuiet` follows if nothing more is owed. */
+  serverAnswered(): void;
   /** Every reply that had arrived is passed on, and the server owes nothing. */
   serverQuiet(): void;
+  /** What the client calls the statement of this shared name. */
+  ownStatementName(shared: string): string | undefined;
   /** The server takes bytes again. */
   serverDrained(): void;
   /** The backend ended; `told`: the server's own FATAL message has reached the client. */
@@ -27,6 +38,9 @@ export interface LeaseOwner {
 export class ExclusiveLease implements ReplySink {
   readonly backend: PostgresBackend;
   readonly outstanding = new Outstanding();
+  readonly statements = new BackendStatements();
+  #bodyLength = 0;
+  #replacement: Replacement | undefined;
   #owner: LeaseOwner | undefined;
   #fatalRelayed = false;
   #cancelsInFlight = 0;
@@ -43,6 +57,7 @@ export class ExclusiveLease implements ReplySink {
     this.#owner = owner;
     this.#before = undefined;
     this.#cancelled = false;
+    this.statements.beginLease();
     this.backend.attach(this);
   }
 
@@ -81,10 +96,28 @@ export class ExclusiveLease implements ReplySink {
   }
 
   needsBody(type: number, bodyLength: number): boolean {
+    this.#bodyLength = bodyLength;
     return type === BACKEND.ErrorResponse && bodyLength <= COLLECT_BYTES_MAX;
   }
 
   frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    const local = this.outstanding.takeLocalReplies();
+    const verdict = this.#reply(type, buffer, bodyStart, bodyEnd);
+    if (local !== undefined) this.#putFirst(local, type, verdict, bodyEnd - bodyStart);
+    return local === undefined ? verdict : REPLACE;
+  }
+
+  /** The proxy's own replies were due before this one. */
+  #putFirst(local: Buffer, type: number, verdict: FrameVerdict, bodyBytes: number): void {
+    const mine = verdict === REPLACE ? this.#replacement : undefined;
+    const head = verdict === FORWARD ? frameHead(type, [], this.#bodyLength) : EMPTY;
+    this.#replacement = {
+      bytes: Buffer.concat([local, mine?.bytes ?? head]),
+      bodySkipped: mine?.bodySkipped ?? (verdict === FORWARD ? 0 : bodyBytes),
+    };
+  }
+
+  #reply(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     switch (type) {
       case BACKEND.NoticeResponse:
       case BACKEND.NotificationResponse:
@@ -93,7 +126,7 @@ export class ExclusiveLease implements ReplySink {
         this.#parameterChanging(buffer.subarray(bodyStart, bodyEnd));
         return FORWARD;
       case BACKEND.ErrorResponse:
-        return this.#error(peekSeverity(buffer, bodyStart, bodyEnd));
+        return this.#error(buffer, bodyStart, bodyEnd);
       default:
         break;
     }
@@ -105,13 +138,37 @@ export class ExclusiveLease implements ReplySink {
     return replyFor === 'client' ? FORWARD : DROP;
   }
 
-  #error(severity: string): FrameVerdict {
+  #error(buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    const severity = peekSeverity(buffer, bodyStart, bodyEnd);
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.#fatalRelayed = true;
     }
     // Also the error of a message the proxy put in: it is why the client's own messages after it are skipped.
+    const { assumed } = this.outstanding;
     this.outstanding.replied(BACKEND.ErrorResponse);
-    return FORWARD;
+    const bytes = assumed?.error ?? this.#inOwnNames(buffer, bodyStart, bodyEnd, assumed?.name);
+    if (bytes === undefined) return FORWARD;
+    this.#replacement = { bytes, bodySkipped: bodyEnd - bodyStart };
+    return REPLACE;
+  }
+
+  /** An error that mentions a shared statement by the name the client gave it; undefined when it mentions none. */
+  #inOwnNames(
+    buffer: Buffer,
+    bodyStart: number,
+    bodyEnd: number,
+    name: string | undefined,
+  ): Buffer | undefined {
+    const body = buffer.subarray(bodyStart, bodyEnd);
+    if (bodyEnd - bodyStart < this.#bodyLength || !body.includes(NAME_PREFIX)) return undefined;
+    const owner = this.#owner;
+    const text = body
+      .toString('latin1')
+      .replaceAll(SHARED_NAME, (shared) => name ?? owner?.ownStatementName(shared) ?? shared);
+    return Buffer.concat([
+      frameHead(BACKEND.ErrorResponse, [], text.length),
+      Buffer.from(text, 'latin1'),
+    ]);
   }
 
   #parameterChanging(body: Buffer): void {
@@ -124,7 +181,21 @@ export class ExclusiveLease implements ReplySink {
     this.#owner?.toClient(run);
   }
 
+  replacement(): Replacement {
+    assert(this.#replacement !== undefined, 'replacement() follows REPLACE');
+    return this.#replacement;
+  }
+
+  /** Sends the replies that are the proxy's own and due now, unless the server is in the middle of a message. */
+  sendLocalReplies(): void {
+    if (!this.backend.atBoundary) return;
+    const replies = this.outstanding.takeLocalReplies();
+    if (replies !== undefined) this.#owner?.toClient(replies);
+  }
+
   settled(): void {
+    this.sendLocalReplies();
+    this.#owner?.serverAnswered();
     if (this.quiet) this.#owner?.serverQuiet();
   }
 

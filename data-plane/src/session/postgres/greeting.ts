@@ -62,6 +62,7 @@ export async function greet(
     vector: needed,
     standardConformingStrings: reported.get('standard_conforming_strings') !== 'off',
     cancelKey,
+    catalogue: services.targets.catalogue(tenant, database),
     meter,
   };
 }

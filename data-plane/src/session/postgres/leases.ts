@@ -32,6 +32,9 @@ export class Leases {
     backend.attach(idleSink);
     backend.socket.resume();
     if (lease.outstanding.uncertain) return pool.discard(backend, 'suspect_state');
-    pool.release(backend, lease.cancelled ? 'dirty' : condition);
+    const left = lease.cancelled ? 'dirty' : condition;
+    // DISCARD ALL takes the statements too.
+    if (left === 'dirty') lease.statements.clear();
+    pool.release(backend, left);
   }
 }

@@ -68,10 +68,7 @@ class Orphan implements LeaseOwner {
       backend.write(encodeCopyFail('the client is gone'));
       outstanding.sent(COPY_END);
     }
-    if (outstanding.needsSync) {
-      backend.write(encodeSync());
-      outstanding.sent(SYNC);
-    }
+    this.serverAnswered();
     if (way === 'cancel') this.#lease.trackCancel(sendCancel(backend));
   }
 
@@ -81,6 +78,15 @@ class Orphan implements LeaseOwner {
   }
 
   toClient(): void {}
+  /** A batch without its Sync, or one that failed before a Query the client took for its end: nobody else ends it. */
+  serverAnswered(): void {
+    const { backend, outstanding } = this.#lease;
+    if (!outstanding.needsSync || !backend.usable) return;
+    backend.write(encodeSync());
+    outstanding.sent(SYNC);
+  }
+
+  ownStatementName(): undefined {}
   serverDrained(): void {}
 
   serverQuiet(): void {

@@ -5,6 +5,7 @@
  * Source: PostgreSQL manual, "Message Flow" (Extended Query, COPY Operations), and PostgresMain's ignore_till_sync.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { encodeCloseComplete, encodeParseComplete } from '../../wire/postgres/backend-messages.ts';
 import { BACKEND, FRONTEND } from '../../wire/postgres/message-types.ts';
 
 /** Kinds of entries; COPY_END is CopyDone or CopyFail, which ends the Syncs that COPY makes the server ignore. */
@@ -21,12 +22,31 @@ export type RequestKind = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
 
 /** Set on entries of messages that the client did not send: their replies are for the proxy. */
 const OWN = 0x40;
-const KIND_MASK = 0x3f;
+/** Set on entries of messages that were not sent to the server: the proxy answers them when their turn comes. */
+const LOCAL = 0x20;
+/** Set on entries for which `#consequences` has a record, in the same order. */
+const RECORDED = 0x80;
+const KIND_MASK = 0x1f;
 
 /** To whom a reply goes. */
 export type ReplyFor = 'client' | 'proxy';
+/** Who answers a message, and to whom. */
+export type Answer = ReplyFor | 'locally';
+
+/** What was assumed when a message was sent, and what to do when it failed or was skipped after all. */
+export interface Consequence {
+  readonly undo: (outcome: 'failed' | 'skipped') => void;
+  /** What the client calls the statement that the message is about, for the text of an error. */
+  readonly name?: string;
+  /** It was done as assumed. */
+  readonly done?: () => void;
+  /** What the client reads in place of the server's error, where a message was sent only to fail. */
+  readonly error?: Buffer;
+}
 
 const INITIAL_CAPACITY = 16;
+const ANSWER_FLAGS: Readonly<Record<Answer, number>> = { client: 0, proxy: OWN, locally: LOCAL };
+const NOTHING_TO_UNDO: Consequence = Object.freeze({ undo: () => {} });
 
 export class Outstanding {
   /** Ring of entries; its length is a power of two. */
@@ -41,6 +61,10 @@ export class Outstanding {
   #copyIn = false;
   /** Syncs that a server in COPY reads and ignores, unless COPY failed before it read them. */
   #syncsIgnored = 0;
+  #batch = 0;
+  /** Entries that end in a ReadyForQuery. */
+  #readiesOwed = 0;
+  readonly #consequences: Consequence[] = [];
   /** It is no longer certain how many ReadyForQuery will come. */
   #uncertain = false;
 
@@ -53,9 +77,14 @@ export class Outstanding {
     return this.#length === 0 && !this.#unsynced && !this.#skipping && !this.#copyIn;
   }
 
-  /** After an error in COPY a surplus ReadyForQuery may follow: such a backend must not be used by another client. */
+  /** A surplus ReadyForQuery may follow, or more is in doubt: no other client may use such a backend. */
   get uncertain(): boolean {
     return this.#uncertain;
+  }
+
+  /** Something was done that must have failed: what the server holds is not what is assumed. */
+  doubt(): void {
+    this.#uncertain = true;
   }
 
   get inCopyIn(): boolean {
@@ -67,8 +96,18 @@ export class Outstanding {
     return this.#unsynced || this.#skipping;
   }
 
-  /** Notes a message that was sent to the server. */
-  sent(kind: RequestKind, origin: ReplyFor = 'client'): void {
+  /** Counts what ends in a ReadyForQuery: messages of one batch fail together, those of another do not. */
+  get batch(): number {
+    return this.#batch;
+  }
+
+  /** Whether everything that is not answered belongs to the batch that is being sent. */
+  get earlierBatchesDone(): boolean {
+    return this.#readiesOwed === 0;
+  }
+
+  /** Notes a message that was sent to the server, or is to be answered `locally` in its turn. */
+  sent(kind: RequestKind, answer: Answer = 'client', consequence?: Consequence): void {
     if (kind === COPY_END) return this.#copyEndSent();
     if (kind === SYNC) {
       if (this.#copyIn) {
@@ -78,13 +117,38 @@ export class Outstanding {
       this.#unsynced = false;
       this.#skipping = false;
     } else if (this.#skipping) {
+      consequence?.undo('skipped');
       return;
     } else if (kind === QUERY || kind === FUNCTION_CALL) {
       this.#unsynced = false;
     } else {
       this.#unsynced = true;
     }
-    this.#push(origin === 'proxy' ? kind | OWN : kind);
+    if (endsBatch(kind)) this.#batch++;
+    const flags = (consequence === undefined ? 0 : RECORDED) | ANSWER_FLAGS[answer];
+    if (consequence !== undefined) this.#consequences.push(consequence);
+    this.#push(kind | flags);
+  }
+
+  /** The replies that the proxy owes next, before any of the server's; undefined when the next is the server's. */
+  takeLocalReplies(): Buffer | undefined {
+    if (!this.#headIsLocal) return undefined;
+    const replies: Buffer[] = [];
+    while (this.#headIsLocal) {
+      replies.push(this.#headKind === PARSE ? encodeParseComplete() : encodeCloseComplete());
+      this.#dropHead('done');
+    }
+    return replies.length === 1 ? replies[0] : Buffer.concat(replies);
+  }
+
+  get #headIsLocal(): boolean {
+    return this.#length > 0 && ((this.#ring[this.#head] as number) & LOCAL) !== 0;
+  }
+
+  /** What was assumed of the message that is answered next. */
+  get assumed(): Consequence | undefined {
+    const isRecorded = this.#length > 0 && ((this.#ring[this.#head] as number) & RECORDED) !== 0;
+    return isRecorded ? this.#consequences[0] : undefined;
   }
 
   #copyEndSent(): void {
@@ -152,13 +216,29 @@ export class Outstanding {
     const kind = this.#headKind;
     if (this.#syncsIgnored > 0) this.#uncertain = true;
     this.#copyIn = false;
-    if (kind === QUERY || kind === SYNC || kind === FUNCTION_CALL) return owner;
-    this.#skipToSync();
+    if (kind === QUERY || kind === SYNC || kind === FUNCTION_CALL) this.#undoHead();
+    else this.#skipToSync();
     return owner;
   }
 
+  /** The head has failed and will still be answered by ReadyForQuery. */
+  #undoHead(): void {
+    if (((this.#ring[this.#head] as number) & RECORDED) === 0) return;
+    this.#consequences[0]?.undo('failed');
+    this.#consequences[0] = NOTHING_TO_UNDO;
+  }
+
   #skipToSync(): void {
-    while (this.#length > 0 && this.#headKind !== SYNC) this.#dropHead();
+    const undone: Consequence[] = [];
+    const headFailed = this.#length > 0 && ((this.#ring[this.#head] as number) & RECORDED) !== 0;
+    while (this.#length > 0 && this.#headKind !== SYNC) {
+      const consequence = this.#dropHead('not_done');
+      if (consequence !== undefined) undone.push(consequence);
+    }
+    // The last assumption rests on those before it.
+    for (const [index, { undo }] of [...undone.entries()].toReversed()) {
+      undo(index === 0 && headFailed ? 'failed' : 'skipped');
+    }
     this.#skipping = this.#length === 0;
     if (this.#skipping) this.#unsynced = false;
   }
@@ -176,6 +256,7 @@ export class Outstanding {
     }
     const first = this.#ring[this.#head] as number;
     this.#length = Math.min(this.#length, 1);
+    this.#readiesOwed = this.#length === 1 && endsBatch(first & KIND_MASK) ? 1 : 0;
     for (const entry of kept) this.#push(entry);
     this.#copyIn = !ended;
     if (this.#length > 0 && (first & KIND_MASK) === EXECUTE) this.#unsynced = !this.#hasSync();
@@ -193,8 +274,8 @@ export class Outstanding {
   #pop(expected: RequestKind): ReplyFor | undefined {
     if (this.#headKind !== expected) return undefined;
     const owner = this.#headOwner();
-    this.#dropHead();
-    while (this.#headKind === COPY_END) this.#dropHead();
+    this.#dropHead('done');
+    while (this.#headKind === COPY_END) this.#dropHead('done');
     if (this.#length === 0 && !this.#copyIn) this.#syncsIgnoredSettled();
     return owner;
   }
@@ -204,13 +285,22 @@ export class Outstanding {
     if (!this.#uncertain) this.#syncsIgnored = 0;
   }
 
-  #dropHead(): void {
+  /** @returns what was assumed of it, when it was not done. */
+  #dropHead(outcome: 'done' | 'not_done'): Consequence | undefined {
     assert(this.#length > 0, 'only a non-empty queue of requests has a head');
+    const entry = this.#ring[this.#head] as number;
     this.#head = (this.#head + 1) & (this.#ring.length - 1);
     this.#length--;
+    if (endsBatch(entry & KIND_MASK)) this.#readiesOwed--;
+    if ((entry & RECORDED) === 0) return undefined;
+    const consequence = this.#consequences.shift();
+    if (outcome === 'not_done') return consequence;
+    consequence?.done?.();
+    return undefined;
   }
 
   #push(entry: number): void {
+    if (endsBatch(entry & KIND_MASK)) this.#readiesOwed++;
     if (this.#length === this.#ring.length) this.#grow();
     this.#ring[(this.#head + this.#length) & (this.#ring.length - 1)] = entry;
     this.#length++;
@@ -224,6 +314,10 @@ export class Outstanding {
     this.#ring = larger;
     this.#head = 0;
   }
+}
+
+function endsBatch(kind: number): boolean {
+  return kind === SYNC || kind === QUERY || kind === FUNCTION_CALL;
 }
 
 /** The entry that a client's message makes, or 0 for one the server does not answer (Flush, CopyData). */

@@ -15,6 +15,7 @@ import type { Meter, TenantMeter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
 import type { CancelKey, CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
+import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
 
 /** A pool with what its dials have learned about the server. */
 export interface Target {
@@ -25,6 +26,8 @@ export interface Target {
 /** The pools by tenant and database; made when first asked for. */
 export interface Targets {
   of(tenant: TenantConfig, database: string): Target;
+  /** The prepared statements of all clients with this tenant, database and user; outlives its pools. */
+  catalogue(tenant: TenantConfig, database: string): StatementCatalogue;
 }
 
 export interface LoginSettings {
@@ -61,5 +64,6 @@ export interface LoggedIn {
   readonly vector: ParameterVector;
   readonly standardConformingStrings: boolean;
   readonly cancelKey: CancelKey;
+  readonly catalogue: StatementCatalogue;
   readonly meter: TenantMeter;
 }

@@ -4,51 +4,68 @@
  * Owns: the pin and its reason, the unnamed statement across transactions. Leaves: reading SQL to sql/.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
-import {
-  decodeBind,
-  decodeDescribe,
-  decodeParse,
-  decodeQuery,
-} from '../../wire/postgres/frontend-messages.ts';
+import { decodeParse } from '../../wire/postgres/frontend-messages.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { LeaseCondition } from './leases.ts';
+import { CLOSE, PARSE } from './outstanding.ts';
+import { frameHead } from './prepared/messages.ts';
 import { textEffects } from './sql/effects.ts';
-import type { PinReason } from './sql/effects.ts';
+import type { PinReason, TextEffects } from './sql/effects.ts';
 
 /** A longer statement is not read: it pins the session and dirties the backend. */
 export const TEXT_BYTES_MAX = 256 * 1024;
-/** Only the names of a Bind are read, which stand at its beginning. */
-const BIND_COLLECT_BYTES_MAX = 16 * 1024;
-
-/** A COMMIT is short; so much of a Query or Parse is looked at in sessions that keep their backend. */
+/** A COMMIT is short; so much of a Query or Parse is looked at in session mode. */
 const COMMIT_BYTES_MAX = 64;
 /** In a Query, or behind the name of a Parse. */
 const COMMIT = /^(?:[^\0]*\0)?\s*(?:commit|end|prepare\s+transaction)\b/i;
 
+export interface WatchOptions {
+  readonly pooling: PoolMode;
+  readonly meter: TenantMeter;
+  /** Whether backslashes in plain strings are ordinary, as the server reports it. */
+  readonly standardConformingStrings: boolean;
+  /** What the client's own session parameters are, as `ParameterVector.key`. */
+  readonly vectorKey: string;
+}
+
+/** A message to send first, and what the server will owe for it. */
+export interface Restoration {
+  readonly kind: typeof PARSE | typeof CLOSE;
+  readonly message: Buffer;
+}
+
+export type UndoUnnamed = (outcome: 'failed' | 'skipped') => void;
+
+/** The unnamed statement of a client, to be repeated on another backend. */
+interface UnnamedStatement {
+  readonly parse: Buffer;
+  readonly effects: TextEffects;
+}
+
+interface UnnamedState {
+  readonly statement: UnnamedStatement | undefined;
+}
+
+/** Of a client that has never used one; every later state is an object of its own. */
+const NEVER_UNNAMED: UnnamedState = Object.freeze({ statement: undefined });
+
 export class StatementWatch {
-  readonly #pooling: PoolMode;
-  readonly #meter: TenantMeter;
-  readonly #lexing: { readonly standardConformingStrings: boolean };
+  readonly #options: WatchOptions;
   #pin: PinReason | undefined;
   #dirty = false;
-  #bodyIsWhole = false;
   #committing = false;
-  /** The client's last unnamed Parse, to be repeated on another backend; nothing when it has none. */
-  #unnamed: Buffer | undefined;
+  #unnamed: UnnamedState = NEVER_UNNAMED;
   /** Whether this lease's backend has that unnamed statement. */
   #unnamedHere = false;
 
-  /** @param standardConformingStrings whether backslashes in plain strings are ordinary, as the server reports it. */
-  constructor(pooling: PoolMode, meter: TenantMeter, standardConformingStrings: boolean) {
-    this.#lexing = Object.freeze({ standardConformingStrings });
-    this.#pooling = pooling;
-    this.#meter = meter;
+  constructor(options: WatchOptions) {
+    this.#options = options;
   }
 
   /** Whether the client owns its backend beyond the transaction. */
   get keepsBackend(): boolean {
-    return this.#pooling === 'session' || this.#pin !== undefined;
+    return this.#options.pooling === 'session' || this.#pin !== undefined;
   }
 
   /** The last statement sent ends a transaction: it must not be cancelled because its client is gone. */
@@ -56,76 +73,93 @@ export class StatementWatch {
     return this.#committing;
   }
 
-  /** Asked by the scanner just before each message; `request` relies on the last answer. */
-  needsBody(type: number, bodyLength: number): boolean {
-    this.#bodyIsWhole =
-      wantsBody(type, bodyLength) && (!this.keepsBackend || bodyLength <= COMMIT_BYTES_MAX);
-    return this.#bodyIsWhole;
+  /** What the meaning of a statement depends on besides its text. */
+  get parseContext(): string {
+    return this.#options.vectorKey;
   }
 
-  /** Reads one message that is about to be sent. Its body is whole where `needsBody` asked for it. */
-  request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): void {
-    if (this.keepsBackend) return this.#lookForCommit(type, buffer, bodyStart, bodyEnd);
-    switch (type) {
-      case FRONTEND.Query:
-        this.#unnamed = undefined;
-        if (!this.#bodyIsWhole) return this.#unread();
-        return this.#text(decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql);
-      case FRONTEND.Parse:
-        if (!this.#bodyIsWhole) return this.#unread();
-        return this.#parse(buffer.subarray(bodyStart, bodyEnd));
-      case FRONTEND.FunctionCall:
-        this.#dirty = true;
-        return;
-      default:
-        return;
-    }
+  /** In session mode only short texts are looked at, to know a COMMIT. */
+  looksForCommit(type: number, bodyLength: number): boolean {
+    return (type === FRONTEND.Query || type === FRONTEND.Parse) && bodyLength <= COMMIT_BYTES_MAX;
   }
 
-  #parse(body: Buffer): void {
-    const { statement, sql } = decodeParse(body, 0, body.length, 'latin1');
-    this.#text(sql);
-    if (statement !== '') return this.#pinned('named_statement');
-    this.#unnamed = frameOf(FRONTEND.Parse, body);
-    this.#unnamedHere = true;
-  }
-
-  /**
-   * The Parse to send before a batch that uses the client's unnamed statement, where this backend does not have it.
-   * What another client left under that name must never be run in its place.
-   */
-  statementToRestore(
+  /** A message that is not about a statement's text, or any message in session mode. */
+  noText(
     type: number,
+    bodyIsWhole: boolean,
     buffer: Buffer,
     bodyStart: number,
     bodyEnd: number,
-  ): Buffer | undefined {
-    if (this.keepsBackend || this.#unnamedHere || this.#unnamed === undefined) return undefined;
-    const usesUnnamed =
-      (type === FRONTEND.Bind && decodeBind(buffer, bodyStart, bodyEnd).statement === '') ||
-      (type === FRONTEND.Describe && isUnnamedStatement(buffer, bodyStart, bodyEnd));
-    if (!usesUnnamed) return undefined;
-    this.#unnamedHere = true;
-    return this.#unnamed;
+  ): void {
+    if (type === FRONTEND.FunctionCall) this.#dirty = true;
+    if (type === FRONTEND.Query || type === FRONTEND.Parse) {
+      this.#committing = bodyIsWhole && COMMIT.test(buffer.toString('latin1', bodyStart, bodyEnd));
+    }
   }
 
-  /** Of a session that keeps its backend only this needs to be known. */
-  #lookForCommit(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): void {
-    const hasText = type === FRONTEND.Query || type === FRONTEND.Parse;
-    this.#committing =
-      hasText && this.#bodyIsWhole && COMMIT.test(buffer.toString('latin1', bodyStart, bodyEnd));
+  /** A text that is about to be run or parsed. */
+  text(sql: string): TextEffects {
+    const { standardConformingStrings } = this.#options;
+    const effects = textEffects(sql, { standardConformingStrings });
+    this.applies(effects);
+    return effects;
   }
 
-  #text(sql: string): void {
-    const effects = textEffects(sql, this.#lexing);
+  /** A statement with these effects is about to be run. */
+  applies(effects: TextEffects): void {
     this.#committing = effects.transactionAfter === 'idle';
     if (effects.dirties) this.#dirty = true;
     if (effects.pin !== undefined) this.#pinned(effects.pin);
   }
 
-  #unread(): void {
+  /** A statement that is too long to be read. */
+  unread(): void {
     this.#dirty = true;
     this.#pinned('unparsable');
+  }
+
+  /** A simple Query, or Close, ends the unnamed statement. @returns how to take that back, if there was one */
+  forgetUnnamed(): UndoUnnamed | undefined {
+    if (this.#unnamed === NEVER_UNNAMED) return undefined;
+    // A Query that fails was begun all the same: the server has no unnamed statement either.
+    return this.#setUnnamed(undefined, 'whatever_the_outcome');
+  }
+
+  /** A whole Parse of the unnamed statement. @returns how to take it back */
+  unnamedParse(body: Buffer): UndoUnnamed {
+    const effects = this.text(decodeParse(body, 0, body.length, 'latin1').sql);
+    const parse = Buffer.concat([frameHead(FRONTEND.Parse, [], body.length), body]);
+    return this.#setUnnamed({ parse, effects }, 'unless_it_fails');
+  }
+
+  /** @returns how to take it back; what was set since then stays */
+  #setUnnamed(
+    statement: UnnamedStatement | undefined,
+    when: 'whatever_the_outcome' | 'unless_it_fails',
+  ): UndoUnnamed {
+    const [before, wasHere] = [this.#unnamed, this.#unnamedHere];
+    const now = { statement };
+    this.#unnamed = now;
+    this.#unnamedHere = true;
+    return (outcome) => {
+      if (this.#unnamed !== now) return;
+      if (outcome === 'skipped') [this.#unnamed, this.#unnamedHere] = [before, wasHere];
+      // A Parse that fails has ended the former unnamed statement first.
+      else if (when === 'unless_it_fails') this.#unnamed = { statement: undefined };
+    };
+  }
+
+  /**
+   * What to send before a use of the client's unnamed statement, where this backend does not have it.
+   * What another client left under that name must never be run in its place.
+   */
+  unnamedToRestore(): Restoration | undefined {
+    if (this.#unnamedHere) return undefined;
+    this.#unnamedHere = true;
+    const { statement } = this.#unnamed;
+    if (statement === undefined) return NO_UNNAMED_STATEMENT;
+    this.applies(statement.effects);
+    return { kind: PARSE, message: statement.parse };
   }
 
   /** A parameter that the server reports has kept another value than before. */
@@ -134,9 +168,9 @@ export class StatementWatch {
   }
 
   #pinned(reason: PinReason): void {
-    if (this.#pin !== undefined) return;
+    if (this.keepsBackend) return;
     this.#pin = reason;
-    this.#meter.pinned(reason);
+    this.#options.meter.pinned(reason);
   }
 
   /** In what condition the lease that ends leaves its backend; the next lease begins clean. */
@@ -148,30 +182,8 @@ export class StatementWatch {
   }
 }
 
-function isUnnamedStatement(buffer: Buffer, bodyStart: number, bodyEnd: number): boolean {
-  const { target, name } = decodeDescribe(buffer, bodyStart, bodyEnd);
-  return target === 'statement' && name === '';
-}
-
-/** The whole message around a copy of `body`. */
-function frameOf(type: number, body: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(5 + body.length);
-  frame[0] = type;
-  frame.writeInt32BE(4 + body.length, 1);
-  body.copy(frame, 5);
-  return frame;
-}
-
-function wantsBody(type: number, bodyLength: number): boolean {
-  switch (type) {
-    case FRONTEND.Query:
-    case FRONTEND.Parse:
-      return bodyLength <= TEXT_BYTES_MAX;
-    case FRONTEND.Bind:
-      return bodyLength <= BIND_COLLECT_BYTES_MAX;
-    case FRONTEND.Describe:
-      return true;
-    default:
-      return false;
-  }
-}
+/** Closes what another client may have left: the server then says itself that there is no unnamed statement. */
+const NO_UNNAMED_STATEMENT: Restoration = Object.freeze({
+  kind: CLOSE,
+  message: frameHead(FRONTEND.Close, ['S'], 0),
+});

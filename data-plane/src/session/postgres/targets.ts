@@ -13,7 +13,11 @@ import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
 import type { PostgresUpstreamOptions } from '../../upstream/postgres-upstream.ts';
 import type { Meter } from '../meter.ts';
+import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
+
+/** Different prepared statements of one tenant, database and user. */
+const STATEMENTS_MAX = 20_000;
 
 export interface TargetOptions extends Omit<
   PostgresUpstreamOptions,
@@ -28,6 +32,8 @@ export interface TargetOptions extends Omit<
 
 export class PostgresTargets implements Targets {
   readonly #options: TargetOptions;
+  /** By tenant, database and server user: never more than there are of these. */
+  readonly #catalogues = new Map<string, StatementCatalogue>();
   readonly #upstreams = new WeakMap<Pool<PostgresBackend>, PostgresUpstream>();
 
   constructor(options: TargetOptions) {
@@ -45,6 +51,16 @@ export class PostgresTargets implements Targets {
     });
     if (made !== undefined) this.#upstreams.set(pool, made);
     return { pool, upstream: this.#upstreams.get(pool) as PostgresUpstream };
+  }
+
+  catalogue(tenant: TenantConfig, database: string): StatementCatalogue {
+    const key = JSON.stringify([tenantKey(tenant.id), database, tenant.username]);
+    let catalogue = this.#catalogues.get(key);
+    if (catalogue === undefined) {
+      catalogue = new StatementCatalogue(STATEMENTS_MAX);
+      this.#catalogues.set(key, catalogue);
+    }
+    return catalogue;
   }
 
   #upstream(tenant: TenantConfig, database: string): PostgresUpstream {

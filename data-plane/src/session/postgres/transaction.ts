@@ -12,8 +12,8 @@ import { applyVector } from '../../upstream/apply-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { sendCancel } from '../../upstream/send-cancel.ts';
 import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
-import { DROP, FORWARD, FrameScanner, HOLD } from '../../wire/postgres/frame-scanner.ts';
-import type { FrameHandler, FrameVerdict } from '../../wire/postgres/frame-scanner.ts';
+import { DROP, FrameScanner, HOLD } from '../../wire/postgres/frame-scanner.ts';
+import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { FRONTEND, FRONTEND_TYPES } from '../../wire/postgres/message-types.ts';
 import { clientBodyBytesMax } from '../../wire/postgres/limits.ts';
 import { WireError } from '../../wire/wire-error.ts';
@@ -22,9 +22,11 @@ import type { Session, SessionState } from '../session.ts';
 import { ExclusiveLease } from './exclusive-lease.ts';
 import type { LeaseOwner } from './exclusive-lease.ts';
 import { orphan } from './orphan.ts';
-import { PARSE, requestKind } from './outstanding.ts';
+import { requestKind } from './outstanding.ts';
+import { ClientRequests } from './requests.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
-import { StatementWatch, TEXT_BYTES_MAX } from './statement-watch.ts';
+import { TEXT_BYTES_MAX } from './statement-watch.ts';
+import type { StatementWatch } from './statement-watch.ts';
 
 /** Bytes of a client in line that are kept before its socket is paused. */
 const PENDING_BYTES_MAX = 256 * 1024;
@@ -38,6 +40,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   readonly #services: SessionServices;
   readonly #login: LoggedIn;
   readonly #scanner: FrameScanner;
+  readonly #requests: ClientRequests;
   readonly #watch: StatementWatch;
   #state: SessionState = 'idle';
   /** Bytes that wait for a server connection, in order. */
@@ -61,7 +64,8 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#socket = socket;
     this.#services = services;
     this.#login = login;
-    this.#watch = new StatementWatch(login.pooling, login.meter, login.standardConformingStrings);
+    this.#requests = new ClientRequests({ ...login, vectorKey: login.vector.key });
+    this.#watch = this.#requests.watch;
     this.#scanner = new FrameScanner({
       handler: this,
       allowed: FRONTEND_TYPES,
@@ -93,7 +97,9 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #received(chunk: Buffer): void {
     if (this.#state === 'closed') return;
     if (this.#state === 'waiting') return this.#keep(chunk);
-    this.#feed(chunk);
+    if (this.#pendingBytes === 0) return this.#feed(chunk);
+    this.#keep(chunk);
+    this.#feedPending();
   }
 
   #keep(chunk: Buffer): void {
@@ -112,27 +118,28 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
       return this.#fatal(proxyErrors.fail('PROTOCOL_VIOLATION', error.message));
     }
     if (this.#terminating) return this.#close();
-    if (consumed < chunk.length && this.state === 'waiting') this.#keep(chunk.subarray(consumed));
+    // Held: until there is a server connection, or until more of the message has arrived.
+    if (consumed < chunk.length && this.state !== 'closed') this.#keep(chunk.subarray(consumed));
+    this.#lease?.sendLocalReplies();
   }
 
-  /** Scans what was kept, until a frame makes the session wait again. */
+  /** Scans what was kept. */
   #feedPending(): void {
     const pending = this.#pending;
     this.#pending = [];
     this.#pendingBytes = 0;
-    for (const [index, chunk] of pending.entries()) {
-      if (this.state === 'closed') return;
-      if (this.state === 'waiting') {
-        for (const rest of pending.slice(index)) this.#keep(rest);
-        return;
-      }
-      this.#feed(chunk);
-    }
-    if (this.state !== 'waiting' && this.#socket.isPaused()) this.#socket.resume();
+    const [first] = pending;
+    if (first !== undefined) this.#feed(pending.length === 1 ? first : Buffer.concat(pending));
+    const serverTakes = this.#lease?.backend.socket.writableNeedDrain !== true;
+    if (serverTakes && this.#pendingBytes <= PENDING_BYTES_MAX) this.#socket.resume();
   }
 
   needsBody(type: number, bodyLength: number): boolean {
-    return this.#watch.needsBody(type, bodyLength);
+    return this.#requests.needsBody(type, bodyLength);
+  }
+
+  replacement(): Replacement {
+    return this.#requests.replacement();
   }
 
   frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
@@ -161,30 +168,9 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     const lease = this.#lease as ExclusiveLease;
     const { outstanding } = lease;
-    const kind = requestKind(type);
-    if (kind === 0) {
-      if (type !== FRONTEND.CopyData && type !== FRONTEND.Flush) throw notAllowedNow(type);
-      return FORWARD;
-    }
-    if (outstanding.quiet) this.#beginBatch(lease, type, buffer, bodyStart, bodyEnd);
-    this.#watch.request(type, buffer, bodyStart, bodyEnd);
-    outstanding.sent(kind);
+    if (outstanding.quiet) this.#batchSinceMs = this.#services.clock.nowMs();
     if (outstanding.length > OUTSTANDING_MAX) this.#socket.pause();
-    return FORWARD;
-  }
-
-  #beginBatch(
-    lease: ExclusiveLease,
-    type: number,
-    buffer: Buffer,
-    bodyStart: number,
-    bodyEnd: number,
-  ): void {
-    this.#batchSinceMs = this.#services.clock.nowMs();
-    const parse = this.#watch.statementToRestore(type, buffer, bodyStart, bodyEnd);
-    if (parse === undefined) return;
-    lease.backend.write(parse);
-    lease.outstanding.sent(PARSE, 'proxy');
+    return this.#requests.request(type, buffer, bodyStart, bodyEnd, lease);
   }
 
   /** The first message outside a transaction: most need a server connection, some are answered here. */
@@ -298,6 +284,15 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     if (!this.#socket.write(run)) this.#lease?.backend.socket.pause();
   }
 
+  /** A message may have been held until earlier ones were answered. */
+  serverAnswered(): void {
+    if (this.#pendingBytes > 0 && this.state === 'leased') this.#feedPending();
+  }
+
+  ownStatementName(shared: string): string | undefined {
+    return this.#requests.ownStatementName(shared);
+  }
+
   serverDrained(): void {
     if (this.#socket.isPaused()) this.#socket.resume();
   }
@@ -401,6 +396,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#lease = undefined;
     this.#preparing = undefined;
     this.#pending = [];
+    this.#requests.end();
     this.#services.registry.delete(this);
     this.#services.cancels.forget(this.#login.cancelKey);
     if (before === 'waiting') this.#pool?.cancelWait(this);

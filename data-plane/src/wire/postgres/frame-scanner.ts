@@ -16,7 +16,17 @@ export const FORWARD = 0;
 export const DROP = 1;
 /** The frame is not consumed: scanning stops, and the next `push()` offers it again. */
 export const HOLD = 2;
-export type FrameVerdict = 0 | 1 | 2;
+/** The beginning of the frame is passed on in other words, which `replacement()` gives; the rest follows as it comes. */
+export const REPLACE = 3;
+export type FrameVerdict = 0 | 1 | 2 | 3;
+
+/** What goes out in place of a frame's header and the first bytes of its body. */
+export interface Replacement {
+  /** Passed on as a run of its own; may hold whole messages before the frame. */
+  readonly bytes: Buffer;
+  /** How much of the body it stands for; that much must have arrived. */
+  readonly bodySkipped: number;
+}
 
 export interface FrameHandler {
   /**
@@ -32,6 +42,8 @@ export interface FrameHandler {
    * call `push()`.
    */
   frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict;
+  /** Called once after each REPLACE; a handler that never answers REPLACE has none. */
+  replacement?(): Replacement;
   /**
    * A run of bytes to pass on: the chunk itself when all of it is, else a part of it, or the
    * collected part of a frame that began in an earlier chunk. The scanner never writes to a run
@@ -161,7 +173,7 @@ export class FrameScanner {
       if (verdict !== FORWARD) {
         this.#flushRun(chunk, at);
         if (verdict === HOLD) return at;
-        this.#runStart = frameEnd;
+        this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, frameEnd) : frameEnd;
       }
       at = frameEnd;
     }
@@ -208,7 +220,7 @@ export class FrameScanner {
     // Held: of the header only what earlier chunks brought is kept, the rest is read again.
     if (verdict === HOLD) return 0;
     if (verdict === FORWARD) this.#handler.forward(Buffer.from(this.#header.subarray(0, early)));
-    else this.#runStart = bodyEnd;
+    else this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, bodyEnd) : bodyEnd;
     this.#headerBytes = 0;
     this.#pass(verdict, bodyLength - arrived, chunk);
     return bodyEnd;
@@ -235,6 +247,10 @@ export class FrameScanner {
     // Held: what this chunk brought stays the caller's, and is copied again with the next push.
     if (verdict === HOLD) return 0;
     if (verdict === FORWARD) this.#handler.forward(frame);
+    if (verdict === REPLACE) {
+      const rest = frame.subarray(this.#replace(HEADER_BYTES, frameBytes));
+      if (rest.length > 0) this.#handler.forward(rest);
+    }
     this.#collected = EMPTY;
     this.#collectedBytes = 0;
     this.#position = 'boundary';
@@ -276,15 +292,28 @@ export class FrameScanner {
     if (verdict !== FORWARD) {
       this.#flushRun(chunk, at);
       if (verdict === HOLD) return at;
-      this.#runStart = chunk.length;
+      this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, chunk.length) : chunk.length;
     }
     this.#pass(verdict, bodyLength - (chunk.length - bodyStart), chunk);
     return chunk.length;
   }
 
+  /** Passes the replacement on. @returns where in the buffer the rest of the frame begins. */
+  #replace(bodyStart: number, bodyEnd: number): number {
+    const replacement = this.#handler.replacement?.();
+    assert(replacement !== undefined, 'a handler that answers REPLACE has a replacement');
+    const { bytes, bodySkipped } = replacement;
+    assert(
+      bodySkipped <= bodyEnd - bodyStart,
+      `a replacement for ${bodySkipped} bytes of a body of which ${bodyEnd - bodyStart} are here`,
+    );
+    if (bytes.length > 0) this.#handler.forward(bytes);
+    return bodyStart + bodySkipped;
+  }
+
   /** Notes how much of a judged frame is to come; nothing: the next byte begins another frame. */
-  #pass(verdict: typeof FORWARD | typeof DROP, bodyLeft: number, chunk: Buffer): void {
-    this.#verdict = verdict;
+  #pass(verdict: Exclude<FrameVerdict, typeof HOLD>, bodyLeft: number, chunk: Buffer): void {
+    this.#verdict = verdict === REPLACE ? FORWARD : verdict;
     this.#bodyLeft = bodyLeft;
     this.#position = bodyLeft === 0 ? 'boundary' : 'passing';
     if (bodyLeft > 0) this.#flushRun(chunk, chunk.length);

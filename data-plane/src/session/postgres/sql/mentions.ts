@@ -30,6 +30,8 @@ export interface QueryFacts {
   readonly into: 'nothing' | 'permanent' | 'temporary';
   /** Calls of set_config(): `local` when each says `true` for is_local. */
   readonly setConfig: 'none' | 'local' | 'session';
+  /** Whether the word DEFAULT stands for the default of a column. */
+  readonly defaults: 'untouched' | 'asked';
 }
 
 /** Reads the query in `range`, whose first token begins it. */
@@ -62,6 +64,7 @@ class MentionReader {
   #effect: QueryFacts['effect'] = 'reads';
   #into: QueryFacts['into'] = 'nothing';
   #setConfig: QueryFacts['setConfig'] = 'none';
+  #defaults: QueryFacts['defaults'] = 'untouched';
   #callsAfterParenthesis = false;
 
   constructor(window: TokenWindow) {
@@ -84,6 +87,7 @@ class MentionReader {
       effect: this.#effect,
       into: this.#into,
       setConfig: this.#setConfig,
+      defaults: this.#defaults,
     };
   }
 
@@ -111,11 +115,11 @@ class MentionReader {
     else if (this.#setConfig === 'none') this.#setConfig = 'local';
   }
 
-  /** Behind a dot that does not join two names: an attribute, unless it is called. */
+  /** Behind a dot that does not join two names: an attribute, or `(x).f` for f(x), whatever the type of x is. */
   #attribute(): void {
     const token = this.#window.token();
     if (!isWordOrQuoted(token)) return;
-    if (this.#window.sign(1) === '(') this.#functions.push([token.text]);
+    this.#functions.push([token.text]);
     this.#window.skip();
   }
 
@@ -175,6 +179,9 @@ class MentionReader {
         return;
       case 'case':
         level.cases++;
+        return;
+      case 'default':
+        this.#defaults = 'asked';
         return;
       case 'end':
         level.cases--;

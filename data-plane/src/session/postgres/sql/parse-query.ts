@@ -90,6 +90,7 @@ const NO_QUERY: QueryFacts = Object.freeze({
   effect: 'reads',
   into: 'nothing',
   setConfig: 'none',
+  defaults: 'untouched',
 });
 
 function takeQualifiedName(cursor: Cursor): readonly string[] | undefined {

@@ -1,0 +1,236 @@
+/**
+ * What becomes of each message of a client that owns a server connection: passed on, put in other words, or answered.
+ * Owns: bringing together what the text does (statement-watch.ts), named statements (prepared/) and the replies to
+ * expect (outstanding.ts). Leaves: when there is a server connection to transaction.ts.
+ */
+import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
+import { decodeQuery, FRONTEND } from '../../wire/postgres/frontend-messages.ts';
+import { FORWARD, HOLD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
+import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
+import { WireError } from '../../wire/wire-error.ts';
+import type { ExclusiveLease } from './exclusive-lease.ts';
+import { BIND, CLOSE, DESCRIBE, PARSE, QUERY, requestKind } from './outstanding.ts';
+import { frameHead } from './prepared/messages.ts';
+import { readNames } from './prepared/names.ts';
+import { PreparedRelay } from './prepared/prepared-relay.ts';
+import type { ClientMessage } from './prepared/prepared-relay.ts';
+import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
+import { StatementWatch, TEXT_BYTES_MAX } from './statement-watch.ts';
+import type { WatchOptions } from './statement-watch.ts';
+
+/** A longer Bind is not collected; its names are read from what has arrived. */
+const BIND_COLLECT_BYTES_MAX = 64 * 1024;
+
+/** Named statements of one client, and statements on one server connection. */
+const PREPARED_LIMITS = Object.freeze({ perClientMax: 5_000, perBackendMax: 200 });
+
+export interface RequestOptions extends WatchOptions {
+  readonly pooling: PoolMode;
+  readonly catalogue: StatementCatalogue;
+}
+
+export class ClientRequests {
+  readonly watch: StatementWatch;
+  readonly #options: RequestOptions;
+  /** Made when the client first names a statement: most never do. */
+  #prepared: PreparedRelay | undefined;
+  #replacement: (() => Replacement) | undefined;
+  #bodyLength = 0;
+  #bodyIsWhole = false;
+
+  constructor(options: RequestOptions) {
+    this.#options = options;
+    this.watch = new StatementWatch(options);
+  }
+
+  /** Asked by the scanner just before each message. */
+  needsBody(type: number, bodyLength: number): boolean {
+    this.#bodyLength = bodyLength;
+    this.#bodyIsWhole =
+      this.#options.pooling === 'session'
+        ? this.watch.looksForCommit(type, bodyLength)
+        : wantsBody(type, bodyLength);
+    return this.#bodyIsWhole;
+  }
+
+  /** For the scanner, after REPLACE. */
+  replacement(): Replacement {
+    const replacement = this.#replacement?.();
+    if (replacement === undefined) throw new WireError('nothing was put in other words');
+    return replacement;
+  }
+
+  /** What the client calls a shared statement. */
+  ownStatementName(shared: string): string | undefined {
+    return this.#prepared?.ownName(shared);
+  }
+
+  /** The client is gone. */
+  end(): void {
+    this.#prepared?.end();
+  }
+
+  /** Decides about one message and notes what the server will owe for it. @throws WireError */
+  request(
+    type: number,
+    buffer: Buffer,
+    bodyStart: number,
+    bodyEnd: number,
+    lease: ExclusiveLease,
+  ): FrameVerdict {
+    const kind = requestKind(type);
+    if (kind === 0) {
+      if (type === FRONTEND.CopyData || type === FRONTEND.Flush) return FORWARD;
+      throw new WireError(`message "${String.fromCharCode(type)}" is not allowed at this point`);
+    }
+    const isTracked = this.#options.pooling === 'transaction' && isAboutStatements(type);
+    if (isTracked) {
+      const message = { type, buffer, bodyStart, bodyEnd, bodyLength: this.#bodyLength };
+      const verdict = this.#tracked(message, lease);
+      if (verdict !== 'ordinary') return verdict;
+      if (type === FRONTEND.Query) {
+        const undo = this.watch.forgetUnnamed();
+        lease.outstanding.sent(QUERY, 'client', undo && { undo });
+        return FORWARD;
+      }
+    } else {
+      this.watch.noText(type, this.#bodyIsWhole, buffer, bodyStart, bodyEnd);
+    }
+    lease.outstanding.sent(kind);
+    return FORWARD;
+  }
+
+  #tracked(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
+    switch (message.type) {
+      case FRONTEND.Query:
+        return this.#query(message, lease);
+      case FRONTEND.Parse:
+        return this.#parse(message, lease);
+      case FRONTEND.Bind:
+        return this.#bind(message, lease);
+      case FRONTEND.Describe:
+        return this.#named((prepared) => prepared.describe(message, lease), message, lease);
+      default:
+        return this.#named((prepared) => prepared.close(message, lease), message, lease);
+    }
+  }
+
+  #query(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
+    const { buffer, bodyStart, bodyEnd } = message;
+    if (!this.#bodyIsWhole) {
+      this.watch.unread();
+      return 'ordinary';
+    }
+    const effects = this.watch.text(decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql);
+    const [statement] = effects.statements;
+    if (statement === undefined) return 'ordinary';
+    const removesAll =
+      (statement.kind === 'deallocate' && statement.target === 'every') ||
+      (statement.kind === 'discard' && statement.what === 'all');
+    if (removesAll) return this.#preparedRelay().deallocateAll(lease);
+    const isOnly = effects.statements.length === 1;
+    if (statement.kind !== 'deallocate' || !isOnly || this.#prepared === undefined) {
+      return 'ordinary';
+    }
+    const { target } = statement;
+    const name = typeof target === 'object' ? target.name : target;
+    return this.#rewritten(this.#prepared, this.#prepared.deallocate(message, lease, name));
+  }
+
+  #parse(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
+    if (!this.#bodyIsWhole) {
+      this.watch.unread();
+      return 'ordinary';
+    }
+    const { buffer, bodyStart, bodyEnd } = message;
+    const isUnnamed = buffer[bodyStart] === 0;
+    if (isUnnamed) {
+      const undo = this.watch.unnamedParse(buffer.subarray(bodyStart, bodyEnd));
+      lease.outstanding.sent(PARSE, 'client', { undo });
+      return FORWARD;
+    }
+    const prepared = this.#preparedRelay();
+    return this.#rewritten(prepared, prepared.parse(message, lease, this.watch.parseContext));
+  }
+
+  #bind(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
+    const { buffer, bodyStart, bodyEnd } = message;
+    const names = readNames(buffer, bodyStart, bodyEnd, 2);
+    if (names === undefined) {
+      if (bodyEnd - bodyStart === this.#bodyLength) throw new WireError('Bind without its names');
+      return HOLD;
+    }
+    if (names.texts[1] === '') return this.#unnamed(message, lease);
+    const prepared = this.#preparedRelay();
+    return this.#rewritten(prepared, prepared.bind(message, lease, names));
+  }
+
+  #named(
+    act: (prepared: PreparedRelay) => FrameVerdict | 'unnamed',
+    message: ClientMessage,
+    lease: ExclusiveLease,
+  ): FrameVerdict | 'ordinary' {
+    const prepared = this.#preparedRelay();
+    const verdict = act(prepared);
+    if (verdict !== 'unnamed') return this.#rewritten(prepared, verdict);
+    const isStatement = message.buffer[message.bodyStart] === TARGET_STATEMENT_BYTE;
+    if (!isStatement) return 'ordinary';
+    if (message.type === FRONTEND.Describe) return this.#unnamed(message, lease);
+    const undo = this.watch.forgetUnnamed();
+    lease.outstanding.sent(CLOSE, 'client', undo && { undo });
+    return FORWARD;
+  }
+
+  /** A use of the unnamed statement: parsed again in front of it where this backend does not have the client's. */
+  #unnamed(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
+    const restoration = this.watch.unnamedToRestore();
+    if (restoration === undefined) return 'ordinary';
+    lease.outstanding.sent(restoration.kind, 'proxy');
+    lease.outstanding.sent(message.type === FRONTEND.Bind ? BIND : DESCRIBE);
+    const head = frameHead(message.type, [], message.bodyLength);
+    const bytes = Buffer.concat([restoration.message, head]);
+    this.#replacement = () => ({ bytes, bodySkipped: 0 });
+    return REPLACE;
+  }
+
+  #preparedRelay(): PreparedRelay {
+    this.#prepared ??= new PreparedRelay(this.#options.catalogue, PREPARED_LIMITS, this.watch);
+    return this.#prepared;
+  }
+
+  #rewritten(
+    prepared: PreparedRelay,
+    verdict: FrameVerdict | 'not_ours' | 'unnamed',
+  ): FrameVerdict | 'ordinary' {
+    if (verdict === 'not_ours' || verdict === 'unnamed') return 'ordinary';
+    if (verdict === REPLACE) this.#replacement = () => prepared.replacement();
+    return verdict;
+  }
+}
+
+const TARGET_STATEMENT_BYTE = 0x53;
+
+function isAboutStatements(type: number): boolean {
+  return (
+    type === FRONTEND.Query ||
+    type === FRONTEND.Parse ||
+    type === FRONTEND.Bind ||
+    type === FRONTEND.Describe ||
+    type === FRONTEND.Close
+  );
+}
+
+function wantsBody(type: number, bodyLength: number): boolean {
+  switch (type) {
+    case FRONTEND.Query:
+    case FRONTEND.Parse:
+      return bodyLength <= TEXT_BYTES_MAX;
+    case FRONTEND.Bind:
+      return bodyLength <= BIND_COLLECT_BYTES_MAX;
+    case FRONTEND.Describe:
+    case FRONTEND.Close:
+      return true;
+    default:
+      return false;
+  }
+}
