@@ -124,7 +124,13 @@ async function followConfigFile(
     newId: randomUUID,
     log,
   });
-  return FileWatcher.start({ path: file.path, clock, log, onChange: () => sync.reload() });
+  return new FileWatcher({
+    path: file.path,
+    knownDigest: file.digest,
+    clock,
+    log,
+    onChange: () => sync.reload(),
+  });
 }
 
 /** Says whether requests should come here. A bus that is lost later does not count: writes are kept and published then. */
@@ -181,7 +187,7 @@ function explainListenError(error: unknown, host: string, port: number): unknown
   });
 }
 
-const CLOSE_GRACE_MS = 3_000;
+const CLOSE_GRACE_MS = 1_000;
 
 /** Requests under way may end; what hangs is cut off, so that stopping is quick. */
 async function closeApi(api: Api, clock: Clock): Promise<void> {

@@ -3,6 +3,7 @@
  * as a whole. Owns: reading and checking. Leaves: precedence to resolve.ts, turning tenants into events to the
  * control plane.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import { explainIssues } from '../contract/explain.ts';
@@ -27,6 +28,8 @@ import type { FieldKinds, PlacedProblem, YamlSource } from './yaml-source.ts';
 
 export interface ConfigFile {
   readonly path: string;
+  /** Of the text it was read from (`contentDigest`), to tell whether the file is still the same. */
+  readonly digest: string;
   /** Settings of the process that the file gives; read once, at start. */
   readonly settings: ReadonlyMap<SettingName, unknown>;
   /** For all tenants: the file's `defaults` over the built-in ones. */
@@ -40,6 +43,10 @@ export type ConfigFileReading =
   | { readonly outcome: 'refused'; readonly problems: readonly PlacedProblem[] };
 
 export const CONFIG_FILE_BYTES_MAX = 16_777_216;
+
+export function contentDigest(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
+}
 
 /** Reads and checks the file at `path`; one that cannot be read has one problem that says so. */
 export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReading {
@@ -89,7 +96,7 @@ export function parseConfigFile(text: string, path: string, readEnv: ReadEnv): C
         source.place(problem, problem.message.startsWith('is not a known') ? 'key' : 'value'),
       );
   if (!checked.success) return { outcome: 'refused', problems };
-  return assemble(checked.data, path, source);
+  return assemble(checked.data, path, text, source);
 }
 
 const tenantsSchema = z.record(z.string(), tenantInFileSchema);
@@ -138,7 +145,12 @@ function settingSchema(spec: AnySpec): z.ZodType {
     .optional();
 }
 
-function assemble(content: FileContent, path: string, source: YamlSource): ConfigFileReading {
+function assemble(
+  content: FileContent,
+  path: string,
+  text: string,
+  source: YamlSource,
+): ConfigFileReading {
   const defaults = Object.freeze({
     ...DEFAULT_POOL_SETTINGS,
     ...toPoolOverrides(content.defaults ?? {}),
@@ -156,6 +168,7 @@ function assemble(content: FileContent, path: string, source: YamlSource): Confi
   }
   const config: ConfigFile = Object.freeze({
     path,
+    digest: contentDigest(text),
     settings,
     defaults,
     tenants: new Map(Object.entries(tenants) as [TenantId, TenantInFile][]),
