@@ -82,6 +82,11 @@ export class DbbouncerProcess {
     }
   }
 
+  /** Started, and neither stopped nor killed here since. */
+  get isRunning(): boolean {
+    return this.#program !== undefined;
+  }
+
   get postgresPort(): number {
     return this.#ports.postgres;
   }
