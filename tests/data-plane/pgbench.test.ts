@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { eventually } from '../support/eventually.ts';
 import { ROOT, shell } from '../support/processes.ts';
 import { TestProxy } from '../support/test-proxy.ts';
@@ -175,15 +176,11 @@ for (const one of CASES) {
   });
 }
 
-/** No lease is left, and the pool has as many server connections as it keeps; so says the server. */
+/** No lease is left, and the pool has the server connections it keeps; so says the server. */
 async function fallsToMinimum(id: string): Promise<void> {
-  const report = await proxy.report(
-    ({ clients, pools }) =>
-      clients === 0 &&
-      pools.every(
-        ({ active, waiting, total }) => active + waiting === 0 && total <= MIN_CONNECTIONS,
-      ),
-  );
+  const isAtRest = ({ active, waiting, total }: PoolReport) =>
+    active + waiting === 0 && total <= MIN_CONNECTIONS;
+  const report = await proxy.report(({ clients, pools }) => clients === 0 && pools.every(isAtRest));
   assert.equal(report.pools.find((pool) => pool.tenant === id)?.total, MIN_CONNECTIONS);
   const kept = report.pools.reduce((sum, { total }) => sum + total, 0);
   await eventually('the server counts the same', async () => (await serverConnections()) === kept);

@@ -159,7 +159,7 @@ describe('kill -9 of the control plane', () => {
 
 for (const data of ['kept', 'wiped'] as const) {
   describe(`kill -9 of nats-server, its data ${data}`, () => {
-    it('stops no client, starts a proxy from disk, and delivers what changed meanwhile', async () => {
+    it('stops no client, starts a proxy from disk, delivers what changed meanwhile', async () => {
       const [bystander, proxy] = fleet.proxies;
       const workers = await Workers.start([loginAt(bystander)], 4, 'shop');
       await workers.goOn();

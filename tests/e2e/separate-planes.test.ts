@@ -254,7 +254,7 @@ describe('DELETE', () => {
 });
 
 describe('GET /fleet', () => {
-  it('shows both proxies, live, at the position of the last change, and their clients', async () => {
+  it('shows both proxies live at the position of the last change, with their clients', async () => {
     const tenant = await addServedTenant();
     const logins = loginsOf(tenant);
     const clients = await Promise.all([...logins, ...logins].map(connect));

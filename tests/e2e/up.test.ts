@@ -153,7 +153,7 @@ describe('psql through dbbouncer up', () => {
     assert.match(stderr, /FATAL: {2}password authentication failed for user "app_user"/);
   });
 
-  it('lends the only connection for a session, or for a transaction, as the file says', async () => {
+  it('lends the only connection for a session or for a transaction, as the file says', async () => {
     const [holder, second] = await Promise.all([1, 2].map(() => connect(loginOf('tenant_1'))));
     assert.equal(holder && (await value(holder, 'SELECT 1')), 1);
     await assert.rejects(second?.query('SELECT 1') ?? Promise.resolve(), { code: '53300' });
