@@ -1,6 +1,7 @@
 /**
- * The control plane as one running thing: core, secrets, config file and API, started and stopped in order.
- * The only place that names all of them. The bus is the caller's, who closes it after `stop`.
+ * The control plane as one running thing: core, secrets, config file and API, started and stopped
+ * in order. The only place that names all of them. The bus is the caller's, who closes it after
+ * `stop`.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -52,8 +53,9 @@ export interface ControlPlane {
 
 /**
  * Resolves when the API answers and the config file is applied.
- * @throws SETTINGS_INVALID for a port in use, a key that cannot be used or a certificate that cannot be read;
- * STORE_LOCKED when another control plane uses the data folder; whatever refuses the config file.
+ * @throws SETTINGS_INVALID for a port in use, a key that cannot be used or a certificate that
+ * cannot be read; STORE_LOCKED when another control plane uses the data folder; whatever refuses
+ * the config file.
  */
 export async function startControlPlane(
   settings: ControlPlaneSettings,
@@ -133,7 +135,10 @@ async function followConfigFile(
   });
 }
 
-/** Says whether requests should come here. A bus that is lost later does not count: writes are kept and published then. */
+/**
+ * Says whether requests should come here. A bus that is lost later does not count: writes are kept
+ * and published then.
+ */
 class Readiness {
   readonly #core: ControlPlaneCore;
   #phase: 'starting' | 'up' | 'stopping' = 'starting';

@@ -1,4 +1,7 @@
-/** The config file as a source of events: at start, and after edits of every kind that editors and Kubernetes make. */
+/**
+ * The config file as a source of events: at start, and after edits of every kind that editors and
+ * Kubernetes make.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,6 @@
 /**
- * A whole control plane on a free port and a data folder of its own, and a client that speaks HTTP to it.
+ * A whole control plane on a free port and a data folder of its own, and a client that speaks HTTP
+ * to it.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,4 +1,6 @@
-/** Starting and stopping a control plane: keys and their files, ports in use, restarts, readiness. */
+/**
+ * Starting and stopping a control plane: keys and their files, ports in use, restarts, readiness.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -54,7 +56,7 @@ describe('the master key', () => {
 });
 
 describe('starting', () => {
-  it('names the port that is in use and the flag that changes it, and leaves nothing running', async () => {
+  it('names a port in use and the flag that changes it, and leaves nothing running', async () => {
     const blocker = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => blocker.once('listening', resolve));
     const { port } = blocker.address() as AddressInfo;

@@ -1,4 +1,7 @@
-/** When a change of the file is told: once it is settled, also where no notice comes, and never after closing. */
+/**
+ * When a change of the file is told: once it is settled, also where no notice comes, and never
+ * after closing.
+ */
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -87,7 +90,7 @@ describe('FileWatcher', () => {
     assert.equal(changes.count, 0);
   });
 
-  it('finds by looking what no notice tells: a change behind a link to another folder', async () => {
+  it('finds by looking what no notice tells: a change behind a link elsewhere', async () => {
     const elsewhere = join(folder, 'elsewhere');
     mkdirSync(elsewhere);
     writeFileSync(join(elsewhere, 'real.yaml'), 'a');

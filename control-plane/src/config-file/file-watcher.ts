@@ -1,9 +1,11 @@
 /**
- * Tells when the content of one file has changed: edited in place, replaced by a rename, or swapped behind a symbolic
- * link as Kubernetes does with ConfigMaps. Owns: noticing, and waiting until a writer is done. Leaves: the meaning.
+ * Tells when the content of one file has changed: edited in place, replaced by a rename, or swapped
+ * behind a symbolic link as Kubernetes does with ConfigMaps. Owns: noticing, and waiting until a
+ * writer is done. Leaves: the meaning.
  *
- * The folder is watched, since a rename leaves a watched file behind; the file is also looked at every few seconds,
- * since no notice comes over network file systems, from behind links, or once the system is out of watches.
+ * The folder is watched, since a rename leaves a watched file behind; the file is also looked at
+ * every few seconds, since no notice comes over network file systems, from behind links, or once
+ * the system is out of watches.
  */
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -14,7 +16,10 @@ import { contentDigest } from '@dbbouncer/shared/settings/config-file.ts';
 
 export interface FileWatcherOptions {
   readonly path: string;
-  /** `contentDigest` of what is known already; anything else is a change, even one from before the start. */
+  /**
+   * `contentDigest` of what is known already; anything else is a change, even one from before the
+   * start.
+   */
   readonly knownDigest: string;
   readonly clock: Clock;
   readonly log: Logger;

@@ -1,4 +1,7 @@
-/** Given a present state and a file, then these commands: the rules of who owns what, and their order. */
+/**
+ * Given a present state and a file, then these commands: the rules of who owns what, and their
+ * order.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';

@@ -1,7 +1,7 @@
 /**
- * The config file: what it may hold, and everything that is wrong with it at once. A file with any problem is refused
- * as a whole. Owns: reading and checking. Leaves: precedence to resolve.ts, turning tenants into events to the
- * control plane.
+ * The config file: what it may hold, and everything that is wrong with it at once. A file with any
+ * problem is refused as a whole. Owns: reading and checking. Leaves: precedence to resolve.ts,
+ * turning tenants into events to the control plane.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
@@ -63,7 +63,10 @@ export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReadin
   return parseConfigFile(text, path, readEnv);
 }
 
-/** For `dbbouncer config check`: one line per problem, `file:line:column: path message`; none when it is right. */
+/**
+ * For `dbbouncer config check`: one line per problem, `file:line:column: path message`; none when
+ * it is right.
+ */
 export function checkConfigFile(path: string, readEnv: ReadEnv): readonly string[] {
   const reading = readConfigFile(path, readEnv);
   return reading.outcome === 'ok' ? [] : formatProblems(path, reading.problems);
@@ -116,7 +119,10 @@ function settingEntries(): readonly (readonly [SettingName, AnySpec, string])[] 
   );
 }
 
-/** The settings as schemas: top-level ones as such, `section.name` ones in an object for each section. */
+/**
+ * The settings as schemas: top-level ones as such, `section.name` ones in an object for each
+ * section.
+ */
 function topLevelSettings(): Record<string, z.ZodType> {
   const top: Record<string, z.ZodType> = {};
   const sections: Record<string, Record<string, z.ZodType>> = {};
@@ -203,9 +209,10 @@ function* tenantProblems(
 }
 
 const TEXT_FIELDS: ReadonlySet<string> = new Set(
-  'host dbname databases username password api_key data_dir proxy_id sni_suffix tls_cert tls_key'.split(
-    ' ',
-  ),
+  (
+    'host dbname databases username password' +
+    ' api_key data_dir proxy_id sni_suffix tls_cert tls_key'
+  ).split(' '),
 );
 const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', 'min_connections', 'max_connections']);
 
