@@ -1,6 +1,6 @@
 /**
  * Documents that people write and whose tables the code writes. A table stands between
- * `<!-- begin NAME … -->` and `<!-- end NAME -->`, alone on their lines; the prose around it is free.
+ * `<!-- begin NAME … -->` and `<!-- end NAME -->`, alone on their lines; the prose around is free.
  */
 import { join } from 'node:path';
 import { ROOT } from './source-tree.ts';
@@ -29,8 +29,11 @@ export function markdownTable(
 ): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const escape = (cell: string): string => (cell === '' ? '–' : cell.replaceAll('|', '\\|'));
-  return [line(heads), line(heads.map(() => '---')), ...rows.map((row) => line(row.map(escape)))]
-    .join('\n');
+  return [
+    line(heads),
+    line(heads.map(() => '---')),
+    ...rows.map((row) => line(row.map(escape))),
+  ].join('\n');
 }
 
 export function code(text: string | undefined): string {

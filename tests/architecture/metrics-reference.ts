@@ -1,6 +1,6 @@
 /**
- * The tables of docs/metrics.md, read off the registries of both planes after something of each kind
- * has been counted, and the words of their labels.
+ * The tables of docs/metrics.md, read off the registries of both planes after something of each
+ * kind has been counted, and the words of their labels.
  */
 import { CommandQueue } from '@dbbouncer/control-plane/commands/command-queue.ts';
 import { sampleTenant } from '@dbbouncer/control-plane/domain/given-when-then.ts';

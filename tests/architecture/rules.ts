@@ -13,6 +13,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'cli/src/main.ts': 'started by cli/bin/dbbouncer.mjs',
   'tests/run.ts': 'npm test',
   'tests/architecture/write-error-reference.ts': 'writes ERRORS.md anew',
+  'tests/architecture/write-references.ts': 'writes the tables of docs/ anew',
 };
 
 /**

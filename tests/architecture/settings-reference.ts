@@ -15,7 +15,7 @@ import type { SettingDescription } from '@dbbouncer/shared/settings/setting-list
 import type { SettingName } from '@dbbouncer/shared/settings/setting-list.ts';
 import { code, markdownTable } from './document-parts.ts';
 
-/** Read and checked, and heeded by nothing in this version: references.test.ts looks for a reader. */
+/** Read and checked, and heeded by nothing in this version; references.test.ts looks for users. */
 export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
   'mysqlPort',
   'healthCheckIntervalMs',
@@ -42,7 +42,10 @@ export function settingsTable(): string {
     allowedValues(setting),
     meaning(setting),
   ]);
-  return markdownTable(['In the file', 'Flag, variable', 'Default', 'Allowed', 'What it does'], rows);
+  return markdownTable(
+    ['In the file', 'Flag, variable', 'Default', 'Allowed', 'What it does'],
+    rows,
+  );
 }
 
 function meaning({ name, description }: SettingDescription): string {
