@@ -38,9 +38,9 @@ export class TestControlPlane implements AsyncDisposable {
   readonly #env: Readonly<Record<string, string>>;
   #running: ControlPlane | undefined;
 
-  constructor(env: Readonly<Record<string, string>> = {}) {
+  constructor(env: Readonly<Record<string, string>> = {}, bus: Bus = createMemoryBus()) {
     this.dir = mkdtempSync(join(tmpdir(), 'dbb-control-'));
-    this.bus = createMemoryBus();
+    this.bus = bus;
     this.#env = env;
   }
 

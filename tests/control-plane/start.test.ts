@@ -8,7 +8,8 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { assertProblem, tenantBody, TestControlPlane } from './harness.ts';
+import { API_KEY, assertProblem, tenantBody, TestControlPlane } from './harness.ts';
+import { UnreliableBus } from './unreliable-bus.ts';
 
 describe('the API key', () => {
   it('is made at the first start, kept with mode 0600, used again, and never logged', async () => {
@@ -83,13 +84,20 @@ describe('starting', () => {
 });
 
 describe('readiness', () => {
-  it('is given once the bus was reached', async () => {
-    await using plane = await TestControlPlane.start();
-    const deadline = performance.now() + 5_000;
-    while (plane.running.notReady() !== undefined) {
-      assert.ok(performance.now() < deadline, plane.running.notReady());
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+  it('waits for the bus once, while writes are taken, and stays when it is lost', async () => {
+    const bus = new UnreliableBus('disconnected');
+    await using plane = new TestControlPlane({ DBBOUNCER_API_KEY: API_KEY }, bus);
+    await plane.start();
+    const refused = await plane.call('GET', '/ready', { key: undefined });
+    const problem = assertProblem(refused, 503, 'NOT_READY');
+    assert.match(String(problem['detail']), /message bus has not been reached yet/);
+    assert.equal(refused.headers.get('retry-after'), '1');
+    assert.equal((await plane.call('GET', '/health', { key: undefined })).status, 200);
+    const written = await plane.call('POST', '/tenants', { body: tenantBody('acme') });
+    assert.equal(written.status, 201);
+    bus.comeBack();
+    await readiness(plane);
+    bus.goDown();
     assert.deepEqual((await plane.call('GET', '/ready', { key: undefined })).json, {
       status: 'ready',
     });
@@ -103,6 +111,14 @@ describe('readiness', () => {
     await stopped;
   });
 });
+
+async function readiness(plane: TestControlPlane): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (plane.running.notReady() !== undefined) {
+    assert.ok(performance.now() < deadline, plane.running.notReady());
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
 
 describe('stopping', () => {
   it('ends within 2 s although clients keep connections open', async () => {

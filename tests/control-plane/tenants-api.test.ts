@@ -437,6 +437,29 @@ describe('access', () => {
   });
 });
 
+describe('GET /metrics', () => {
+  it('counts events, says how far publishing is, and times requests by route', async () => {
+    await using other = await TestControlPlane.start();
+    for (const id of ['a', 'b']) await other.call('POST', '/tenants', { body: tenantBody(id) });
+    const read = async (): Promise<string> => (await other.call('GET', '/metrics')).text;
+    const deadline = performance.now() + 5_000;
+    while (!/^dbbouncer_published_position 2$/m.test(await read())) {
+      assert.ok(performance.now() < deadline, 'never published both events');
+    }
+    const text = await read();
+    for (const line of [
+      /^dbbouncer_events_appended_total 2$/m,
+      /^dbbouncer_event_position 2$/m,
+      /^dbbouncer_tenants 2$/m,
+      /^dbbouncer_proxies\{status="live"\} 0$/m,
+      /^dbbouncer_api_request_duration_seconds_count\{.*route="\/tenants",status="201"\} 2$/m,
+      /^process_cpu_seconds_total /m,
+    ]) {
+      assert.match(text, line);
+    }
+  });
+});
+
 describe('request ids and reasons', () => {
   it('keeps a usable X-Request-Id, makes one otherwise, and answers with it', async () => {
     const given = await plane.call('GET', '/fleet', { headers: { 'x-request-id': 'deploy-42/a' } });
