@@ -40,7 +40,9 @@ function handOver(node) {
   const args = [fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
-  child.on('error', (error) => fail(`cannot run ${node}: ${error.message}; run npm install again.`));
+  child.on('error', (error) =>
+    fail(`cannot run ${node}: ${error.message}; run npm install again.`),
+  );
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code);
     for (const name of SIGNALS) process.removeAllListeners(name);
