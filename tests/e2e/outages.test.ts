@@ -216,6 +216,20 @@ describe('a control plane that starts while nats-server is down', () => {
   });
 });
 
+describe('a proxy that starts with the control plane down and an emptied bus', () => {
+  it('serves from disk, and follows when the control plane is back', async () => {
+    const [, proxy] = fleet.proxies;
+    await diskCopiesWritten();
+    await Promise.all([fleet.nats.kill(), fleet.controlPlane.kill(), proxy.kill()]);
+    fleet.nats.wipe();
+    await fleet.nats.start();
+    await proxy.start();
+    await assertServed(loginsAtBoth());
+    await fleet.controlPlane.start();
+    await assertChangesArrive();
+  });
+});
+
 describe('kill -9 of a proxy', () => {
   it('ends its clients; it comes back as the same proxy, and they connect again', async () => {
     const [proxy, other] = fleet.proxies;
