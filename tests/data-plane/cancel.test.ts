@@ -1,5 +1,6 @@
 /**
- * Cancel requests: they reach the statement of their own session and nothing else, whatever it is doing.
+ * Cancel requests: they reach the statement of their own session and nothing else, whatever it is
+ * doing.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -86,7 +87,7 @@ describe('a cancel request', () => {
     await proxy.atRest();
   });
 
-  it('of an idle session does nothing to it, nor to the client that uses the connection', async () => {
+  it('of an idle session does nothing to it, nor to the client on the connection', async () => {
     const idle = await connect();
     idle.send(query('SELECT 1'));
     await idle.until('Z');

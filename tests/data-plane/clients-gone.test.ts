@@ -1,5 +1,6 @@
 /**
- * Clients that vanish in the middle of something: what they left is undone, and the next client finds nothing of it.
+ * Clients that vanish in the middle of something: what they left is undone, and the next client
+ * finds nothing of it.
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -122,7 +123,7 @@ describe('a client that vanishes', () => {
     await nextClientIsServed();
   });
 
-  it('in the middle of a message costs its server connection, and nobody else anything', async () => {
+  it('in the middle of a message costs its server connection, and others nothing', async () => {
     const client = await RawClient.login(proxy, login);
     client.send(query('BEGIN'));
     await client.until('Z');
@@ -160,7 +161,7 @@ describe('a client that vanishes', () => {
 });
 
 describe('a server connection that is lost', () => {
-  it('ends its client with the FATAL message of the server, and the next client gets another', async () => {
+  it("ends its client with the server's FATAL message; the next client gets another", async () => {
     const client = await RawClient.login(proxy, login);
     client.send(query('BEGIN'));
     await client.until('Z');

@@ -1,5 +1,6 @@
 /**
- * The two JavaScript drivers that most applications use do their ordinary work through the proxy, in both pool modes.
+ * The two JavaScript drivers that most applications use do their ordinary work through the proxy,
+ * in both pool modes.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -195,7 +196,8 @@ function postgresJsCases(options: () => ClientOptions): void {
     await waitFor(async () => {
       const active = await cluster.sql(
         'postgres',
-        `SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()`,
+        `SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%'
+          AND state = 'active' AND pid <> pg_backend_pid()`,
       );
       return active.length > 0;
     });

@@ -76,7 +76,11 @@ tenants:
 tenants:
   a: { ${TENANT}, password: "p$\${x}", port: "\${PORT}" }
   b:
-    { db_type: postgres, host: "\${HOST}", dbname: "\${NO:-d}\${EMPTY:-e}", username: u, password: x }
+    db_type: postgres
+    host: "\${HOST}"
+    dbname: "\${NO:-d}\${EMPTY:-e}"
+    username: u
+    password: x
 `);
     const tenants = [...file.tenants.values()];
     assert.equal(tenants[0]?.password, 'p${x}');

@@ -121,7 +121,8 @@ export const SETTINGS = Object.freeze({
     default: undefined,
     description:
       'Key that seals passwords: base64 of 32 bytes or any text of at least 16 characters;' +
-      ' several as id:key,id:key, the first one seals. Without it, master.key in the data folder is used',
+      ' several as id:key,id:key, the first one seals.' +
+      ' Without it, master.key in the data folder is used',
     read: secretText(/\S/, 'not empty'),
   }),
   tlsCertFile: setting<string | undefined>({
