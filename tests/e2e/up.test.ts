@@ -164,6 +164,12 @@ describe('psql through dbbouncer up', () => {
   });
 });
 
+describe('the data folder', () => {
+  it('is made for its owner alone', () => {
+    assert.equal(statSync(up.dataDir).mode & 0o777, 0o700);
+  });
+});
+
 describe('the key of the API', () => {
   it('is in api.key, which its owner alone can read', () => {
     assert.equal(statSync(join(up.dataDir, 'api.key')).mode & 0o777, 0o600);

@@ -204,6 +204,13 @@ describe('the key file', () => {
 });
 
 describe('createSecretFile', () => {
+  it('makes a missing folder and the file for their owner alone', () => {
+    const made = join(folder, 'private');
+    createSecretFile(join(made, 'secret'), () => 'first');
+    assert.equal(statSync(made).mode & 0o777, 0o700);
+    assert.equal(statSync(join(made, 'secret')).mode & 0o777, 0o600);
+  });
+
   it('leaves a file that exists as it is', () => {
     const path = join(folder, 'once');
     assert.equal(
