@@ -158,6 +158,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/pool',
     'data-plane/src/config-feed',
   ),
+  'data-plane/src/life-cycle.ts': room(
+    'pure',
+    ...GROUND,
+    'data-plane/src/drain.ts',
+    'data-plane/src/listener',
+    'data-plane/src/telemetry',
+  ),
   'data-plane/src/app.ts': room('allowed', 'shared/src', 'data-plane/src'),
 
   'cli/src': room(
