@@ -13,7 +13,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { Client } from 'pg';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import { freePort } from '../support/free-port.ts';
+import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import { dbbouncer, Program, ROOT } from '../support/processes.ts';
 
 /** Named as the commands that log in with them. */
@@ -42,7 +42,7 @@ describe('deploy/nats.conf', () => {
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dbbouncer-grants-'));
     cluster = await startPostgresCluster({ superuserPassword: 'secret' });
-    natsPort = await freePort();
+    natsPort = await freePort('127.0.0.1');
     const config = join(ROOT, 'deploy', 'nats.conf');
     const own = ['-a', '127.0.0.1', '-p', String(natsPort)];
     const path = `${process.env['PATH'] ?? ''}:/usr/sbin`;

@@ -9,11 +9,11 @@ import { once } from 'node:events';
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { readDocument, section } from '../architecture/markdown.ts';
 import { ROOT } from '../architecture/source-tree.ts';
-import { freePort } from '../support/free-port.ts';
 import { scratchOfTest } from '../support/scratch.ts';
 
 const SUPERUSER_PASSWORD = 'of the superuser';
@@ -34,7 +34,7 @@ before(async () => {
   cluster = await startPostgresCluster({ superuserPassword: SUPERUSER_PASSWORD });
   ports.set('5432', cluster.port);
   for (const port of ['6432', '6433', '8080', '9090', '9091', '4222']) {
-    ports.set(port, await freePort());
+    ports.set(port, await freePort('127.0.0.1'));
   }
 });
 after(() => cluster.remove());

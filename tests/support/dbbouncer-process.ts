@@ -8,9 +8,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach } from 'node:test';
+import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import type { ScratchFolder } from '@dbbouncer/cli/demo/scratch-folder.ts';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.ts';
 import { dbbouncer } from './processes.ts';
 import type { Ended, Program } from './processes.ts';
 import { scratchOfTest } from './scratch.ts';
@@ -199,7 +199,7 @@ interface Ports {
 
 async function findPorts(): Promise<Ports> {
   const ports = new Set<number>();
-  while (ports.size < 3) ports.add(await freePort());
+  while (ports.size < 3) ports.add(await freePort('127.0.0.1'));
   const [api = 0, postgres = 0, metrics = 0] = ports;
   return { api, postgres, metrics };
 }

@@ -10,8 +10,8 @@ import type { Socket } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import type { ScratchFolder } from '@dbbouncer/cli/demo/scratch-folder.ts';
-import { freePort } from './free-port.ts';
 import { scratchOfTest } from './scratch.ts';
 
 export interface NatsServer {
@@ -42,7 +42,7 @@ export async function startNatsServer({ login }: NatsServerOptions = {}): Promis
   const extra = login === undefined ? [] : ['--user', login.user, '--pass', login.password];
   const scratch = await scratchOfTest();
   for (let attempt = 1; ; attempt += 1) {
-    const server = new NatsServerProcess(findBinary(), await freePort(), extra, scratch);
+    const server = new NatsServerProcess(findBinary(), await freePort('127.0.0.1'), extra, scratch);
     try {
       await server.start();
       return server;
