@@ -9,6 +9,7 @@ import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
 import type { CancelKey, RawMessage } from '../support/raw-client.ts';
 import { TestProxy } from '../support/test-proxy.ts';
+import { untilRunning } from './running-statements.ts';
 
 const PASSWORD = 'cancel secret';
 const login = { user: 'postgres', password: PASSWORD, database: 'acme' };
@@ -36,19 +37,11 @@ async function cancel(key: CancelKey): Promise<void> {
   await canceller.closed();
 }
 
-async function waitUntilRunning(fragment: string): Promise<void> {
-  const sql = `SELECT 1 FROM pg_stat_activity
-    WHERE query LIKE '%${fragment}%' AND state = 'active' AND pid <> pg_backend_pid()`;
-  while ((await cluster.sql('postgres', sql)).length === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 describe('a cancel request', () => {
   it('ends the running statement with 57014 and leaves the session usable', async () => {
     const client = await connect();
     client.send(query('SELECT pg_sleep(60)'));
-    await waitUntilRunning('pg_sleep(60)');
+    await untilRunning(cluster, 'pg_sleep(60)');
     await cancel(client.key());
     assert.deepEqual(codes(await client.until('Z')), ['57014']);
     client.send(query('SELECT 1'));
@@ -78,7 +71,7 @@ describe('a cancel request', () => {
   it('with a key that nobody has, or a wrong secret, does nothing', async () => {
     const client = await connect();
     client.send(query('SELECT pg_sleep(0.3)'));
-    await waitUntilRunning('pg_sleep(0.3)');
+    await untilRunning(cluster, 'pg_sleep(0.3)');
     const { processId } = client.key();
     await cancel({ processId, secretKey: Buffer.from([1, 2, 3, 4]) });
     await cancel({ processId: 4711, secretKey: Buffer.from([1, 2, 3, 4]) });
@@ -93,7 +86,7 @@ describe('a cancel request', () => {
     await idle.until('Z');
     const busy = await connect();
     busy.send(query('SELECT pg_sleep(0.3)'));
-    await waitUntilRunning('pg_sleep(0.3)');
+    await untilRunning(cluster, 'pg_sleep(0.3)');
     await cancel(idle.key());
     assert.deepEqual(codes(await busy.until('Z')), []);
     idle.end();
