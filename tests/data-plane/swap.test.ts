@@ -133,7 +133,7 @@ describe('changed limits', () => {
 
 describe('a removed tenant', () => {
   for (const poolMode of ['transaction', 'session'] as const) {
-    it(`ends idle clients with 57P01, others after their transaction: ${poolMode} mode`, async () => {
+    it(`ends clients with 57P01, not within a transaction, in ${poolMode} mode`, async () => {
       await proxy.setTenant(tenant('brief', here.port, PASSWORD, poolMode));
       const idle = await connect('brief');
       const running = await connect('brief');
