@@ -1,6 +1,6 @@
 /**
- * What PostgreSQL's own parser says of a text, in the words of data-plane's sql/: kinds of statements, and the names
- * in queries. Written against its parse tree alone.
+ * What PostgreSQL's own parser says of a text, in the words of data-plane's sql/: kinds of
+ * statements, and the names in queries. Written against its parse tree alone.
  * Source: libpg-query (PostgreSQL 18), src/include/nodes/parsenodes.h.
  */
 import { parseSync } from 'libpg-query';

@@ -1,295 +1,177 @@
 /**
- * Random queries in which any word may be a name that the grammar allows there: functions called "over", columns called
- * "join", CTEs called "recursive". Most are valid; the parser that they are held against tells which.
+ * Random queries in which any word may be a name that the grammar allows there: functions called
+ * "over", columns called "join", CTEs called "recursive". Most are valid; the parser that they are
+ * held against tells which.
  */
 import { KEYWORDS } from '@dbbouncer/data-plane/session/postgres/sql/keywords.ts';
 import type { KeywordClass } from '@dbbouncer/data-plane/session/postgres/sql/keywords.ts';
 
-/** Depth of nested queries and expressions. */
+/** Expressions and queries inside of each other; deeper ones are leaves. */
 const DEPTH_MAX = 4;
-
-export function generateQuery(seed: number): string {
-  return new Generator(seed).statement();
-}
 
 function words(...classes: readonly KeywordClass[]): string[] {
   return [...KEYWORDS].filter(([, type]) => classes.includes(type)).map(([word]) => word);
 }
 
-const COLUMNS = words('unreserved', 'column_name');
-const FUNCTIONS = words('unreserved', 'function_or_type');
-const LABELS = words('unreserved', 'column_name', 'function_or_type', 'reserved');
-const OPERATORS = [
-  '+',
-  '=',
-  '<>',
-  '||',
-  '->>',
-  'AND',
-  'OR',
-  'LIKE',
-  'IS DISTINCT FROM',
-  '::text =',
-  'OPERATOR(s.+)',
-  'OPERATOR(+)',
-];
+/** An empty alternative repeated is one that comes more often. */
+const GRAMMAR: Readonly<Record<string, readonly string[]>> = {
+  statement: ['{top_select}', '{top_select}', '{top_select}', '{write}', '{with}{statement}'],
+  top_select: [
+    'SELECT{distinct} {targets}{into}{from}{where}{group}{order}{lock}',
+    '{select}',
+    '{select}',
+  ],
 
-class Generator {
-  #state: number;
-  #depth = 0;
+  any_column: words('unreserved', 'column_name'),
+  any_function: words('unreserved', 'function_or_type'),
+  any_label: words('unreserved', 'column_name', 'function_or_type', 'reserved'),
+  column: ['{any_column}', 'c1', 'c2', '"quoted"', 't.{any_label}'],
+  alias: ['{any_column}', 'x1', 'x2', '"Al"'],
+  function: ['{any_function}', '{any_function}', 'f1', 'f2', '"{any_function}"', 's.{any_label}'],
+  relation: ['r1', 'r2', 'r3', 's.r1', 's.r2', '{any_column}', '"{any_label}"'],
+  type: [
+    'int',
+    'numeric(10, 2)',
+    'text[]',
+    'my_type',
+    's.my_type',
+    '"Domain"',
+    'character varying(3)',
+    'timestamp with time zone',
+  ],
 
-  constructor(seed: number) {
-    this.#state = seed;
-  }
+  expression: [
+    '{column}',
+    '{call}',
+    '{call}',
+    '{primary} {operator} {primary}',
+    '({select})',
+    'CASE WHEN {expression} THEN {expression} ELSE {call} END',
+    'CAST({expression} AS {type})',
+    '{primary}::{type}',
+    "{literal_type} 'lit;eral'",
+    'EXTRACT(year FROM {expression})',
+    'SUBSTRING({expression} FROM 1 FOR 2)',
+    "TRIM(BOTH 'x' FROM {expression})",
+    'COALESCE({expressions})',
+    "interval '1' day",
+    'EXISTS ({query})',
+    '{primary} IN ({query})',
+    'ARRAY[{expressions}]',
+    'ROW({expression}, 1)',
+    '{primary} AT TIME ZONE {primary}',
+  ],
+  expressions: ['{expression}', '{expression}, {expression}'],
+  primary: ['{column}', '{call}', '({expression})', '$1', "'text'", '1.5'],
+  operator: [
+    '+',
+    '=',
+    '<>',
+    '||',
+    '->>',
+    'AND',
+    'OR',
+    'LIKE',
+    'IS DISTINCT FROM',
+    '::text =',
+    'OPERATOR(s.+)',
+    'OPERATOR(+)',
+  ],
+  literal_type: ['my_type', 'date', 's.d'],
+  call: ['{function}({arguments}){within}{filter}{over}'],
+  arguments: ['', '*', '{expressions}', '{expressions}', 'DISTINCT {expression}'],
+  within: ['', '', '', '', '', '', ' WITHIN GROUP (ORDER BY {expression})'],
+  filter: ['', '', '', '', ' FILTER (WHERE {expression})'],
+  over: ['', '', '', ' OVER (ORDER BY {expression})', ' OVER (PARTITION BY ({expression}))'],
 
-  /** mulberry32 */
-  #below(bound: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+  query: [
+    '{select}',
+    '{select}',
+    'VALUES ({expressions})',
+    'TABLE {relation}',
+    '({query}) UNION ALL ({query})',
+    '{with}{select}',
+  ],
+  select: ['SELECT{distinct} {targets}{from}{where}{group}{order}{lock}'],
+  distinct: ['', '', ' DISTINCT', ' DISTINCT ON ({column})'],
+  targets: ['{target}', '{target}, {target}', '{target}, {target}, {target}'],
+  target: ['{expression}', '{expression} AS {any_label}', '{expression} {any_label}'],
+  into: [' INTO new', ' INTO TEMP new', ' INTO TEMPORARY TABLE new', ' INTO UNLOGGED s.new'],
+  from: ['', ' FROM {item}', ' FROM {item}, {item}', ' FROM {item}, {item}, {item}'],
+  where: ['', ' WHERE {expression}'],
+  group: ['', '', '', '', '', ' GROUP BY {grouping}', ' GROUP BY {grouping}, {grouping}'],
+  grouping: ['{expression}', 'ROLLUP (ca, {expression})', 'GROUPING SETS ((ca), CUBE (cb))'],
+  order: ['', '', '', '', ' ORDER BY {expressions}'],
+  lock: ['', '', '', '', '', '', '', '', '', '', ' FOR UPDATE', ' FOR NO KEY UPDATE', ' FOR SHARE'],
+
+  item: [
+    '{table}',
+    '{table} {join}',
+    '({table} {join}) {join}',
+    '({query}) sub (ca)',
+    '({query}) AS {alias}',
+    '({query}) AS {alias} (ca, cb)',
+    'LATERAL {call} AS {alias}(ca)',
+    '{function}(1) fa (ca)',
+    '{function}(1) WITH ORDINALITY fa (ca)',
+    'ROWS FROM ({function}(1), {function}(2)) AS rf',
+  ],
+  table: ['{relation}', '{relation} AS {alias}', '{relation} ta', 'ONLY {relation} tb (ca)'],
+  join: ['{join_type} {joined} USING (ca, cb)', '{join_type} {joined} ON {expression}'],
+  join_type: ['JOIN', 'LEFT JOIN', 'INNER JOIN', 'FULL OUTER JOIN'],
+  joined: ['{table}', '({query}) jq', '({table} {join})', '{function}(1) jf'],
+
+  with: ['WITH {cte} ', 'WITH {cte}, {cte} ', 'WITH RECURSIVE {cte}, {cte} '],
+  cte: ['{cte_name}{columns} AS{materialized} ({cte_query}){cycle}'],
+  cte_name: ['r1', 'r2', '{any_column}'],
+  columns: ['', '', ' (ca, cb)'],
+  materialized: ['', ' MATERIALIZED', ' NOT MATERIALIZED'],
+  cte_query: ['{query}', '{query}', '{query}', '{query}', '{query}', '{query}', '{write}'],
+  cycle: ['', '', '', '', '', ' CYCLE ca, cb SET cyc USING pth'],
+
+  write: [
+    'INSERT INTO {relation} (ca, cb) {query}{conflict}{returning}',
+    'UPDATE {relation} SET ca = {expression}, (cb, cc) = (1, {call}){from}{where}{returning}',
+    'UPDATE {relation} SET (ca, cb) = ({expression}, {call}){from}{where}{returning}',
+    'DELETE FROM {relation} AS d{using}{where}{returning}',
+    'MERGE INTO {relation} m USING {table} ON {expression} WHEN MATCHED AND {expression} ' +
+      'THEN UPDATE SET ca = {call} WHEN NOT MATCHED THEN INSERT (ca) VALUES ({expression})',
+  ],
+  conflict: ['', '', ' ON CONFLICT (ca) DO UPDATE SET (ca, cb) = ({expression}, 1){where}'],
+  using: ['', ' USING {item}', ' USING {item}, {item}'],
+  returning: ['', '', ' RETURNING {expressions}'],
+};
+
+/** What stands for a rule that would go too deep. */
+const LEAVES: Readonly<Record<string, string>> = {
+  expression: '{column}',
+  call: '{function}()',
+  query: 'SELECT 1',
+  select: 'SELECT 1',
+  item: '{table}',
+  join: 'CROSS JOIN r0',
+};
+
+/** The same query for the same seed. */
+export function generateQuery(seed: number): string {
+  const below = randomBelow(seed);
+  const expand = (rule: string, depth: number): string => {
+    const leaf = LEAVES[rule];
+    const rules = GRAMMAR[rule] ?? [];
+    const text = leaf !== undefined && depth >= DEPTH_MAX ? leaf : rules[below(rules.length)];
+    const inner = leaf === undefined ? depth : depth + 1;
+    return (text as string).replace(/\{(\w+)\}/g, (_, name: string) => expand(name, inner));
+  };
+  return expand('statement', 0);
+}
+
+/** mulberry32 */
+function randomBelow(seed: number): (bound: number) => number {
+  let state = seed;
+  return (bound) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
-  }
-
-  #one<T>(items: readonly T[]): T {
-    return items[this.#below(items.length)] as T;
-  }
-
-  #maybe(percent: number, text: () => string): string {
-    return this.#below(100) < percent ? text() : '';
-  }
-
-  #list(max: number, item: () => string): string {
-    return Array.from({ length: 1 + this.#below(max) }, item).join(', ');
-  }
-
-  #nested(make: () => string, leaf: () => string): string {
-    if (this.#depth >= DEPTH_MAX) return leaf();
-    this.#depth++;
-    const text = make();
-    this.#depth--;
-    return text;
-  }
-
-  // ---- names ----
-
-  #column(): string {
-    return this.#one([
-      this.#one(COLUMNS),
-      `c${this.#below(5)}`,
-      '"quoted"',
-      `t.${this.#one(LABELS)}`,
-    ]);
-  }
-
-  #alias(): string {
-    return this.#one([this.#one(COLUMNS), `x${this.#below(5)}`, '"Al"']);
-  }
-
-  #function(): string {
-    const plain = this.#one(FUNCTIONS);
-    return this.#one([plain, plain, `fn${this.#below(5)}`, `"${plain}"`, `s.${this.#one(LABELS)}`]);
-  }
-
-  #relation(): string {
-    return this.#one([
-      `r${this.#below(9)}`,
-      `s.r${this.#below(9)}`,
-      this.#one(COLUMNS),
-      `"${this.#one(LABELS)}"`,
-    ]);
-  }
-
-  #type(): string {
-    return this.#one([
-      'int',
-      'numeric(10, 2)',
-      'text[]',
-      'my_type',
-      's.my_type',
-      'character varying(3)',
-      'timestamp with time zone',
-      '"Domain"',
-    ]);
-  }
-
-  // ---- expressions ----
-
-  #call(): string {
-    return this.#nested(
-      () => {
-        const args = this.#one([
-          '',
-          '*',
-          this.#list(2, () => this.#expression()),
-          `DISTINCT ${this.#expression()}`,
-        ]);
-        const filter = this.#maybe(10, () => ` FILTER (WHERE ${this.#expression()})`);
-        const over = this.#maybe(
-          15,
-          () =>
-            ` OVER (${this.#maybe(50, () => `PARTITION BY (${this.#expression()})`)} ORDER BY ${this.#expression()})`,
-        );
-        const within = this.#maybe(5, () => ` WITHIN GROUP (ORDER BY ${this.#expression()})`);
-        return `${this.#function()}(${args})${within}${filter}${over}`;
-      },
-      () => `${this.#function()}()`,
-    );
-  }
-
-  #expression(): string {
-    return this.#nested(
-      () =>
-        this.#one([
-          () => this.#column(),
-          () => this.#call(),
-          () => this.#call(),
-          () => `${this.#primary()} ${this.#one(OPERATORS)} ${this.#primary()}`,
-          () =>
-            `CASE WHEN ${this.#expression()} THEN ${this.#expression()} ELSE ${this.#call()} END`,
-          () => `CAST(${this.#expression()} AS ${this.#type()})`,
-          () => `${this.#primary()}::${this.#type()}`,
-          () => `EXTRACT(year FROM ${this.#expression()})`,
-          () => `SUBSTRING(${this.#expression()} FROM 1 FOR 2)`,
-          () => `TRIM(BOTH 'x' FROM ${this.#expression()})`,
-          () => `COALESCE(${this.#list(2, () => this.#expression())})`,
-          () => `(${this.#select()})`,
-          () => `EXISTS (${this.#query()})`,
-          () => `${this.#primary()} IN (${this.#query()})`,
-          () => `ARRAY[${this.#list(2, () => this.#expression())}]`,
-          () => `ROW(${this.#expression()}, 1)`,
-          () => `${this.#primary()} AT TIME ZONE ${this.#primary()}`,
-          () => `${this.#one(['my_type', 'date', 's.d'])} 'lit;eral'`,
-          () => `interval '1' day`,
-        ])(),
-      () => this.#column(),
-    );
-  }
-
-  #primary(): string {
-    return this.#one([
-      () => this.#column(),
-      () => this.#call(),
-      () => `(${this.#expression()})`,
-      () => '$1',
-      () => `'text'`,
-      () => '1.5',
-    ])();
-  }
-
-  // ---- queries ----
-
-  #from(): string {
-    return ` FROM ${this.#list(3, () => this.#tableItem())}`;
-  }
-
-  #tableItem(): string {
-    const item = this.#nested(
-      () =>
-        this.#one([
-          () => this.#table(),
-          () => `${this.#table()} ${this.#join()}`,
-          () => `(${this.#table()} ${this.#join()}) ${this.#join()}`,
-          () => `(${this.#query()}) AS ${this.#alias()}${this.#maybe(30, () => ' (ca, cb)')}`,
-          () => `(${this.#query()}) sub (ca)`,
-          () => `LATERAL ${this.#call()} AS ${this.#alias()}(ca)`,
-          () => `${this.#function()}(1)${this.#maybe(50, () => ' WITH ORDINALITY')} fa (ca)`,
-          () => `ROWS FROM (${this.#function()}(1), ${this.#function()}(2)) AS rf`,
-        ])(),
-      () => this.#table(),
-    );
-    return item;
-  }
-
-  #table(): string {
-    const only = this.#maybe(10, () => 'ONLY ');
-    return `${only}${this.#relation()}${this.#one(['', ` AS ${this.#alias()}`, ' ta', ' tb (ca)'])}`;
-  }
-
-  #join(): string {
-    const type = this.#one(['JOIN', 'LEFT JOIN', 'INNER JOIN', 'FULL OUTER JOIN']);
-    const right = this.#one([
-      () => this.#table(),
-      () => `(${this.#query()}) jq`,
-      () =>
-        `(${this.#table()} ${this.#nested(
-          () => this.#join(),
-          () => 'CROSS JOIN r0',
-        )})`,
-      () => `${this.#function()}(1) jf`,
-    ])();
-    return `${type} ${right} ${this.#one([() => 'USING (ca, cb)', () => `ON ${this.#expression()}`])()}`;
-  }
-
-  #with(): string {
-    const recursive = this.#maybe(30, () => 'RECURSIVE ');
-    const cte = (): string => {
-      const columns = this.#maybe(30, () => ' (ca, cb)');
-      const materialized = this.#one(['', ' MATERIALIZED', ' NOT MATERIALIZED']);
-      const name = this.#one(['r1', 'r2', this.#one(COLUMNS)]);
-      const body = this.#below(8) === 0 ? this.#write() : this.#query();
-      const cycle = this.#maybe(10, () => ' CYCLE ca, cb SET cyc USING pth');
-      return `${name}${columns} AS${materialized} (${body})${cycle}`;
-    };
-    return `WITH ${recursive}${this.#list(2, cte)} `;
-  }
-
-  #select(): string {
-    const distinct = this.#one(['', '', ' DISTINCT', ` DISTINCT ON (${this.#column()})`]);
-    const target = (): string =>
-      `${this.#expression()}${this.#maybe(40, () => `${this.#one([' AS', ''])} ${this.#one(LABELS)}`)}`;
-    const into =
-      this.#depth === 0
-        ? this.#maybe(
-            8,
-            () => ` INTO ${this.#one(['', 'TEMP ', 'TABLE ', 'TEMPORARY TABLE ', 'UNLOGGED '])}tgt`,
-          )
-        : '';
-    const from = this.#maybe(75, () => this.#from());
-    const where = this.#maybe(40, () => ` WHERE ${this.#expression()}`);
-    const group = this.#maybe(
-      15,
-      () =>
-        ` GROUP BY ${this.#list(2, () => this.#one([() => this.#expression(), () => `ROLLUP (ca, ${this.#expression()})`, () => `GROUPING SETS ((ca), CUBE (cb))`])())}`,
-    );
-    const order = this.#maybe(20, () => ` ORDER BY ${this.#list(2, () => this.#expression())}`);
-    const lock = this.#maybe(
-      6,
-      () => ` FOR ${this.#one(['UPDATE', 'SHARE', 'NO KEY UPDATE', 'KEY SHARE'])}`,
-    );
-    return `SELECT${distinct} ${this.#list(3, target)}${into}${from}${where}${group}${order}${lock}`;
-  }
-
-  #query(): string {
-    return this.#nested(
-      () =>
-        this.#one([
-          () => this.#select(),
-          () => this.#select(),
-          () => `VALUES (${this.#list(2, () => this.#expression())})`,
-          () => `TABLE ${this.#relation()}`,
-          () => `(${this.#query()}) UNION ALL (${this.#query()})`,
-          () => `${this.#with()}${this.#select()}`,
-        ])(),
-      () => 'SELECT 1',
-    );
-  }
-
-  #write(): string {
-    const returning = this.#maybe(30, () => ` RETURNING ${this.#expression()}`);
-    return this.#one([
-      () =>
-        `INSERT INTO ${this.#relation()} (ca, cb) ${this.#query()}${this.#maybe(30, () => ` ON CONFLICT (ca) DO UPDATE SET (ca, cb) = (${this.#expression()}, 1)`)}${returning}`,
-      () =>
-        `UPDATE ${this.#relation()} SET ca = ${this.#expression()}, (cb, cc) = (1, ${this.#call()})${this.#maybe(50, () => this.#from())} WHERE ${this.#expression()}${returning}`,
-      () =>
-        `DELETE FROM ${this.#relation()} AS d${this.#maybe(40, () => ` USING ${this.#list(2, () => this.#tableItem())}`)} WHERE ${this.#expression()}${returning}`,
-      () =>
-        `MERGE INTO ${this.#relation()} m USING ${this.#table()} ON ${this.#expression()} WHEN MATCHED AND ${this.#expression()} THEN UPDATE SET ca = ${this.#call()} WHEN NOT MATCHED THEN INSERT (ca) VALUES (${this.#expression()})`,
-    ])();
-  }
-
-  statement(): string {
-    const prefix = this.#maybe(20, () => this.#with());
-    return `${prefix}${this.#below(5) === 0 ? this.#write() : this.#select()}`;
-  }
+  };
 }

@@ -1,12 +1,16 @@
 /**
- * Whether `name (` is a function call, by the words around it: SQL also has lists of columns, window clauses and
- * constructs of its own grammar there. In doubt it is a call.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (func_expr, func_expr_common_subexpr, alias_clause).
+ * Whether `name (` is a function call, by the words around it: SQL also has lists of columns,
+ * window clauses and constructs of its own grammar there. In doubt it is a call.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (func_expr, func_expr_common_subexpr,
+ * alias_clause).
  */
 import { KEYWORDS } from './keywords.ts';
 import type { TokenWindow } from './token-window.ts';
 
-/** Keywords that cannot name a function unquoted, of which the construct leaves the session as it is. */
+/**
+ * Keywords that cannot name a function unquoted, of which the construct leaves the session as it
+ * is.
+ */
 export const CONSTRUCTS: ReadonlySet<string> = new Set(
   `between bigint bit boolean char character coalesce dec decimal exists extract float greatest
   grouping int integer interval least national nchar normalize nullif numeric overlay position

@@ -1,3 +1,4 @@
+/** What each kind of text is said to do to its session. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readTextEffects, textEffects } from './effects.ts';

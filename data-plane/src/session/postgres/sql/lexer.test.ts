@@ -1,3 +1,4 @@
+/** Tokens, faults and values of literals; that any text is lexed, in linear time. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -113,7 +114,7 @@ describe('lex', () => {
     it(`finds ${fault} in ${JSON.stringify(sql)}`, () => assert.equal(faultOf(sql), fault));
   }
 
-  it(`refuses a text of ${TEXT_LENGTH_MAX + 1} characters and takes one of ${TEXT_LENGTH_MAX}`, () => {
+  it(`takes a text of ${TEXT_LENGTH_MAX} characters and refuses a longer one`, () => {
     assert.equal(faultOf(' '.repeat(TEXT_LENGTH_MAX + 1)), 'text_too_long');
     assert.deepEqual(written(' '.repeat(TEXT_LENGTH_MAX)), []);
   });
@@ -123,7 +124,7 @@ describe('lex', () => {
     assert.equal(faultOf(','.repeat(TOKENS_MAX + 1)), 'too_many_tokens');
   });
 
-  it('takes no longer than 2 s for the worst texts of 1 Mi characters', () => {
+  it('takes less than 2 s of CPU for the worst texts of 1 Mi characters', () => {
     const units = [
       '+',
       '-',
@@ -143,10 +144,10 @@ describe('lex', () => {
     ];
     for (const unit of units) {
       const sql = unit.repeat(Math.floor(TEXT_LENGTH_MAX / unit.length));
-      const started = process.hrtime.bigint();
+      const before = process.cpuUsage();
       lex(sql, STANDARD);
-      const elapsedMs = Number(process.hrtime.bigint() - started) / 1e6;
-      assert.ok(elapsedMs < 2000, `${unit}: ${elapsedMs} ms`);
+      const cpuMs = process.cpuUsage(before).user / 1000;
+      assert.ok(cpuMs < 2000, `${unit}: ${cpuMs} ms`);
     }
   });
 });

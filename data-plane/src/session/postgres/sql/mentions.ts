@@ -1,10 +1,11 @@
 /**
- * What a query mentions: relations, functions, types, and whether it reads, locks rows, writes or makes a table.
- * One pass over the tokens that builds no tree. In doubt a name is a function call or a relation: one name too many
- * costs a needless reset or look-up, a missed one would hide an effect. Operators, casts, attribute notation (`t.f` for
- * f(t)) and what relations hold (views, triggers, defaults, policies) cannot be seen in a text.
- * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to call-shapes.ts, what a
- * function does to functions.ts.
+ * What a query mentions: relations, functions, types, and whether it reads, locks rows, writes or
+ * makes a table. One pass over the tokens that builds no tree. In doubt a name is a function call
+ * or a relation: one name too many costs a needless reset or look-up, a missed one would hide an
+ * effect. Operators, casts, attribute notation (`t.f` for f(t)) and what relations hold (views,
+ * triggers, defaults, policies) cannot be seen in a text.
+ * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to
+ * call-shapes.ts, what a function does to functions.ts.
  * Source: PostgreSQL 18, src/backend/parser/gram.y (SelectStmt, table_ref, func_name, GenericType).
  */
 import { CONSTRUCTS, isCallShaped } from './call-shapes.ts';
@@ -94,6 +95,8 @@ class MentionReader {
     window.skip();
     if (text === '(') this.#levels.enter('plain', '');
     else if (text === ')') this.#close();
+    else if (text === '[') this.#levels.enter('brackets', '');
+    else if (text === ']') this.#levels.leave();
     else if (text === ',') this.#levels.comma(window);
     else if (text === '::') this.#type();
     else if (text === '.') this.#attribute();
@@ -220,7 +223,10 @@ class MentionReader {
     this.#levels.current.expects = 'relation';
   }
 
-  /** JOIN … USING (columns), DELETE … USING relations, MERGE … USING relation, ORDER BY … USING operator. */
+  /**
+   * JOIN … USING (columns), DELETE … USING relations, MERGE … USING relation, ORDER BY … USING
+   * operator.
+   */
   #using(): void {
     const level = this.#levels.current;
     if (this.#window.token().kind === 'operator' || level.withState === 'after') return;

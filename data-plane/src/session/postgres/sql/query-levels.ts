@@ -1,11 +1,13 @@
 /**
- * The parentheses a reader of a query is inside of, each with what is expected there, and the CTEs visible in it.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (with_clause), and manual, "WITH Queries" (visibility).
+ * The parentheses and brackets a reader of a query is inside of, what is expected in each, and the
+ * CTEs visible there.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (with_clause), and manual, "WITH Queries"
+ * (visibility).
  */
 import type { TokenWindow } from './token-window.ts';
 
 /** What a pair of parentheses is for, as far as it matters inside. */
-export type Opener = 'plain' | 'call' | 'from_syntax' | 'cte_body' | 'grouping_sets';
+export type Opener = 'plain' | 'call' | 'from_syntax' | 'cte_body' | 'grouping_sets' | 'brackets';
 
 /** How far the list of a WITH is read; `after` a body another CTE may follow, or the query. */
 type WithState = 'none' | 'name' | 'as' | 'body' | 'after';
@@ -16,7 +18,9 @@ export interface Level {
   readonly callee: string;
   /** Commas of a FROM list bring another relation; in GROUP BY "cube" is no function. */
   clause: 'none' | 'from' | 'group';
-  /** The next name is a relation, or the target of a write, which parentheses do not make a call. */
+  /**
+   * The next name is a relation, or the target of a write, which parentheses do not make a call.
+   */
   expects: 'nothing' | 'relation' | 'target';
   /** Joins whose condition has not come yet. */
   joins: number;
@@ -32,7 +36,10 @@ export interface Level {
   cte: string;
   /** Those declared here that can be seen from here on. */
   ctes: string[] | undefined;
-  /** How many of them come before the verb of a write: an INSERT's own clauses do not see those of its query. */
+  /**
+   * How many of them come before the verb of a write: an INSERT's own clauses do not see those of
+   * its query.
+   */
   ctesBeforeVerb: number;
 }
 
@@ -55,13 +62,16 @@ export class QueryLevels {
       level.clause = 'from';
       level.expects = 'relation';
     }
-    if (outer.withState === 'after') outer.withState = 'none';
+    if (outer.withState === 'after' && opener !== 'brackets') outer.withState = 'none';
     outer.expects = 'nothing';
     this.#outer.push(outer);
     this.#current = level;
   }
 
-  /** The level that was left. Beyond the outermost one there is none: the split has seen that parentheses match. */
+  /**
+   * The level that was left. Beyond the outermost one there is none: the split has seen that
+   * parentheses match.
+   */
   leave(): Level {
     const closed = this.#current;
     const outer = this.#outer.pop();
@@ -116,7 +126,7 @@ export class QueryLevels {
     const name = recursive ? 1 : 0;
     const isList =
       window.isName(name) && (window.word(name + 1) === 'as' || window.sign(name + 1) === '(');
-    const isOrdinality = window.word() === 'ordinality' && window.sign(-2) === ')';
+    const isOrdinality = window.word() === 'ordinality' && this.#current.clause === 'from';
     if (!isList || isOrdinality) return;
     this.#current.withRecursive = recursive;
     this.#current.withState = 'name';

@@ -1,3 +1,4 @@
+/** What the cache keeps, and that it stays within its limits. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { TextCache } from './text-cache.ts';
