@@ -16,6 +16,7 @@ need() { # program, package
 }
 need nats-server nats-server
 need psql postgresql-client
+need curl curl
 need pgbench postgresql
 need pgbouncer pgbouncer
 [ -n "$packages" ] || exit 0

@@ -1,9 +1,11 @@
 #!/usr/bin/env node
 /**
  * Starts the command line on a Node that can run it, whatever Node started this file.
- * The sources are TypeScript that Node 24 runs as it stands; an older one hands over to the Node 24 that
- * `npm install` brought (package `node`). Written for old versions: no syntax newer than Node 12.
- * Owns: which Node runs, passing signals and the exit code through. Leaves: everything else to src/main.ts.
+ * The sources are TypeScript that Node 24 runs as it stands; an older one hands over to the Node 24
+ * that `npm install` brought (package `node`). Written for old versions: no syntax newer than
+ * Node 12.
+ * Owns: which Node runs, passing signals and the exit code through.
+ * Leaves: everything else to src/main.ts.
  */
 import { spawn } from 'child_process';
 import { createRequire } from 'module';
@@ -40,7 +42,9 @@ function handOver(node) {
   const args = [fileURLToPath(import.meta.url), ...process.argv.slice(2)];
   const child = spawn(node, args, { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
   for (const signal of SIGNALS) process.on(signal, () => child.kill(signal));
-  child.on('error', (error) => fail(`cannot run ${node}: ${error.message}; run npm install again.`));
+  child.on('error', (error) =>
+    fail(`cannot run ${node}: ${error.message}; run npm install again.`),
+  );
   child.on('exit', (code, signal) => {
     if (signal === null) process.exit(code);
     for (const name of SIGNALS) process.removeAllListeners(name);

@@ -6,6 +6,7 @@
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
 import { connectNatsBus } from '@dbbouncer/shared/bus/nats-bus.ts';
+import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -25,6 +26,8 @@ export interface RunInput extends SettingsInput {
   readonly version: string;
 }
 
+type RunningCommand = 'up' | 'control-plane' | 'proxy';
+
 /** What both planes are started with. */
 export interface Surroundings {
   readonly bus: Bus;
@@ -42,7 +45,7 @@ export async function runUp(input: RunInput): Promise<void> {
   const resolved = resolveSettings(input);
   const { settings } = resolved;
   requireOneWorker(settings);
-  await serve(resolved, input, 'dbbouncer', async (surroundings, undo) => {
+  await serve(resolved, input, 'up', async (surroundings, undo) => {
     const started = await startBoth(settings, surroundings, undo);
     process.stdout.write(upBanner({ settings, version: input.version, ...started }));
   });
@@ -52,7 +55,7 @@ export async function runUp(input: RunInput): Promise<void> {
 export async function runControlPlane(input: RunInput): Promise<void> {
   const resolved = resolveSettings(input);
   requireNats(resolved.settings, 'control-plane', 'proxies hear from it');
-  await serve(resolved, input, 'dbbouncer control-plane', async (surroundings, undo) => {
+  await serve(resolved, input, 'control-plane', async (surroundings, undo) => {
     await startPlane.control(resolved.settings, surroundings, undo);
   });
 }
@@ -62,7 +65,7 @@ export async function runProxy(input: RunInput): Promise<void> {
   const resolved = resolveSettings(input);
   requireOneWorker(resolved.settings);
   requireNats(resolved.settings, 'proxy', 'it hears from a control plane');
-  await serve(resolved, input, 'dbbouncer proxy', async (surroundings, undo) => {
+  await serve(resolved, input, 'proxy', async (surroundings, undo) => {
     await startPlane.proxy(resolved.settings, surroundings, undo);
   });
 }
@@ -96,7 +99,7 @@ const startPlane = {
 async function serve(
   { settings, file }: ResolvedSettings,
   { env, version }: RunInput,
-  name: string,
+  command: RunningCommand,
   start: (surroundings: Surroundings, undo: UndoStack) => Promise<void>,
 ): Promise<void> {
   const log = createPinoLogger(settings.logLevel);
@@ -104,7 +107,7 @@ async function serve(
   const signal = stopSignal(systemClock);
   const undo = new UndoStack();
   try {
-    const bus = openBus(settings, name, log);
+    const bus = openBus(settings, command, log);
     undo.add(() => bus.close());
     const readEnv = (variable: string) => env[variable];
     const eventStream = settings.nats === undefined ? 'off' : 'on';
@@ -127,13 +130,15 @@ async function serve(
   process.exit(EXIT.ok);
 }
 
-function openBus(settings: Settings, name: string, log: Logger): Bus {
+function openBus(settings: Settings, command: RunningCommand, log: Logger): Bus {
   const { nats: servers } = settings;
-  if (servers === undefined) return createMemoryBus({ clock: systemClock, log });
-  return connectNatsBus({ servers, name, clock: systemClock, log });
+  const clock = systemClock;
+  if (servers === undefined) return createMemoryBus({ clock, log });
+  const inboxPrefix = command === 'proxy' ? SUBJECTS.proxyInbox : SUBJECTS.controlPlaneInbox;
+  return connectNatsBus({ servers, name: `dbbouncer ${command}`, inboxPrefix, clock, log });
 }
 
-function requireNats(settings: Settings, command: string, why: string): void {
+function requireNats(settings: Settings, command: RunningCommand, why: string): void {
   if (settings.nats !== undefined) return;
   throw sharedErrors.fail(
     'SETTINGS_INVALID',

@@ -1,6 +1,7 @@
 /**
- * The control plane as one running thing: core, secrets, config file and API, started and stopped in order.
- * The only place that names all of them. The bus is the caller's, who closes it after `stop`.
+ * The control plane as one running thing: core, secrets, config file and API, started and stopped
+ * in order. The only place that names all of them. The bus is the caller's, who closes it after
+ * `stop`.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -52,8 +53,9 @@ export interface ControlPlane {
 
 /**
  * Resolves when the API answers and the config file is applied.
- * @throws SETTINGS_INVALID for a port in use, a key that cannot be used or a certificate that cannot be read;
- * STORE_LOCKED when another control plane uses the data folder; whatever refuses the config file.
+ * @throws SETTINGS_INVALID for a port in use, a key that cannot be used or a certificate that
+ * cannot be read; STORE_LOCKED when another control plane uses the data folder; whatever refuses
+ * the config file.
  */
 export async function startControlPlane(
   settings: ControlPlaneSettings,
@@ -124,10 +126,19 @@ async function followConfigFile(
     newId: randomUUID,
     log,
   });
-  return FileWatcher.start({ path: file.path, clock, log, onChange: () => sync.reload() });
+  return new FileWatcher({
+    path: file.path,
+    knownDigest: file.digest,
+    clock,
+    log,
+    onChange: () => sync.reload(),
+  });
 }
 
-/** Says whether requests should come here. A bus that is lost later does not count: writes are kept and published then. */
+/**
+ * Says whether requests should come here. A bus that is lost later does not count: writes are kept
+ * and published then.
+ */
 class Readiness {
   readonly #core: ControlPlaneCore;
   #phase: 'starting' | 'up' | 'stopping' = 'starting';
@@ -181,7 +192,7 @@ function explainListenError(error: unknown, host: string, port: number): unknown
   });
 }
 
-const CLOSE_GRACE_MS = 3_000;
+const CLOSE_GRACE_MS = 1_000;
 
 /** Requests under way may end; what hangs is cut off, so that stopping is quick. */
 async function closeApi(api: Api, clock: Clock): Promise<void> {

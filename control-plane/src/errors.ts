@@ -30,20 +30,10 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'It was changed since the version the request names.',
   },
-  PRECONDITION_REQUIRED: {
-    kind: 'client',
-    retryable: false,
-    summary: 'The request must name the version it means to change.',
-  },
   UNAUTHORIZED: {
     kind: 'client',
     retryable: false,
     summary: 'The request carries no valid API key.',
-  },
-  FORBIDDEN: {
-    kind: 'client',
-    retryable: false,
-    summary: 'The API key does not allow this.',
   },
   STORE_BUSY: {
     kind: 'capacity',

@@ -1,4 +1,6 @@
-/** The part of the settings that the control plane reads; whoever starts one needs to give no more. */
+/**
+ * The part of the settings that the control plane reads; whoever starts one needs to give no more.
+ */
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 
 export type ControlPlaneSettings = Pick<

@@ -1,6 +1,7 @@
 /**
  * The proxy, put together: the only file of the data plane that names every part.
- * Owns: the order of start and stop. Leaves: what each part does to its own file.
+ * Owns: which parts know each other.
+ * Leaves: the order of start and stop to life-cycle.ts, what each part does to its own file.
  */
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -12,8 +13,9 @@ import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
-import { drain } from './drain.ts';
 import { takeIdentity } from './identity/proxy-identity.ts';
+import type { ProxyIdentity } from './identity/proxy-identity.ts';
+import { LifeCycle } from './life-cycle.ts';
 import { TcpListener } from './listener/tcp-listener.ts';
 import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
@@ -54,59 +56,59 @@ export interface RunningProxy {
   stop(): Promise<void>;
 }
 
-/** @throws AppError SETTINGS_INVALID when a port, folder or key cannot be used; nothing runs then */
+/**
+ * Serves until it is stopped; nothing runs when it throws.
+ * @throws AppError SETTINGS_INVALID when a port, folder or key cannot be used
+ */
 export async function startProxy(
   settings: Settings,
   dependencies: ProxyDependencies,
 ): Promise<RunningProxy> {
   const identity = takeIdentity(settings.dataDir, settings.proxyId);
-  const parts = assemble(settings, dependencies, identity.proxyId, identity.dir);
+  const { proxyId } = identity;
+  const log = dependencies.log.child({ proxy: proxyId });
   try {
-    await parts.open();
+    const parts = makeParts(settings, { ...dependencies, log }, identity);
+    const lifeCycle = new LifeCycle(parts);
+    const { listenPort: postgresPort, metricsPort } = await lifeCycle.open();
+    log.info({ postgresPort, metricsPort }, 'proxy serving');
+    const close = () => lifeCycle.close(settings.shutdownTimeoutMs);
+    let stopping: Promise<void> | undefined;
+    return {
+      proxyId,
+      postgresPort,
+      metricsPort,
+      whenReady: parts.feed.whenReady(),
+      stop: () => (stopping ??= close().finally(() => identity.release())),
+    };
   } catch (error) {
-    await parts.close(0);
     identity.release();
     throw error;
   }
-  let stopping: Promise<void> | undefined;
-  return {
-    proxyId: identity.proxyId,
-    postgresPort: parts.postgresPort(),
-    metricsPort: parts.metricsPort(),
-    whenReady: parts.feed.whenReady(),
-    stop: () =>
-      (stopping ??= parts.close(settings.shutdownTimeoutMs).finally(() => identity.release())),
-  };
 }
 
-type Phase = 'starting' | 'serving' | 'draining';
-
-function assemble(
+/** Everything the proxy is made of, knowing each other; no port is open yet. */
+function makeParts(
   settings: Settings,
-  { bus, clock, log: rootLog, readEnv, version }: ProxyDependencies,
-  proxyId: ProxyId,
-  dir: string,
+  { bus, clock, log, readEnv, version }: ProxyDependencies,
+  { proxyId, dir }: ProxyIdentity,
 ) {
-  const log = rootLog.child({ proxy: proxyId });
-  const { dataDir, masterKey } = settings;
+  const { dataDir, masterKey, host } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
   const feed = new ConfigFeed({ bus, router, clock, log, disk: new DiskCopy({ dir, clock, log }) });
   const pools = new Pools<PostgresBackend>({ clock, log });
   const registry = new SessionRegistry();
-  const tally = { pools: new PoolTally(() => pools), sessions: new SessionTally() };
   const clients = () => registry.size;
-  const metrics = new Metrics({ ...tally, clients, feed: () => feed.status });
-  const reporter = new Reporter({
-    proxy: proxyId,
-    version,
-    bus,
-    clock,
-    feed,
-    pools: tally.pools,
+  const poolTally = new PoolTally(() => pools);
+  const meter = new SessionTally();
+  const metrics = new Metrics({
+    pools: poolTally,
+    sessions: meter,
     clients,
+    feed: () => feed.status,
   });
-  const janitor = new Janitor(clock, [pools]);
+  endRemovedTenants(router, registry, (tenant) => metrics.forget(tenant));
   const services = sessionServices({
     settings,
     router,
@@ -116,60 +118,41 @@ function assemble(
     clock,
     log,
     proxyId,
-    meter: tally.sessions,
+    meter,
   });
-  endRemovedTenants(router, registry, (tenant) => metrics.forget(tenant));
-
-  let phase: Phase = 'starting';
-  let listener: TcpListener | undefined;
-  let telemetry: Awaited<ReturnType<typeof startTelemetryServer>> | undefined;
-  const readiness = (): Readiness => readinessOf(phase, feed.status.source);
-
   return {
+    registry,
+    pools,
     feed,
-    postgresPort: () => listener?.address.port ?? 0,
-    metricsPort: () => telemetry?.port ?? 0,
-    async open(): Promise<void> {
-      const { host, metricsPort, postgresPort } = settings;
-      telemetry = await startTelemetryServer({
+    clock,
+    log,
+    janitor: new Janitor(clock, [pools]),
+    reporter: new Reporter({
+      proxy: proxyId,
+      version,
+      bus,
+      clock,
+      feed,
+      pools: poolTally,
+      clients,
+    }),
+    startTelemetry: (readiness: () => Readiness) =>
+      startTelemetryServer({
         host,
-        port: metricsPort,
+        port: settings.metricsPort,
         readiness,
         metrics: () => metrics.page(),
         log,
-      });
-      listener = await TcpListener.listen({
+      }),
+    listen: () =>
+      TcpListener.listen({
         host,
-        port: postgresPort,
+        port: settings.postgresPort,
         portSetting: '--postgres-port',
         log,
         serve: (socket) => servePostgresClient(socket, services),
-      });
-      feed.start();
-      reporter.start();
-      phase = 'serving';
-      log.info(
-        { postgresPort: listener.address.port, metricsPort: telemetry.port },
-        'proxy serving',
-      );
-    },
-    async close(timeoutMs: number): Promise<void> {
-      phase = 'draining';
-      listener?.stop();
-      await drain({ registry, pools, clock, log, timeoutMs });
-      janitor.stop();
-      reporter.stop();
-      await feed.stop();
-      await telemetry?.close();
-    },
+      }),
   };
-}
-
-function readinessOf(phase: Phase, source: 'bus' | 'disk' | 'none'): Readiness {
-  if (phase === 'draining') return { kind: 'not_ready', reason: 'draining' };
-  if (phase === 'starting') return { kind: 'not_ready', reason: 'not_listening' };
-  if (source === 'none') return { kind: 'not_ready', reason: 'no_config' };
-  return { kind: 'ready' };
 }
 
 interface SessionParts {

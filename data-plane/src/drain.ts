@@ -1,6 +1,6 @@
 /**
- * The end of a proxy: sessions between transactions are told and ended, the others when their transaction is over,
- * all of them at the deadline; then the server connections.
+ * The end of a proxy: sessions between transactions are told and ended, the others when their
+ * transaction is over, all of them at the deadline; then the server connections.
  */
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';

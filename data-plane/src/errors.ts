@@ -1,5 +1,6 @@
 /**
- * Every way the data plane refuses or fails a client, once. SQLSTATE and errno are given in session/client-error.ts.
+ * Every way the data plane refuses or fails a client, once. SQLSTATE and errno are given in
+ * session/client-error.ts.
  */
 import { defineErrors } from '@dbbouncer/shared/kernel/errors.ts';
 

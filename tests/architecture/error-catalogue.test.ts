@@ -1,4 +1,6 @@
-/** The error codes: each means one thing, is raised somewhere, reaches the client, is documented. */
+/**
+ * The error codes: each means one thing, is raised somewhere, reaches the client, is documented.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';

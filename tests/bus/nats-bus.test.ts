@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { busContract } from '@dbbouncer/shared/bus/bus.contract.ts';
-import type { LogMessage } from '@dbbouncer/shared/bus/bus.ts';
+import type { Bus, LogMessage } from '@dbbouncer/shared/bus/bus.ts';
 import {
   appendUpTo,
   bytes,
@@ -18,16 +18,22 @@ import { connectedBus, reached, upTo, withBus } from './nats-harness.ts';
 
 busContract('NatsBus', connectedBus);
 
+/** A log of three messages, and what its follower got: these three, and whatever comes. */
+async function followedLog(bus: Bus) {
+  const stream = uniqueName();
+  const log = bus.log({ stream, subject: `${stream}.entry` });
+  const got = new Collector<LogMessage>();
+  log.follow(1, got.add);
+  await appendUpTo(log, 3);
+  await got.first(3);
+  return { stream, log, got };
+}
+
 describe('NatsBus log and other hands on its stream', { timeout: 30_000 }, () => {
   it(
     'follows on after a purge, with the next message',
     withBus(async (bus) => {
-      const stream = uniqueName();
-      const log = bus.log({ stream, subject: `${stream}.entry` });
-      const got = new Collector<LogMessage>();
-      log.follow(1, got.add);
-      await appendUpTo(log, 3);
-      await got.first(3);
+      const { stream, log, got } = await followedLog(bus);
       await bus.request(`$JS.API.STREAM.PURGE.${stream}`, bytes(''), 5_000);
       const state = await log.state();
       assert.deepEqual([state.firstSequence, state.lastSequence], [4, 3]);
@@ -40,12 +46,7 @@ describe('NatsBus log and other hands on its stream', { timeout: 30_000 }, () =>
   it(
     'follows the new stream from its start when it is deleted and made again',
     withBus(async (bus) => {
-      const stream = uniqueName();
-      const log = bus.log({ stream, subject: `${stream}.entry` });
-      const got = new Collector<LogMessage>();
-      log.follow(1, got.add);
-      await appendUpTo(log, 3);
-      await got.first(3);
+      const { stream, log, got } = await followedLog(bus);
       await bus.request(`$JS.API.STREAM.DELETE.${stream}`, bytes(''), 5_000);
       await appendUpTo(log, 2);
       assert.deepEqual(readings(await got.first(5)), [...upTo(3), '1:1', '2:2']);

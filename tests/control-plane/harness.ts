@@ -1,5 +1,6 @@
 /**
- * A whole control plane on a free port and a data folder of its own, and a client that speaks HTTP to it.
+ * A whole control plane on a free port and a data folder of its own, and a client that speaks HTTP
+ * to it.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -37,9 +38,9 @@ export class TestControlPlane implements AsyncDisposable {
   readonly #env: Readonly<Record<string, string>>;
   #running: ControlPlane | undefined;
 
-  constructor(env: Readonly<Record<string, string>> = {}) {
+  constructor(env: Readonly<Record<string, string>> = {}, bus: Bus = createMemoryBus()) {
     this.dir = mkdtempSync(join(tmpdir(), 'dbb-control-'));
-    this.bus = createMemoryBus();
+    this.bus = bus;
     this.#env = env;
   }
 

@@ -270,6 +270,33 @@ describe('a bus that is away', () => {
   });
 });
 
+describe('a message that is late', () => {
+  it('is the same as its repeat, even when more has changed meanwhile', async (t) => {
+    const { bus, start } = bench(t);
+    const core = start();
+    await published(core);
+    bus.holdBackNext(CONFIG_LOG.stream);
+    bus.holdBackNext(EVENT_LOG.stream);
+    await registerAll(core, 'a');
+    await until('it waits', () => core.status().deltas.phase === 'waiting_for_bus');
+    await registerAll(core, 'b');
+    await published(core);
+    await bus.deliverHeldBack();
+    await registerAll(core, 'c');
+    await published(core);
+    assert.deepEqual(await stepsOn(bus), [
+      [0, 1],
+      [1, 2],
+      [2, 3],
+    ]);
+    const copies = await messagesOn(bus, EVENT_LOG);
+    assert.deepEqual(
+      copies.map((data) => decodeEventMessage(data).position),
+      [1, 2, 3],
+    );
+  });
+});
+
 describe('a bus that lost everything', () => {
   it('gets snapshot and events again, and a mark that shows a proxy behind its gap', async (t) => {
     const { bus, start } = bench(t);

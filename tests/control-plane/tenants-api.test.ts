@@ -1,4 +1,7 @@
-/** The tenant routes over real HTTP and a real SQLite file: what they answer, refuse, keep and never tell. */
+/**
+ * The tenant routes over real HTTP and a real SQLite file: what they answer, refuse, keep and never
+ * tell.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -98,7 +101,7 @@ describe('POST /tenants', () => {
 });
 
 describe('PUT /tenants/{id}', () => {
-  it('replaces settings, keeps the password, and changes nothing when the answer comes back', async () => {
+  it('replaces settings, keeps the password; its own answer changes nothing', async () => {
     const id = await register({ max_connections: 5, idle_timeout: '1m' });
     const path = `/tenants/${id}`;
     const read = await plane.call('GET', path);
@@ -216,7 +219,7 @@ describe('If-Match', () => {
 });
 
 describe('DELETE /tenants/{id}', () => {
-  it('answers 204 without a body, then 404; the id can be registered again at a later version', async () => {
+  it('answers 204 without a body, then 404; the id can come back at a later version', async () => {
     const id = await register();
     const removed = await plane.call('DELETE', `/tenants/${id}`);
     assert.equal(removed.status, 204);
@@ -321,7 +324,9 @@ describe('GET /tenants', () => {
   });
 });
 
-/** The tenant's stats once `count` proxies have reported; in-process delivery takes a turn or two. */
+/**
+ * The tenant's stats once `count` proxies have reported; in-process delivery takes a turn or two.
+ */
 async function reported(id: string, count: number): Promise<Answer['json']> {
   for (let attempt = 0; attempt < 200; attempt++) {
     const { json } = await plane.call('GET', `/tenants/${id}/stats`);
@@ -365,7 +370,7 @@ describe('refusals', () => {
     assertProblem(await send('PUT', '/health', '{}'), 405, 'METHOD_NOT_ALLOWED');
   });
 
-  it('takes any id in the path for an unknown tenant, and an impossible path for a bad request', async () => {
+  it('takes any id for an unknown tenant, and an impossible path for a bad request', async () => {
     for (const id of ['a__b', '%20', "'--", 'x'.repeat(900), '%F0%9F%94%91', '..%2f..', '%00']) {
       assertProblem(await send('GET', `/tenants/${id}`), 404, 'TENANT_NOT_FOUND');
     }
@@ -432,6 +437,29 @@ describe('access', () => {
   });
 });
 
+describe('GET /metrics', () => {
+  it('counts events, says how far publishing is, and times requests by route', async () => {
+    await using other = await TestControlPlane.start();
+    for (const id of ['a', 'b']) await other.call('POST', '/tenants', { body: tenantBody(id) });
+    const read = async (): Promise<string> => (await other.call('GET', '/metrics')).text;
+    const deadline = performance.now() + 5_000;
+    while (!/^dbbouncer_published_position 2$/m.test(await read())) {
+      assert.ok(performance.now() < deadline, 'never published both events');
+    }
+    const text = await read();
+    for (const line of [
+      /^dbbouncer_events_appended_total 2$/m,
+      /^dbbouncer_event_position 2$/m,
+      /^dbbouncer_tenants 2$/m,
+      /^dbbouncer_proxies\{status="live"\} 0$/m,
+      /^dbbouncer_api_request_duration_seconds_count\{.*route="\/tenants",status="201"\} 2$/m,
+      /^process_cpu_seconds_total /m,
+    ]) {
+      assert.match(text, line);
+    }
+  });
+});
+
 describe('request ids and reasons', () => {
   it('keeps a usable X-Request-Id, makes one otherwise, and answers with it', async () => {
     const given = await plane.call('GET', '/fleet', { headers: { 'x-request-id': 'deploy-42/a' } });
@@ -474,7 +502,8 @@ describe('secrets', () => {
 
   it('name the key holder in events by a name that is not the key', async () => {
     await using other = await TestControlPlane.start();
-    const headers = { 'x-request-id': 'r-1', 'x-reason': Buffer.from('größer').toString('latin1') };
+    const reason = Buffer.from('größer').toString('latin1');
+    const headers = { 'x-request-id': 'r-1', 'x-reason': reason };
     await other.call('POST', '/tenants', { body: tenantBody('acme'), headers });
     await other.stop();
     const { DatabaseSync } = await import('node:sqlite');

@@ -19,6 +19,8 @@ import { messagesOn } from './published.ts';
 export class UnreliableBus implements Bus {
   readonly #listeners = new Set<(status: BusStatus) => void>();
   readonly #answersToLose = new Set<string>();
+  readonly #toHoldBack = new Set<string>();
+  readonly #heldBack: (() => Promise<AppendResult>)[] = [];
   #inner: Bus;
   #lives = 0;
   #status: BusStatus;
@@ -59,6 +61,15 @@ export class UnreliableBus implements Bus {
    */
   loseNextAnswer(stream: string): void {
     this.#answersToLose.add(stream);
+  }
+
+  /** The next append to the log fails for its sender, and arrives only with `deliverHeldBack`. */
+  holdBackNext(stream: string): void {
+    this.#toHoldBack.add(stream);
+  }
+
+  async deliverHeldBack(): Promise<void> {
+    for (const deliver of this.#heldBack.splice(0)) await deliver();
   }
 
   onStatus(listener: (status: BusStatus) => void): Subscription {
@@ -104,6 +115,10 @@ export class UnreliableBus implements Bus {
   }
 
   async #append(log: BusLog, spec: LogSpec, id: string, data: Uint8Array): Promise<AppendResult> {
+    if (this.#toHoldBack.delete(spec.stream)) {
+      this.#heldBack.push(() => log.append(id, data));
+      throw sharedErrors.fail('BUS_UNAVAILABLE', 'No answer yet.');
+    }
     const result = await log.append(id, data);
     if (this.#answersToLose.delete(spec.stream)) {
       throw sharedErrors.fail('BUS_UNAVAILABLE', 'No answer.');

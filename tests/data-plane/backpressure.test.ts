@@ -2,6 +2,7 @@
  * Slow clients and slow servers: what one side does not take, the proxy does not pile up.
  */
 import assert from 'node:assert/strict';
+import type { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
@@ -25,7 +26,10 @@ after(async () => {
   await cluster.stop();
 });
 
-/** The most that the process holds outside of the JavaScript heap while `work` runs, above what it held before. */
+/**
+ * In megabytes: the most that the process holds outside of the JavaScript heap while `work` runs,
+ * above what it held before.
+ */
 async function externalGrowth(work: () => Promise<void>): Promise<number> {
   const held = () => process.memoryUsage().arrayBuffers;
   const before = held();
@@ -34,6 +38,19 @@ async function externalGrowth(work: () => Promise<void>): Promise<number> {
   await work();
   clearInterval(timer);
   return most / MEGABYTE;
+}
+
+/** Lets a paused socket flow, past its former reader; resolves once it has given `count` bytes. */
+function bytesReceived(socket: Socket, count: number): Promise<void> {
+  let received = 0;
+  socket.removeAllListeners('data');
+  return new Promise((resolve) => {
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (received >= count) resolve();
+    });
+    socket.resume();
+  });
 }
 
 describe('a client that does not read', () => {
@@ -50,11 +67,7 @@ describe('a client that does not read', () => {
     other.send(query('SELECT 1'));
     assert.deepEqual(firstColumns(await other.until('Z')), ['1']);
 
-    let bytes = 0;
-    client.socket.removeAllListeners('data');
-    client.socket.on('data', (chunk: Buffer) => (bytes += chunk.length));
-    client.socket.resume();
-    while (bytes < 300_000_000) await new Promise((resolve) => setTimeout(resolve, 20));
+    await bytesReceived(client.socket, 300_000_000);
     client.end();
     other.end();
     await proxy.atRest();

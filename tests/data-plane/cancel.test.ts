@@ -1,5 +1,6 @@
 /**
- * Cancel requests: they reach the statement of their own session and nothing else, whatever it is doing.
+ * Cancel requests: they reach the statement of their own session and nothing else, whatever it is
+ * doing.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -8,6 +9,7 @@ import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
 import type { CancelKey, RawMessage } from '../support/raw-client.ts';
 import { TestProxy } from '../support/test-proxy.ts';
+import { untilRunning } from './running-statements.ts';
 
 const PASSWORD = 'cancel secret';
 const login = { user: 'postgres', password: PASSWORD, database: 'acme' };
@@ -35,19 +37,11 @@ async function cancel(key: CancelKey): Promise<void> {
   await canceller.closed();
 }
 
-async function waitUntilRunning(fragment: string): Promise<void> {
-  const sql = `SELECT 1 FROM pg_stat_activity
-    WHERE query LIKE '%${fragment}%' AND state = 'active' AND pid <> pg_backend_pid()`;
-  while ((await cluster.sql('postgres', sql)).length === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 describe('a cancel request', () => {
   it('ends the running statement with 57014 and leaves the session usable', async () => {
     const client = await connect();
     client.send(query('SELECT pg_sleep(60)'));
-    await waitUntilRunning('pg_sleep(60)');
+    await untilRunning(cluster, 'pg_sleep(60)');
     await cancel(client.key());
     assert.deepEqual(codes(await client.until('Z')), ['57014']);
     client.send(query('SELECT 1'));
@@ -77,7 +71,7 @@ describe('a cancel request', () => {
   it('with a key that nobody has, or a wrong secret, does nothing', async () => {
     const client = await connect();
     client.send(query('SELECT pg_sleep(0.3)'));
-    await waitUntilRunning('pg_sleep(0.3)');
+    await untilRunning(cluster, 'pg_sleep(0.3)');
     const { processId } = client.key();
     await cancel({ processId, secretKey: Buffer.from([1, 2, 3, 4]) });
     await cancel({ processId: 4711, secretKey: Buffer.from([1, 2, 3, 4]) });
@@ -86,13 +80,13 @@ describe('a cancel request', () => {
     await proxy.atRest();
   });
 
-  it('of an idle session does nothing to it, nor to the client that uses the connection', async () => {
+  it('of an idle session does nothing to it, nor to the client on the connection', async () => {
     const idle = await connect();
     idle.send(query('SELECT 1'));
     await idle.until('Z');
     const busy = await connect();
     busy.send(query('SELECT pg_sleep(0.3)'));
-    await waitUntilRunning('pg_sleep(0.3)');
+    await untilRunning(cluster, 'pg_sleep(0.3)');
     await cancel(idle.key());
     assert.deepEqual(codes(await busy.until('Z')), []);
     idle.end();

@@ -1,5 +1,6 @@
 /**
- * Clients that vanish in the middle of something: what they left is undone, and the next client finds nothing of it.
+ * Clients that vanish in the middle of something: what they left is undone, and the next client
+ * finds nothing of it.
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -17,6 +18,7 @@ import {
   sync,
 } from '../support/raw-client.ts';
 import { TestProxy } from '../support/test-proxy.ts';
+import { untilRunning } from './running-statements.ts';
 
 const PASSWORD = 'gone secret';
 const login = { user: 'postgres', password: PASSWORD, database: 'acme' };
@@ -51,14 +53,6 @@ async function nextClientIsServed(): Promise<void> {
   await proxy.atRest();
 }
 
-async function waitUntilRunning(fragment: string): Promise<void> {
-  const sql = `SELECT 1 FROM pg_stat_activity
-    WHERE query LIKE '%${fragment}%' AND state = 'active' AND pid <> pg_backend_pid()`;
-  while ((await cluster.sql('postgres', sql)).length === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 describe('a client that vanishes', () => {
   it('between the statements of a transaction has it rolled back', async () => {
     const client = await RawClient.login(proxy, login);
@@ -76,7 +70,7 @@ describe('a client that vanishes', () => {
     client.send(query('BEGIN'));
     await client.until('Z');
     client.send(query('INSERT INTO left_behind SELECT 1 FROM pg_sleep(60)'));
-    await waitUntilRunning('pg_sleep(60)');
+    await untilRunning(cluster, 'pg_sleep(60)');
     client.destroy();
     await nextClientIsServed();
     assert.equal(await rowsLeft(), 0);
@@ -85,7 +79,7 @@ describe('a client that vanishes', () => {
   it('during a statement in autocommit lets it finish', async () => {
     const client = await RawClient.login(proxy, login);
     client.send(query('INSERT INTO left_behind SELECT 1 FROM pg_sleep(0.4)'));
-    await waitUntilRunning('pg_sleep(0.4)');
+    await untilRunning(cluster, 'pg_sleep(0.4)');
     client.destroy();
     await nextClientIsServed();
     assert.equal(await rowsLeft(), 1);
@@ -122,7 +116,7 @@ describe('a client that vanishes', () => {
     await nextClientIsServed();
   });
 
-  it('in the middle of a message costs its server connection, and nobody else anything', async () => {
+  it('in the middle of a message costs its server connection, and others nothing', async () => {
     const client = await RawClient.login(proxy, login);
     client.send(query('BEGIN'));
     await client.until('Z');
@@ -160,7 +154,7 @@ describe('a client that vanishes', () => {
 });
 
 describe('a server connection that is lost', () => {
-  it('ends its client with the FATAL message of the server, and the next client gets another', async () => {
+  it("ends its client with the server's FATAL message; the next client gets another", async () => {
     const client = await RawClient.login(proxy, login);
     client.send(query('BEGIN'));
     await client.until('Z');

@@ -1,5 +1,6 @@
 /**
- * The two JavaScript drivers that most applications use do their ordinary work through the proxy, in both pool modes.
+ * The two JavaScript drivers that most applications use do their ordinary work through the proxy,
+ * in both pool modes.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -13,6 +14,7 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import postgres from 'postgres';
 import { TestProxy } from '../support/test-proxy.ts';
+import { untilRunning } from './running-statements.ts';
 
 const PASSWORD = 'driver secret';
 let cluster: PostgresCluster;
@@ -192,18 +194,8 @@ function postgresJsCases(options: () => ClientOptions): void {
   it('cancels a query that sleeps for 30 s', async () => {
     const sleeping = sql`SELECT pg_sleep(30)`;
     const outcome = assert.rejects(sleeping, { code: '57014' });
-    await waitFor(async () => {
-      const active = await cluster.sql(
-        'postgres',
-        `SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()`,
-      );
-      return active.length > 0;
-    });
+    await untilRunning(cluster, 'pg_sleep(30)');
     sleeping.cancel();
     await outcome;
   });
-}
-
-async function waitFor(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
 }

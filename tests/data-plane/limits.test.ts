@@ -72,7 +72,7 @@ describe('200 clients on a pool of 5', () => {
 });
 
 describe('acquire_timeout', () => {
-  it('tells a client that waited 300 ms the tenant, the limit and the setting, and lets it go on', async () => {
+  it('tells a client that waited 300 ms the tenant, limit and setting; it goes on', async () => {
     const busy = { ...login, database: 'busy' };
     const [holder, client] = await inPortions(2, () => RawClient.login(proxy, busy));
     holder?.send(query('BEGIN'));

@@ -1,6 +1,7 @@
 /**
- * Who may log in and who may not: every way to name a tenant, every way to get it wrong, and bytes that are no login.
- * Each refusal is a protocol-level error or a clean close; the process and its memory stay as they were.
+ * Who may log in and who may not: every way to name a tenant, every way to get it wrong, and bytes
+ * that are no login. Each refusal is a protocol-level error or a clean close; the process and its
+ * memory stay as they were.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -89,8 +90,12 @@ describe('tenant selectors', () => {
 
   it('strips the selector and passes the other options to the server', async () => {
     const client = new pg.Client({
-      ...{ host: proxy.host, port: proxy.port, user: 'app', password: PASSWORD },
-      ...{ database: 'app', options: '-c tenant_id=acme -c work_mem=7MB --geqo=off' },
+      host: proxy.host,
+      port: proxy.port,
+      user: 'app',
+      password: PASSWORD,
+      database: 'app',
+      options: '-c tenant_id=acme -c work_mem=7MB --geqo=off',
     });
     await client.connect();
     const shown = async (name: string) =>
@@ -151,7 +156,7 @@ describe('refused logins', () => {
     });
   }
 
-  it('shows an unknown user the same salt at each try, and another one than a known user', async () => {
+  it('shows an unknown user the same salt at each try, another one than a known user', async () => {
     const salt = async (user: string, tenant: string): Promise<string> => {
       const client = await RawClient.connect(proxy);
       client.send(startup({ user, tenant_id: tenant }));

@@ -1,6 +1,6 @@
 /**
- * A change of one tenant under load: new transactions go to the new target, running ones finish on the old one, and
- * nobody else notices (invariant 6).
+ * A change of one tenant under load: new transactions go to the new target, running ones finish on
+ * the old one, and nobody else notices (invariant 6).
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -133,7 +133,7 @@ describe('changed limits', () => {
 
 describe('a removed tenant', () => {
   for (const poolMode of ['transaction', 'session'] as const) {
-    it(`ends idle clients with 57P01 and running ones after their transaction, in ${poolMode} mode`, async () => {
+    it(`ends clients with 57P01, not within a transaction, in ${poolMode} mode`, async () => {
       await proxy.setTenant(tenant('brief', here.port, PASSWORD, poolMode));
       const idle = await connect('brief');
       const running = await connect('brief');

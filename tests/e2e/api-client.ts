@@ -1,4 +1,6 @@
-/** The REST API as a script with the key uses it; everything that comes back, for tests to judge. */
+/**
+ * The REST API as a script with the key uses it; everything that comes back, for tests to judge.
+ */
 export interface ApiAnswer {
   readonly status: number;
   readonly etag: string | null;

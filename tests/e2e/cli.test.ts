@@ -1,4 +1,6 @@
-/** What a person sees who types `dbbouncer ...`: help, exit codes, and mistakes told in one line. */
+/**
+ * What a person sees who types `dbbouncer ...`: help, exit codes, and mistakes told in one line.
+ */
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';

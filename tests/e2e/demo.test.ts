@@ -1,4 +1,6 @@
-/** The demo as a newcomer meets it: printed lines that work when pasted, and nothing left behind. */
+/**
+ * The demo as a newcomer meets it: printed lines that work when pasted, and nothing left behind.
+ */
 import assert from 'node:assert/strict';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -157,6 +157,16 @@ describe('PATCH of the port', () => {
     for (const login of loginsOf(tenant)) assert.equal(await ask(login, WHICH_PORT), there.port);
   });
 
+  it('leaves sessions of session mode where they are and sends new ones to the other', async () => {
+    const tenant = await addServedTenant({ pool_mode: 'session' });
+    const clients = await Promise.all(loginsOf(tenant).map(connect));
+    for (const client of clients) await client.query('CREATE TEMP TABLE mine AS SELECT 7 AS n');
+    await fleet.api.patchTenant(tenant.id, { port: there.port });
+    await fleet.settled();
+    for (const client of clients) assert.equal(await value(client, 'SELECT n FROM mine'), 7);
+    for (const login of loginsOf(tenant)) assert.equal(await ask(login, WHICH_PORT), there.port);
+  });
+
   it('fails no query of clients that never stop', async () => {
     const tenant = await addServedTenant({ dbname: 'moved', max_connections: 4 });
     const workers = await Workers.start(loginsOf(tenant), 6, 'moved');
@@ -244,7 +254,7 @@ describe('DELETE', () => {
 });
 
 describe('GET /fleet', () => {
-  it('shows both proxies, live, at the position of the last change, and their clients', async () => {
+  it('shows both proxies live at the position of the last change, with their clients', async () => {
     const tenant = await addServedTenant();
     const logins = loginsOf(tenant);
     const clients = await Promise.all([...logins, ...logins].map(connect));

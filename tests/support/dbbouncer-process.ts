@@ -2,18 +2,18 @@
  * `dbbouncer up | control-plane | proxy` as a real process, on loopback ports and in a folder that
  * stay its own over restarts, for tests of what outlives a process.
  * Owns: the process, its folder, waiting until it serves, its log. Neither process nor folder
- * outlives the test process, not even after kill -9 (scratch-folder.ts).
+ * outlives the test process, not even after kill -9 (scratch.ts).
  * Leaves: servers it talks to (NATS, PostgreSQL) to the caller.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach } from 'node:test';
-import { createScratchFolder } from '@dbbouncer/cli/demo/scratch-folder.ts';
+import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import type { ScratchFolder } from '@dbbouncer/cli/demo/scratch-folder.ts';
 import { eventually } from './eventually.ts';
-import { freePort } from './free-port.ts';
 import { dbbouncer } from './processes.ts';
 import type { Ended, Program } from './processes.ts';
+import { scratchOfTest } from './scratch.ts';
 
 export type DbbouncerCommand = 'up' | 'control-plane' | 'proxy';
 
@@ -36,7 +36,6 @@ const ENDS_WITHIN_MS = 10_000;
 const PORT_ATTEMPTS_MAX = 3;
 const LOG_CHARS_SHOWN = 8_000;
 
-let sharedScratch: Promise<ScratchFolder> | undefined;
 const running = new Set<DbbouncerProcess>();
 let processesMade = 0;
 
@@ -65,8 +64,7 @@ export class DbbouncerProcess {
 
   /** Started and ready. @throws Error with its log when it is not within 20 s. */
   static async start(options: DbbouncerOptions): Promise<DbbouncerProcess> {
-    sharedScratch ??= createScratchFolder('owner');
-    const made = new DbbouncerProcess(options, await sharedScratch, await findPorts());
+    const made = new DbbouncerProcess(options, await scratchOfTest(), await findPorts());
     await mkdir(made.folder, { recursive: true });
     await options.prepare?.(made.folder);
     for (let attempt = 1; ; attempt += 1) {
@@ -80,6 +78,11 @@ export class DbbouncerProcess {
         made.#ports = await findPorts();
       }
     }
+  }
+
+  /** Started, and neither stopped nor killed here since. */
+  get isRunning(): boolean {
+    return this.#program !== undefined;
   }
 
   get postgresPort(): number {
@@ -196,7 +199,7 @@ interface Ports {
 
 async function findPorts(): Promise<Ports> {
   const ports = new Set<number>();
-  while (ports.size < 3) ports.add(await freePort());
+  while (ports.size < 3) ports.add(await freePort('127.0.0.1'));
   const [api = 0, postgres = 0, metrics = 0] = ports;
   return { api, postgres, metrics };
 }

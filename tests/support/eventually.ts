@@ -10,7 +10,7 @@ export interface EventuallyOptions {
   readonly onFailure?: () => string;
 }
 
-const INTERVAL_MS = 10;
+const INTERVAL_MS = 20;
 const WITHIN_MS = 10_000;
 
 /**

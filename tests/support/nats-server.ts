@@ -1,16 +1,18 @@
 /**
  * A real nats-server with JetStream for a test: its own temporary folder, its own loopback port.
- * Port and data stay over restarts. Process and folder are gone when the test process exits.
+ * Port and data stay over restarts. Process and folder are gone when the test process has ended,
+ * also when it was killed (scratch.ts).
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { once } from 'node:events';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { freePort } from './free-port.ts';
+import { freePort } from '@dbbouncer/cli/demo/ports.ts';
+import type { ScratchFolder } from '@dbbouncer/cli/demo/scratch-folder.ts';
+import { scratchOfTest } from './scratch.ts';
 
 export interface NatsServer {
   readonly url: string;
@@ -38,8 +40,9 @@ const START_ATTEMPTS_MAX = 5;
 /** Running and ready. @throws when there is no binary, naming the Debian package that has it. */
 export async function startNatsServer({ login }: NatsServerOptions = {}): Promise<NatsServer> {
   const extra = login === undefined ? [] : ['--user', login.user, '--pass', login.password];
+  const scratch = await scratchOfTest();
   for (let attempt = 1; ; attempt += 1) {
-    const server = new NatsServerProcess(findBinary(), await freePort(), extra);
+    const server = new NatsServerProcess(findBinary(), await freePort('127.0.0.1'), extra, scratch);
     try {
       await server.start();
       return server;
@@ -55,19 +58,18 @@ class NatsServerProcess implements NatsServer {
   readonly url: string;
   readonly #binary: string;
   readonly #extraArgs: readonly string[];
-  readonly #folder = mkdtempSync(join(tmpdir(), 'dbbouncer-nats-'));
+  readonly #scratch: ScratchFolder;
+  readonly #folder: string;
   #process: ChildProcess | undefined;
   #ready: Promise<void> = Promise.resolve();
 
-  constructor(binary: string, port: number, extraArgs: readonly string[]) {
+  constructor(binary: string, port: number, extraArgs: readonly string[], scratch: ScratchFolder) {
     this.#binary = binary;
     this.#extraArgs = extraArgs;
     this.port = port;
     this.url = `nats://127.0.0.1:${port}`;
-    process.once('exit', () => {
-      this.#process?.kill('SIGKILL');
-      rmSync(this.#folder, { recursive: true, force: true });
-    });
+    this.#scratch = scratch;
+    this.#folder = mkdtempSync(join(scratch.path, 'nats-'));
   }
 
   async start(): Promise<void> {
@@ -76,8 +78,13 @@ class NatsServerProcess implements NatsServer {
     const child = spawn(this.#binary, [...args, ...this.#extraArgs], {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
+    const { pid } = child;
     this.#process = child;
-    child.once('exit', () => (this.#process = undefined));
+    if (pid !== undefined) this.#scratch.guard(pid);
+    child.once('exit', () => {
+      this.#process = undefined;
+      if (pid !== undefined) this.#scratch.forget(pid);
+    });
     this.#ready = ready(child);
     await this.#ready;
     // Read on, or it would block on its log; but a test that forgot it may end.

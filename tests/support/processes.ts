@@ -73,17 +73,26 @@ export class Program {
   }
 
   /** Resolves with the match once standard output holds `pattern`. @throws when it ends first. */
-  async says(pattern: RegExp): Promise<RegExpExecArray> {
+  says(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#writes('stdout', pattern);
+  }
+
+  /** As `says`, of standard error, where the log goes. */
+  logs(pattern: RegExp): Promise<RegExpExecArray> {
+    return this.#writes('stderr', pattern);
+  }
+
+  async #writes(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray> {
     const limit = AbortSignal.timeout(APPEARS_WITHIN_MS);
     const ended = this.#ended.then(() => 'ended' as const);
     for (;;) {
-      const match = pattern.exec(this.#stdout);
+      const match = pattern.exec(stream === 'stdout' ? this.#stdout : this.#stderr);
       if (match !== null) return match;
-      const more = once(this.#child.stdout ?? this.#child, 'data', { signal: limit });
+      const more = once(this.#child[stream] ?? this.#child, 'data', { signal: limit });
       const outcome = await Promise.race([more, ended]).catch(() => 'late' as const);
       if (outcome !== 'ended' && outcome !== 'late') continue;
       const why = outcome === 'ended' ? 'ended without' : `did not in ${APPEARS_WITHIN_MS} ms`;
-      throw new Error(`${why} saying ${pattern}:\n${this.#stdout}\n${this.#stderr}`);
+      throw new Error(`${why} writing ${pattern}:\n${this.#stdout}\n${this.#stderr}`);
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL client that sends exactly the bytes it is told to, for tests of what drivers never do.
- * Frames are cut by its own few lines, not by the code under test.
+ * A PostgreSQL client that sends exactly the bytes it is told to, for tests of what drivers never
+ * do. Frames are cut by its own few lines, not by the code under test.
  */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';

@@ -1,6 +1,8 @@
 /**
- * A real proxy in this process, fed over the in-process bus as a control plane would, for tests of the data plane.
- * Owns: its config, its temporary folder, waiting for what it reports. Leaves: databases to the caller.
+ * A real proxy in this process, fed over the in-process bus as a control plane would, for tests of
+ * the data plane.
+ * Owns: its config, its temporary folder, waiting for what it reports.
+ * Leaves: databases to the caller.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -9,7 +9,10 @@ export class AllowedMethods {
     this.#patterns.set(pattern, methods);
   }
 
-  /** The methods of the patterns that `path` (without its query) matches; none when there is no such path. */
+  /**
+   * The methods of the patterns that `path` (without its query) matches; none when there is no such
+   * path.
+   */
   of(path: string): readonly string[] {
     const matching = [...this.#patterns].filter(([pattern]) => matches(pattern, path));
     return [...new Set(matching.flatMap(([, methods]) => [...methods]))].sort();

@@ -1,4 +1,7 @@
-/** Ways a request fails before it reaches the control plane's rules. HTTP statuses are given in problem.ts. */
+/**
+ * Ways a request fails before it reaches the control plane's rules. HTTP statuses are given in
+ * problem.ts.
+ */
 import { AppError, defineErrors } from '@dbbouncer/shared/kernel/errors.ts';
 import type { FieldProblem } from '@dbbouncer/shared/contract/explain.ts';
 import { controlErrors } from '../errors.ts';

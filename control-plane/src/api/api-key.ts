@@ -1,5 +1,6 @@
 /**
- * The API key: where it comes from, how one is recognised, and the name under which its holder appears in events.
+ * The API key: where it comes from, how one is recognised, and the name under which its holder
+ * appears in events.
  * Owns: all of that. Leaves: which routes need one to server.ts.
  * Source: RFC 6750 (bearer tokens).
  */
@@ -20,8 +21,10 @@ export interface LoadedApiKey {
 }
 
 /**
- * The key of the settings, else the one in `<dataDir>/api.key`, which is made (mode 0600) when it is not there.
- * @throws SETTINGS_INVALID when the file holds no usable key; the file system's error when it cannot be read or made.
+ * The key of the settings, else the one in `<dataDir>/api.key`, which is made (mode 0600) when it
+ * is not there.
+ * @throws SETTINGS_INVALID when the file holds no usable key; the file system's error when it
+ * cannot be read or made.
  */
 export function loadApiKey(given: string | undefined, dataDir: string): LoadedApiKey {
   if (given !== undefined) return { key: given, file: undefined };
@@ -37,7 +40,10 @@ export function loadApiKey(given: string | undefined, dataDir: string): LoadedAp
 /** Recognises one key. Comparing takes the same time whatever is presented. */
 export class ApiKeyGuard {
   readonly #digest: Buffer;
-  /** How events name the holder: `api:` and eight characters from which nobody without `nameSecret` can test guesses. */
+  /**
+   * How events name the holder: `api:` and eight characters from which nobody without `nameSecret`
+   * can test guesses.
+   */
   readonly actor: string;
 
   /** @param nameSecret any secret that stays the same over restarts. */

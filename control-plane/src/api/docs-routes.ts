@@ -1,4 +1,6 @@
-/** The API description at /openapi.json and its pages at /docs. Both are open: they hold no data. */
+/**
+ * The API description at /openapi.json and its pages at /docs. Both are open: they hold no data.
+ */
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
@@ -6,8 +8,9 @@ import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-pro
 import type { Api } from './server.ts';
 
 const DESCRIPTION =
-  'Every write is an event. Answers to writes are given when the change is on disk; proxies follow within moments' +
-  ' (`GET /fleet` shows how far each is). Refusals are problem+json with a stable `code`.';
+  'Every write is an event. Answers to writes are given when the change is on disk; proxies' +
+  ' follow within moments (`GET /fleet` shows how far each is). Refusals are problem+json with a' +
+  ' stable `code`.';
 
 /** Before any route: it collects them. */
 export async function registerApiDescription(api: FastifyInstance, version: string): Promise<void> {

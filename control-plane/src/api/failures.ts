@@ -1,5 +1,6 @@
 /**
- * Turns everything that can go wrong with a request into problem+json: our errors, Fastify's, Node's, unknown paths.
+ * Turns everything that can go wrong with a request into problem+json: our errors, Fastify's,
+ * Node's, unknown paths.
  */
 import { STATUS_CODES } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -53,7 +54,9 @@ export function replyWithProblem(
     .send(problem);
 }
 
-/** For bytes that never became a request: a whole HTTP response, after which the connection ends. */
+/**
+ * For bytes that never became a request: a whole HTTP response, after which the connection ends.
+ */
 export function rawProblemResponse(error: unknown, requestId: string): string {
   const { code } = error as CodedError;
   const what = typeof code === 'string' ? ` (${code})` : '';

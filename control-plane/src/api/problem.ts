@@ -1,6 +1,7 @@
 /**
  * The one map from error codes to HTTP statuses, and the form every refusal takes: problem+json.
- * Source: RFC 9457. Whatever is not an expected failure is INTERNAL, and tells the client nothing but that.
+ * Source: RFC 9457. Whatever is not an expected failure is INTERNAL, and tells the client nothing
+ * but that.
  */
 import { z } from 'zod';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
@@ -15,7 +16,6 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   VALIDATION_FAILED: 400,
   MALFORMED_REQUEST: 400,
   UNAUTHORIZED: 401,
-  FORBIDDEN: 403,
   TENANT_NOT_FOUND: 404,
   ROUTE_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
@@ -24,7 +24,6 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   VERSION_CONFLICT: 412,
   BODY_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
-  PRECONDITION_REQUIRED: 428,
   RATE_LIMITED: 429,
   INTERNAL: 500,
   SETTINGS_INVALID: 500,

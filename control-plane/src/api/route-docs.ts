@@ -9,7 +9,10 @@ type ProblemResponse = {
   readonly content: Readonly<Record<string, { readonly schema: typeof problemSchema }>>;
 };
 
-/** The responses for `statuses` and for those every guarded route has, with the codes that come with each. */
+/**
+ * The responses for `statuses` and for those every guarded route has, with the codes that come with
+ * each.
+ */
 export function problems(...statuses: readonly number[]): Record<number, ProblemResponse> {
   const all = [...new Set([...statuses, ...EVERYWHERE])];
   return Object.fromEntries(all.map((status) => [status, problemResponse(status)]));

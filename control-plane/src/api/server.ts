@@ -1,7 +1,8 @@
 /**
  * The HTTP face of the control plane: one Fastify instance, not yet listening.
- * Owns: parsing, access, limits, the form of refusals, request logs. Leaves: what routes do to tenants.ts and
- * status-routes.ts, bodies to the schemas of shared/contract. Bodies and headers are never logged.
+ * Owns: parsing, access, limits, the form of refusals, request logs. Leaves: what routes do to
+ * tenants.ts and status-routes.ts, bodies to the schemas of shared/contract. Bodies and headers are
+ * never logged.
  */
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -107,7 +108,10 @@ function acceptJson(instance: FastifyInstance): void {
   );
 }
 
-/** Who asks is known before anything is counted; whoever may not ask is refused before the body is read. */
+/**
+ * Who asks is known before anything is counted; whoever may not ask is refused before the body is
+ * read.
+ */
 function guard(instance: FastifyInstance, { guard }: ApiServices): void {
   instance.decorateRequest('actor', '');
   instance.addHook('onRequest', async (request, reply) => {

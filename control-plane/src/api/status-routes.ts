@@ -1,6 +1,6 @@
 /**
- * The fleet, liveness, readiness and metrics. `/health` and `/ready` are open, so they say no more than an orchestrator
- * needs; everything else needs the key.
+ * The fleet, liveness, readiness and metrics. `/health` and `/ready` are open, so they say no more
+ * than an orchestrator needs; everything else needs the key.
  */
 import { z } from 'zod';
 import { fleetSchema, toFleetAnswer } from './answers.ts';

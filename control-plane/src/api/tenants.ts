@@ -51,7 +51,9 @@ const listQuery = z.strictObject({
 
 export function registerTenantRoutes(api: Api, services: ApiServices): void {
   registerReads(api, services);
-  registerWrites(api, services);
+  registerRegistration(api, services);
+  registerChanges(api, services);
+  registerRemoval(api, services);
 }
 
 function registerReads(api: Api, services: ApiServices): void {
@@ -106,7 +108,7 @@ function registerReads(api: Api, services: ApiServices): void {
   });
 }
 
-function registerWrites(api: Api, services: ApiServices): void {
+function registerRegistration(api: Api, services: ApiServices): void {
   api.route({
     method: 'POST',
     url: '/tenants',
@@ -128,6 +130,9 @@ function registerWrites(api: Api, services: ApiServices): void {
       return answer(services, reply, view);
     },
   });
+}
+
+function registerChanges(api: Api, services: ApiServices): void {
   api.route({
     method: 'PUT',
     url: '/tenants/:id',
@@ -172,6 +177,9 @@ function registerWrites(api: Api, services: ApiServices): void {
       return answer(services, reply, await change(services, request, command, current));
     },
   });
+}
+
+function registerRemoval(api: Api, services: ApiServices): void {
   api.route({
     method: 'DELETE',
     url: '/tenants/:id',

@@ -42,8 +42,8 @@ export interface Commands {
   handle(command: SetDefaults, meta: CommandMeta): Promise<DefaultsResult>;
   /**
    * All of them in one transaction, or none: the first refusal is thrown and nothing has changed.
-   * Each sees what those before it did. Blocks the process while it works: about 10,000 commands a
-   * second.
+   * Each sees what those before it did. Blocks the process while it works: several thousand
+   * commands a second.
    */
   handleAll(
     commands: readonly Command[],

@@ -1,19 +1,26 @@
 /**
- * Tells when the content of one file has changed: edited in place, replaced by a rename, or swapped behind a symbolic
- * link as Kubernetes does with ConfigMaps. Owns: noticing, and waiting until a writer is done. Leaves: the meaning.
+ * Tells when the content of one file has changed: edited in place, replaced by a rename, or swapped
+ * behind a symbolic link as Kubernetes does with ConfigMaps. Owns: noticing, and waiting until a
+ * writer is done. Leaves: the meaning.
  *
- * The folder is watched, since a rename leaves a watched file behind; the file is also looked at every few seconds,
- * since no notice comes over network file systems, from behind links, or once the system is out of watches.
+ * The folder is watched, since a rename leaves a watched file behind; the file is also looked at
+ * every few seconds, since no notice comes over network file systems, from behind links, or once
+ * the system is out of watches.
  */
-import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { watch } from 'chokidar';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { contentDigest } from '@dbbouncer/shared/settings/config-file.ts';
 
 export interface FileWatcherOptions {
   readonly path: string;
+  /**
+   * `contentDigest` of what is known already; anything else is a change, even one from before the
+   * start.
+   */
+  readonly knownDigest: string;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called after each change of the content; the next call waits for its promise. */
@@ -41,9 +48,9 @@ export class FileWatcher {
   #stamp: string | undefined;
   #look: Promise<void> = Promise.resolve();
 
-  private constructor(options: FileWatcherOptions, seen: string | undefined) {
+  constructor(options: FileWatcherOptions) {
     this.#options = options;
-    this.#seen = seen;
+    this.#seen = options.knownDigest;
     const { path } = options;
     const folder = dirname(path);
     const watched = new Set([folder, path, join(folder, CONFIG_MAP_LINK)]);
@@ -54,14 +61,10 @@ export class FileWatcher {
       followSymlinks: false,
       ignored: (candidate) => !watched.has(candidate),
     });
+    this.#watcher.on('ready', () => this.#notice());
     this.#watcher.on('all', () => this.#notice());
     this.#watcher.on('error', (error) => this.#warn(error));
     this.#schedulePoll();
-  }
-
-  /** Starts watching; what the file holds now counts as known. */
-  static async start(options: FileWatcherOptions): Promise<FileWatcher> {
-    return new FileWatcher(options, await contentHash(options.path));
   }
 
   /** Waits for a change that is being handled; afterwards none is any more. */
@@ -89,9 +92,9 @@ export class FileWatcher {
 
   async #lookOnce(): Promise<'settled' | 'unsettled'> {
     const { path, clock, onChange } = this.#options;
-    const first = await contentHash(path);
+    const first = await digestOf(path);
     await new Promise<void>((resolve) => void clock.after(SETTLE_MS, resolve));
-    const second = await contentHash(path);
+    const second = await digestOf(path);
     if (first !== second) return 'unsettled';
     if (second === this.#seen || this.#is('closed')) return 'settled';
     this.#seen = second;
@@ -126,11 +129,9 @@ export class FileWatcher {
 }
 
 /** Of the content; nothing while the file cannot be read. */
-async function contentHash(path: string): Promise<string | undefined> {
+async function digestOf(path: string): Promise<string | undefined> {
   try {
-    return createHash('sha256')
-      .update(await readFile(path))
-      .digest('base64');
+    return contentDigest(await readFile(path, 'utf8'));
   } catch {
     return undefined;
   }

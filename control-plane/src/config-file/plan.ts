@@ -1,9 +1,9 @@
 /**
- * What has to happen so that the tenants and defaults are as the config file says. Pure: a file and the present state
- * in, commands out; none when they agree.
+ * What has to happen so that the tenants and defaults are as the config file says. Pure: a file and
+ * the present state in, commands out; none when they agree.
  *
- * The file is the truth for the tenants it lists, whoever registered them, and for the defaults. A tenant it does not
- * list is removed only if the file registered it.
+ * The file is the truth for the tenants it lists, whoever registered them, and for the defaults. A
+ * tenant it does not list is removed only if the file registered it.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';

@@ -1,6 +1,7 @@
 /**
- * Keeps the tenants and defaults as the config file says: once at start, then after each change of the file.
- * A file that is wrong, missing or empty is refused as a whole and leaves everything as it was.
+ * Keeps the tenants and defaults as the config file says: once at start, then after each change of
+ * the file. A file that is wrong, missing or empty is refused as a whole and leaves everything as
+ * it was.
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';

@@ -10,7 +10,7 @@
  *   instead. A proxy at the head ignores it, any other one sees a gap and fetches the snapshot;
  * - ahead of the log, or of a later term: nothing is published (HistoryConflict).
  */
-import type { Bus, BusLog } from '@dbbouncer/shared/bus/bus.ts';
+import type { Bus, BusLog, LogState } from '@dbbouncer/shared/bus/bus.ts';
 import { decodeDelta, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
@@ -84,13 +84,14 @@ export class DeltaPublisher implements TailSteps {
     const told = last === undefined ? undefined : readDelta(last.data);
     const head = this.#store.head();
     if (told !== undefined) this.#requireSameHistory(told, head);
-    const resumes = told !== undefined && head - told.to <= DELTA_LIMITS.replayEventsMax;
+    const position = told?.to ?? this.#positionOfUntold(state);
+    const resumes = position !== undefined && head - position <= DELTA_LIMITS.replayEventsMax;
     this.#published = {
       logCreatedAt: state.createdAt,
       logSequence: last?.sequence ?? state.lastSequence,
-      config: this.#configAt(resumes ? told.to : head),
+      config: this.#configAt(resumes ? position : head),
     };
-    // A log that nothing was ever told needs no mark as long as there is nothing to tell.
+    // Nobody can be behind when nothing has happened yet.
     if (!resumes && head > 0) await this.#publishMark();
     if ((this.#attemptedTo ?? 0) <= this.position) this.#attemptedTo = undefined;
     this.#hooks.onRecovered();
@@ -144,6 +145,13 @@ export class DeltaPublisher implements TailSteps {
     if (stored.duplicate || stored.sequence !== logSequence + 1) return 'lost';
     this.#published = { logCreatedAt, logSequence: stored.sequence, config: after };
     return 'published';
+  }
+
+  /** Where proxies are that follow a log which was empty before and still is: at its snapshot. */
+  #positionOfUntold({ createdAt, lastSequence }: LogState): Position | undefined {
+    const before = this.#published;
+    const isAsBefore = lastSequence === 0 && before?.logCreatedAt === createdAt;
+    return isAsBefore ? before.config.position : undefined;
   }
 
   #requirePublished(): ConfigSnapshot {

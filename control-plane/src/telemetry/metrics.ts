@@ -1,6 +1,7 @@
 /**
- * The control plane's own metrics: the fleet's connections summed over its reports, the event log, the API, the process.
- * Values are read when they are scraped. Owns: names and labels. Leaves: the route to api/.
+ * The control plane's own metrics: the fleet's connections summed over its reports, the event log,
+ * the API, the process. Values are read when they are scraped. Owns: names and labels. Leaves: the
+ * route to api/.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { ControlPlaneCore } from '../core.ts';

@@ -1,3 +1,7 @@
+/**
+ * What a proxy keeps on disk to start from: it comes back whole or not at all, no failure of the
+ * disk reaches the proxy, and nobody else can read it.
+ */
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,7 @@
+/**
+ * Each delta and snapshot is applied, ignored or refused by its term and position, and one that
+ * cannot be served is rejected with its reason: a proxy never guesses a config.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';

@@ -1,3 +1,7 @@
+/**
+ * A proxy keeps its id over restarts and crashes, and no two living ones of a data folder share
+ * one: shown with real processes that start at once and are killed.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';

@@ -1,6 +1,7 @@
 /**
  * One listening port: accepts sockets, sets what every client socket needs, and hands them on.
- * Owns: listening, keepalive, the end of accepting. Leaves: everything a client says to its protocol's session code.
+ * Owns: listening, keepalive, the end of accepting.
+ * Leaves: everything a client says to its protocol's session code.
  */
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';

@@ -1,6 +1,7 @@
 /**
- * The secret behind the salts shown for users that do not exist: the fleet's, so that every proxy shows the same one.
- * Until the master key is there a random one of this process stands in, so that nothing can be told from an error.
+ * The secret behind the salts shown for users that do not exist: the fleet's, so that every proxy
+ * shows the same one. Until the master key is there a random one of this process stands in, so that
+ * nothing can be told from an error.
  */
 import { randomBytes } from 'node:crypto';
 

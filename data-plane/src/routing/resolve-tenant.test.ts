@@ -1,3 +1,7 @@
+/**
+ * Which tenant a login reaches, rule by rule for each selector, and that no way of writing a login
+ * leads to a tenant it did not name.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';

@@ -1,3 +1,7 @@
+/**
+ * A config is swapped whole or refused whole: what is looked up, what listeners are told, and when
+ * two tenants may share a pool.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { applyDelta } from '@dbbouncer/shared/contract/config-delta.ts';

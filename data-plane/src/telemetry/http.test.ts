@@ -1,3 +1,7 @@
+/**
+ * Health, readiness and metrics as orchestrators and scrapers ask for them over HTTP, also when
+ * they ask wrongly, and a server that closes while they hold on.
+ */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';

@@ -1,7 +1,7 @@
 /**
  * The proxy's own HTTP port: is it alive, is it ready, what does it count. Read only, without
  * authentication.
- * Owns: paths and statuses. Leaves: what ready means to app.ts, the metrics to metrics.ts.
+ * Owns: paths and statuses. Leaves: what ready means to life-cycle.ts, the metrics to metrics.ts.
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';

@@ -1,3 +1,7 @@
+/**
+ * What the metrics page says of pools, sessions and the proxy: sums per tenant, counters that
+ * outlive their pool, and no series of a tenant that is gone.
+ */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { DurationTally } from './duration-tally.ts';

@@ -1,3 +1,7 @@
+/**
+ * When a proxy reports and what: every second and at each change, never in a flood, and always
+ * within what one message holds.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { BUS_LIMITS } from '@dbbouncer/shared/bus/bus.ts';

@@ -26,6 +26,11 @@ export interface NatsBusOptions {
   /** Shown in the server's list of connections, like "dbbouncer proxy p1". */
   readonly name: string;
   readonly tls?: NatsTls;
+  /**
+   * Answers come in under it. Whoever may subscribe to it can read them, so each NATS user has one
+   * of its own. Default is `_INBOX`.
+   */
+  readonly inboxPrefix?: string;
   /** Of streams and buckets that have to be made; 3 in a NATS cluster. Default is 1. */
   readonly replicas?: number;
   /** Between two attempts to connect, up to twice that at random. Default is 500. */
@@ -47,6 +52,7 @@ export function connectNatsBus(options: NatsBusOptions): Bus {
     address: parseNatsAddress(options.servers),
     name: options.name,
     tls: options.tls,
+    inboxPrefix: options.inboxPrefix ?? '_INBOX',
     reconnectDelayMs: options.reconnectDelayMs ?? 500,
     clock,
     log,

@@ -30,6 +30,7 @@ export interface NatsLinkSettings {
   /** Shown in the server's list of connections. */
   readonly name: string;
   readonly tls: NatsTls | undefined;
+  readonly inboxPrefix: string;
   readonly reconnectDelayMs: number;
   readonly clock: Clock;
   readonly log: Logger;
@@ -253,10 +254,11 @@ export class NatsLink {
 }
 
 function connectOptions(settings: NatsLinkSettings): Parameters<typeof connect>[0] {
-  const { address, name, tls, reconnectDelayMs } = settings;
+  const { address, name, tls, inboxPrefix, reconnectDelayMs } = settings;
   return {
     servers: [...address.servers],
     name,
+    inboxPrefix,
     timeout: DIAL_TIMEOUT_MS,
     pingInterval: PING_INTERVAL_MS,
     maxPingOut: 2,

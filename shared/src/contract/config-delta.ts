@@ -1,6 +1,7 @@
 /**
- * What changed between two positions of the event log, as proxies are told it, and how it is applied.
- * The publisher asserts with the same `applyDelta` that its delta rebuilds the config it holds.
+ * What changed between two positions of the event log, as proxies are told it, and how it is
+ * applied. The publisher asserts with the same `applyDelta` that its delta rebuilds the config it
+ * holds.
  */
 import { z } from 'zod';
 import { isTenantId, tenantKey } from '../kernel/ids.ts';
@@ -27,11 +28,17 @@ export const configDeltaSchema = z.strictObject({
 });
 export type ConfigDelta = Readonly<z.infer<typeof configDeltaSchema>>;
 
-/** `duplicate`: already contained. `gap`: something before it is missing. `stale`: from a deposed term. */
+/**
+ * `duplicate`: already contained. `gap`: something before it is missing. `stale`: from a deposed
+ * term.
+ */
 export type DeltaRefusal = 'duplicate' | 'gap' | 'stale';
 
 /** The config after `delta`, or why it does not apply; never a guess. */
-export function applyDelta(config: RoutingConfig, delta: ConfigDelta): RoutingConfig | DeltaRefusal {
+export function applyDelta(
+  config: RoutingConfig,
+  delta: ConfigDelta,
+): RoutingConfig | DeltaRefusal {
   if (delta.epoch < config.epoch) return 'stale';
   if (delta.to <= config.position) return 'duplicate';
   if (delta.from !== config.position) return 'gap';

@@ -1,6 +1,6 @@
 /**
- * Durations as people write them: "500ms", "5m", "1h30m". Inside, a duration is milliseconds.
- * Bare numbers are no durations: whether 300 is seconds or milliseconds is what this spares the reader.
+ * Durations as people write them: "500ms", "5m", "1h30m". Inside, a duration is milliseconds. Bare
+ * numbers are no durations: whether 300 is seconds or milliseconds is what this spares the reader.
  */
 
 const UNIT_MS = Object.freeze({ d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 });

@@ -1,6 +1,7 @@
 /**
- * Turns what a zod schema found wrong into sentences an operator can act on: where, what was given, what is allowed.
- * Used for request bodies and the config file alike. Values of secret fields are never in a sentence.
+ * Turns what a zod schema found wrong into sentences an operator can act on: where, what was given,
+ * what is allowed. Used for request bodies and the config file alike. Values of secret fields are
+ * never in a sentence.
  */
 import { z } from 'zod';
 import { unreachable } from '../kernel/assert.ts';

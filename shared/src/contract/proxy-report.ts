@@ -1,5 +1,6 @@
 /**
- * What a proxy says about itself every second. Counters are since its start; times are milliseconds.
+ * What a proxy says about itself every second. Counters are since its start; times are
+ * milliseconds.
  */
 import { z } from 'zod';
 import { isProxyId } from '../kernel/ids.ts';
@@ -33,7 +34,7 @@ export const proxyReportSchema = z.strictObject({
   rejected: z.strictObject({ position: z.int().min(0), reason: z.string() }).optional(),
   clients: z.int().min(0),
   pools: z.array(poolReportSchema),
-  /** How many pools more there are than fit a message; those in trouble are never left out first. */
+  /** How many pools more there are than fit a message; those in trouble are left out last. */
   poolsOmitted: z.int().min(1).optional(),
 });
 export type ProxyReport = Readonly<z.infer<typeof proxyReportSchema>>;

@@ -1,6 +1,8 @@
 /**
- * What a proxy needs to know to serve: the immutable routing config at one position of the event log.
- * Owns: its types, its limits, its consistency rules and its JSON form. Who made a change and why is not in it.
+ * What a proxy needs to know to serve: the immutable routing config at one position of the event
+ * log.
+ * Owns: its types, its limits, its consistency rules and its JSON form.
+ * Who made a change and why is not in it.
  */
 import { z } from 'zod';
 import { FrozenMap } from '../kernel/frozen-map.ts';
@@ -76,8 +78,8 @@ export const EMPTY_CONFIG: RoutingConfig = Object.freeze({
 });
 
 /**
- * The settings that hold for one tenant: its own over the defaults. A minimum that is only inherited gives way to a
- * lower maximum of the tenant's own.
+ * The settings that hold for one tenant: its own over the defaults. A minimum that is only
+ * inherited gives way to a lower maximum of the tenant's own.
  */
 export function effectivePool(
   { defaults }: Pick<RoutingConfig, 'defaults'>,
@@ -90,7 +92,10 @@ export function effectivePool(
     : pool;
 }
 
-/** Why this config must not be served, or nothing. Cheap enough for each snapshot, too slow for each delta. */
+/**
+ * Why this config must not be served, or nothing. Cheap enough for each snapshot, too slow for each
+ * delta.
+ */
 export function findInconsistency(config: RoutingConfig): string | undefined {
   for (const [key, tenant] of config.tenants) {
     if (key !== tenantKey(tenant.id)) return `tenant "${tenant.id}" is indexed as "${key}"`;

@@ -19,6 +19,9 @@ export const SUBJECTS = Object.freeze({
   /** Reports of all proxies, for a subscriber. */
   reports: 'dbbouncer.report.*',
   report: (proxy: ProxyId) => `dbbouncer.report.${proxy}`,
+  /** Under which each plane receives answers: a proxy must not read those to a control plane. */
+  controlPlaneInbox: '_INBOX_dbbouncer_control',
+  proxyInbox: '_INBOX_dbbouncer_proxy',
 });
 
 /**

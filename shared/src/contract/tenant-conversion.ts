@@ -1,6 +1,6 @@
 /**
- * Between a tenant as people write it (tenant-resource.ts) and as the planes hold it (routing-config.ts). Pure: how a
- * secret is made of a written password is passed in.
+ * Between a tenant as people write it (tenant-resource.ts) and as the planes hold it
+ * (routing-config.ts). Pure: how a secret is made of a written password is passed in.
  */
 import type { TenantId } from '../kernel/ids.ts';
 import { formatDuration, parseDurationMs } from './duration.ts';
@@ -37,7 +37,9 @@ export type TenantReplacement = Omit<TenantConfig, 'password'> & {
   readonly password?: Secret | undefined;
 };
 
-/** What PUT, or an edited entry of the file, makes of the tenant. @throws what `makeSecret` throws. */
+/**
+ * What PUT, or an edited entry of the file, makes of the tenant. @throws what `makeSecret` throws.
+ */
 export function replaceTenantConfig(
   current: TenantConfig,
   input: TenantReplace,

@@ -1,4 +1,7 @@
-/** The outside shape of a tenant: what is accepted, how a mistake reads, and that conversion loses nothing. */
+/**
+ * The outside shape of a tenant: what is accepted, how a mistake reads, and that conversion loses
+ * nothing.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { z } from 'zod';

@@ -1,7 +1,8 @@
 /**
- * A tenant as people write and read it, in REST and YAML alike: snake_case, durations as text, the password write-only.
- * Owns: that shape and its schemas. Leaves: conversion to TenantConfig to tenant-conversion.ts, rules that need other
- * tenants or the defaults to the control plane's deciders.
+ * A tenant as people write and read it, in REST and YAML alike: snake_case, durations as text, the
+ * password write-only.
+ * Owns: that shape and its schemas. Leaves: conversion to TenantConfig to tenant-conversion.ts,
+ * rules that need other tenants or the defaults to the control plane's deciders.
  */
 import { z } from 'zod';
 import { isTenantId, TENANT_ID_RULE } from '../kernel/ids.ts';

@@ -1,5 +1,6 @@
 /**
- * The only place that reads time. Everything that waits or stamps takes a Clock, so that a test can turn it.
+ * The only place that reads time. Everything that waits or stamps takes a Clock, so that a test can
+ * turn it.
  */
 
 export interface Timer {

@@ -1,9 +1,11 @@
 /**
- * What every expected failure looks like. A plane declares its failures once, in its `errors.ts`, with
- * `defineErrors`; HTTP statuses and SQLSTATEs are assigned at that plane's edge, never here.
+ * What every expected failure looks like. A plane declares its failures once, in its `errors.ts`,
+ * with `defineErrors`; HTTP statuses and SQLSTATEs are assigned at that plane's edge, never here.
  */
 
-/** Who has to act: the client that asked, the operator's config, a full resource, the database, us. */
+/**
+ * Who has to act: the client that asked, the operator's config, a full resource, the database, us.
+ */
 export type ErrorKind = 'client' | 'config' | 'capacity' | 'upstream' | 'unavailable' | 'internal';
 
 export interface ErrorSpec {

@@ -1,6 +1,7 @@
 /**
- * An immutable map that shares what did not change with its predecessor: replacing one of 100,000 tenants copies
- * one small shard, not the whole map. Keys are strings; iteration order is unspecified but stable per map.
+ * An immutable map that shares what did not change with its predecessor: replacing one of 100,000
+ * tenants copies one small shard, not the whole map. Keys are strings; iteration order is
+ * unspecified but stable per map.
  */
 
 const SHARD_COUNT = 1024;
@@ -57,7 +58,9 @@ export class FrozenMap<V> implements Iterable<readonly [string, V]> {
     return own.size === 0 ? this : new FrozenMap(shards, size);
   }
 
-  /** The keys whose value is another object than in `before`; shards both share are skipped unread. */
+  /**
+   * The keys whose value is another object than in `before`; shards both share are skipped unread.
+   */
   *changedKeys(before: FrozenMap<V>): Iterable<string> {
     for (let index = 0; index < SHARD_COUNT; index++) {
       const own = this.#shards[index] as Shard<V>;

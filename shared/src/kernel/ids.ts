@@ -4,7 +4,9 @@
 
 declare const brand: unique symbol;
 
-/** As the operator wrote it; compare with `tenantKey`, since ids are unique without regard to case. */
+/**
+ * As the operator wrote it; compare with `tenantKey`, since ids are unique without regard to case.
+ */
 export type TenantId = string & { readonly [brand]: 'TenantId' };
 export type ProxyId = string & { readonly [brand]: 'ProxyId' };
 /** Global sequence number of an event, from 1; 0 is "before the first event". */

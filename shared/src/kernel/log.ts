@@ -1,6 +1,6 @@
 /**
- * The logger port. Code logs facts as fields and a constant message; the adapter decides format and target.
- * Secrets never get here: pass ids, not configs.
+ * The logger port. Code logs facts as fields and a constant message; the adapter decides format and
+ * target. Secrets never get here: pass ids, not configs.
  */
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';

@@ -1,6 +1,7 @@
 /**
- * The Logger port over pino: one JSON object a line, on stderr unless told otherwise, since stdout belongs to the
- * command's own words. Fields named like secrets are cut out, as a second fence: nobody should log them at all.
+ * The Logger port over pino: one JSON object a line, on stderr unless told otherwise, since stdout
+ * belongs to the command's own words. Fields named like secrets are cut out, as a second fence:
+ * nobody should log them at all.
  */
 import { pino } from 'pino';
 import type { DestinationStream, Logger as PinoInstance } from 'pino';
@@ -21,8 +22,8 @@ const SECRET_NAMES = Object.freeze([
 const REDACTED_PATHS = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
 
 /**
- * Lines carry `level` as a word, `time` as RFC 3339, the fields and `msg`. Writes are synchronous, so that the last
- * line before a crash is there.
+ * Lines carry `level` as a word, `time` as RFC 3339, the fields and `msg`. Writes are synchronous,
+ * so that the last line before a crash is there.
  * @param target for tests; stderr by default.
  */
 export function createPinoLogger(

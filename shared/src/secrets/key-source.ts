@@ -1,6 +1,7 @@
 /**
  * Where master keys come from: the text of DBBOUNCER_MASTER_KEY, else `<data-dir>/master.key`.
- * Owns: reading and, for the process that may, making the key file. Leaves: the syntax to master-key.ts.
+ * Owns: reading and, for the process that may, making the key file. Leaves: the syntax to
+ * master-key.ts.
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** What the keyring promises: sealed for one tenant, opened with the right key only, and errors that name the gap. */
+/**
+ * What the keyring promises: sealed for one tenant, opened with the right key only, and errors that
+ * name the gap.
+ */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import {
@@ -139,7 +142,7 @@ describe('Keyring: references', () => {
 });
 
 describe('Keyring: own keys', () => {
-  it('never gives a DBBOUNCER_ variable, a file of the data folder or of /proc as a password', () => {
+  it('gives no DBBOUNCER_ variable, file of the data folder or of /proc as a password', () => {
     const dataDir = join(folder, 'own');
     const source = openKeySource({ masterKey: undefined, dataDir, whenAbsent: 'create' });
     const ring = new Keyring(source, () => KEY_A);
@@ -201,6 +204,13 @@ describe('the key file', () => {
 });
 
 describe('createSecretFile', () => {
+  it('makes a missing folder and the file for their owner alone', () => {
+    const made = join(folder, 'private');
+    createSecretFile(join(made, 'secret'), () => 'first');
+    assert.equal(statSync(made).mode & 0o777, 0o700);
+    assert.equal(statSync(join(made, 'secret')).mode & 0o777, 0o600);
+  });
+
   it('leaves a file that exists as it is', () => {
     const path = join(folder, 'once');
     assert.equal(

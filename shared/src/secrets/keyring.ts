@@ -61,7 +61,8 @@ export class Keyring {
   }
 
   /**
-   * The clear text, which the caller keeps no longer than it needs. A key file that changed is read again.
+   * The clear text, which the caller keeps no longer than it needs. A key file that changed is read
+   * again.
    * @throws SECRET_UNAVAILABLE naming the key, variable or file that is missing; never the secret.
    */
   open(secret: Secret, tenantId: string): string {
@@ -103,7 +104,7 @@ export class Keyring {
     throw unavailable(
       key === undefined
         ? `the password of tenant "${tenantId}" needs ${where}, which is not there`
-        : `the password of tenant "${tenantId}" does not open with ${where}: another key, or altered data`,
+        : `the password of tenant "${tenantId}" does not open with ${where}: a wrong key or data`,
     );
   }
 
@@ -112,7 +113,7 @@ export class Keyring {
     const value = this.#readEnv(name);
     if (value !== undefined && value !== '') return value;
     throw unavailable(
-      `the password of tenant "${tenantId}" is the environment variable ${name}, which is not set here`,
+      `the password of tenant "${tenantId}" is the variable ${name}, which is not set here`,
     );
   }
 
@@ -177,7 +178,9 @@ function isBelow(path: string, folder: string): boolean {
   return !way.startsWith('..') && !isAbsolute(way);
 }
 
-/** Whoever may write tenants may name any host: it must not be able to have our own keys sent there. */
+/**
+ * Whoever may write tenants may name any host: it must not be able to have our own keys sent there.
+ */
 function ownKeys(tenantId: string, what: string): Error {
   return unavailable(
     `the password of tenant "${tenantId}" is the ${what}, where DBBouncer keeps its own keys`,

@@ -1,6 +1,7 @@
 /**
- * Master keys as text: from DBBOUNCER_MASTER_KEY or the key file. Owns: their syntax, derivation and ids.
- * Leaves: what is done with a key to keyring.ts, where the text comes from to key-source.ts.
+ * Master keys as text: from DBBOUNCER_MASTER_KEY or the key file. Owns: their syntax, derivation
+ * and ids. Leaves: what is done with a key to keyring.ts, where the text comes from to
+ * key-source.ts.
  * Source: RFC 7914 (scrypt), RFC 5869 (HKDF).
  */
 import { createHash, hkdfSync, scryptSync } from 'node:crypto';
@@ -18,14 +19,16 @@ const MASTER_KEYS_MAX = 16;
 const BASE64_OF_32_BYTES = /^[A-Za-z0-9+/_-]{43}=?$/;
 const NAMED_KEY = /^([A-Za-z0-9_-]{1,32}):(.+)$/s;
 
-/** Fixed, since every process must derive the same key from the same text and share nothing else. */
+/**
+ * Fixed, since every process must derive the same key from the same text and share nothing else.
+ */
 const SCRYPT_SALT = 'dbbouncer/master-key/v1';
 const SCRYPT_COST = Object.freeze({ N: 16_384, r: 8, p: 1 });
 
 /**
- * The keys that `text` holds, the primary one first: `key` or `id:key`, several separated by commas or line ends.
- * A key is the base64 of 32 bytes, or any other text of at least 16 characters, from which scrypt makes one.
- * An unnamed key is named after a short hash of itself.
+ * The keys that `text` holds, the primary one first: `key` or `id:key`, several separated by commas
+ * or line ends. A key is the base64 of 32 bytes, or any other text of at least 16 characters, from
+ * which scrypt makes one. An unnamed key is named after a short hash of itself.
  * @param source what to call the text in an error; the text itself is never in one.
  * @throws SETTINGS_INVALID (kind config)
  */
@@ -44,7 +47,9 @@ export function parseMasterKeys(text: string, source: string): readonly MasterKe
   return keys;
 }
 
-/** The key of one purpose: never the same bytes for two purposes, so that no use weakens another. */
+/**
+ * The key of one purpose: never the same bytes for two purposes, so that no use weakens another.
+ */
 export function deriveKey(key: MasterKey, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', key.bytes, '', `dbbouncer/${purpose}/v1`, 32));
 }
@@ -56,8 +61,9 @@ function parseEntry(entry: string, index: number, source: string): MasterKey {
   if (bytes === undefined) {
     throw refuse(
       source,
-      `holds a key (no. ${index + 1}) of ${text.length} characters; it must be the base64 of ${MASTER_KEY_BYTES}` +
-        ` bytes or text of at least ${MASTER_KEY_TEXT_CHARS_MIN} characters without "," and line ends`,
+      `holds a key (no. ${index + 1}) of ${text.length} characters; it must be the base64 of` +
+        ` ${MASTER_KEY_BYTES} bytes or text of at least ${MASTER_KEY_TEXT_CHARS_MIN} characters` +
+        ' without "," and line ends',
     );
   }
   return Object.freeze({ id: named?.[1] ?? shortHash(bytes), bytes });

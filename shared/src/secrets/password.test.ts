@@ -1,4 +1,6 @@
-/** Written passwords: references, clear texts, and that writing the same one again changes nothing. */
+/**
+ * Written passwords: references, clear texts, and that writing the same one again changes nothing.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Keyring } from './keyring.ts';

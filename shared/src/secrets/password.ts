@@ -1,6 +1,7 @@
 /**
- * What a written password means: `${NAME}` and `file:/path` are references that the proxy resolves; anything else is
- * the password itself, to be sealed. Owns: that syntax and its inverse. Leaves: the cipher to keyring.ts.
+ * What a written password means: `${NAME}` and `file:/path` are references that the proxy resolves;
+ * anything else is the password itself, to be sealed. Owns: that syntax and its inverse. Leaves:
+ * the cipher to keyring.ts.
  */
 import type { Secret } from '../contract/secret.ts';
 import type { Keyring } from './keyring.ts';
@@ -18,8 +19,8 @@ export function passwordReference(written: string): Secret | undefined {
 }
 
 /**
- * The secret for a written password: `current` itself when it already holds that password under the primary key,
- * so that writing the same password again changes nothing.
+ * The secret for a written password: `current` itself when it already holds that password under the
+ * primary key, so that writing the same password again changes nothing.
  * @throws SECRET_UNAVAILABLE when there is no key to seal with.
  */
 export function toSecret(

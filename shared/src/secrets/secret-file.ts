@@ -18,12 +18,13 @@ import { dirname } from 'node:path';
 export type SecretFileOutcome = 'created' | 'existed';
 
 /**
- * Makes `path` (mode 0600) holding `content()` and a line end, unless it exists. When two processes make it at
- * once, one wins and the other sees the winner's.
+ * Makes `path` (mode 0600) holding `content()` and a line end, unless it exists; also its folder
+ * (mode 0700) where there is none. When two processes make it at once, one wins and the other sees
+ * the winner's.
  * @throws the file system's error, for example when the folder cannot be written.
  */
 export function createSecretFile(path: string, content: () => string): SecretFileOutcome {
-  mkdirSync(dirname(path), { recursive: true });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   writeDraft(draft, content());
   try {

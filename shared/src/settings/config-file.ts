@@ -1,8 +1,9 @@
 /**
- * The config file: what it may hold, and everything that is wrong with it at once. A file with any problem is refused
- * as a whole. Owns: reading and checking. Leaves: precedence to resolve.ts, turning tenants into events to the
- * control plane.
+ * The config file: what it may hold, and everything that is wrong with it at once. A file with any
+ * problem is refused as a whole. Owns: reading and checking. Leaves: precedence to resolve.ts,
+ * turning tenants into events to the control plane.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import { explainIssues } from '../contract/explain.ts';
@@ -27,6 +28,8 @@ import type { FieldKinds, PlacedProblem, YamlSource } from './yaml-source.ts';
 
 export interface ConfigFile {
   readonly path: string;
+  /** Of the text it was read from (`contentDigest`), to tell whether the file is still the same. */
+  readonly digest: string;
   /** Settings of the process that the file gives; read once, at start. */
   readonly settings: ReadonlyMap<SettingName, unknown>;
   /** For all tenants: the file's `defaults` over the built-in ones. */
@@ -40,6 +43,10 @@ export type ConfigFileReading =
   | { readonly outcome: 'refused'; readonly problems: readonly PlacedProblem[] };
 
 export const CONFIG_FILE_BYTES_MAX = 16_777_216;
+
+export function contentDigest(text: string): string {
+  return createHash('sha256').update(text).digest('base64');
+}
 
 /** Reads and checks the file at `path`; one that cannot be read has one problem that says so. */
 export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReading {
@@ -56,7 +63,10 @@ export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReadin
   return parseConfigFile(text, path, readEnv);
 }
 
-/** For `dbbouncer config check`: one line per problem, `file:line:column: path message`; none when it is right. */
+/**
+ * For `dbbouncer config check`: one line per problem, `file:line:column: path message`; none when
+ * it is right.
+ */
 export function checkConfigFile(path: string, readEnv: ReadEnv): readonly string[] {
   const reading = readConfigFile(path, readEnv);
   return reading.outcome === 'ok' ? [] : formatProblems(path, reading.problems);
@@ -89,7 +99,7 @@ export function parseConfigFile(text: string, path: string, readEnv: ReadEnv): C
         source.place(problem, problem.message.startsWith('is not a known') ? 'key' : 'value'),
       );
   if (!checked.success) return { outcome: 'refused', problems };
-  return assemble(checked.data, path, source);
+  return assemble(checked.data, path, text, source);
 }
 
 const tenantsSchema = z.record(z.string(), tenantInFileSchema);
@@ -109,7 +119,10 @@ function settingEntries(): readonly (readonly [SettingName, AnySpec, string])[] 
   );
 }
 
-/** The settings as schemas: top-level ones as such, `section.name` ones in an object for each section. */
+/**
+ * The settings as schemas: top-level ones as such, `section.name` ones in an object for each
+ * section.
+ */
 function topLevelSettings(): Record<string, z.ZodType> {
   const top: Record<string, z.ZodType> = {};
   const sections: Record<string, Record<string, z.ZodType>> = {};
@@ -138,7 +151,12 @@ function settingSchema(spec: AnySpec): z.ZodType {
     .optional();
 }
 
-function assemble(content: FileContent, path: string, source: YamlSource): ConfigFileReading {
+function assemble(
+  content: FileContent,
+  path: string,
+  text: string,
+  source: YamlSource,
+): ConfigFileReading {
   const defaults = Object.freeze({
     ...DEFAULT_POOL_SETTINGS,
     ...toPoolOverrides(content.defaults ?? {}),
@@ -156,6 +174,7 @@ function assemble(content: FileContent, path: string, source: YamlSource): Confi
   }
   const config: ConfigFile = Object.freeze({
     path,
+    digest: contentDigest(text),
     settings,
     defaults,
     tenants: new Map(Object.entries(tenants) as [TenantId, TenantInFile][]),
@@ -190,9 +209,10 @@ function* tenantProblems(
 }
 
 const TEXT_FIELDS: ReadonlySet<string> = new Set(
-  'host dbname databases username password api_key data_dir proxy_id sni_suffix tls_cert tls_key'.split(
-    ' ',
-  ),
+  (
+    'host dbname databases username password' +
+    ' api_key data_dir proxy_id sni_suffix tls_cert tls_key'
+  ).split(' '),
 );
 const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', 'min_connections', 'max_connections']);
 

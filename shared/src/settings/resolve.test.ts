@@ -1,4 +1,6 @@
-/** Settings: who wins over whom, what is refused, and that the list of settings agrees with itself. */
+/**
+ * Settings: who wins over whom, what is refused, and that the list of settings agrees with itself.
+ */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,7 @@
 /**
- * Settings from flags, environment, config file and defaults, in this order of strength, checked together.
- * The environment is passed in by the commands: nothing else in the product reads process.env.
+ * Settings from flags, environment, config file and defaults, in this order of strength, checked
+ * together. The environment is passed in by the commands: nothing else in the product reads
+ * process.env.
  */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -30,7 +31,9 @@ export interface ResolvedSettings {
 }
 
 const PATHS: readonly SettingName[] = ['dataDir', 'tlsCertFile', 'tlsKeyFile'];
-/** Kubernetes sets DBBOUNCER_API_PORT=tcp://… in every pod beside a service called dbbouncer-api. */
+/**
+ * Kubernetes sets DBBOUNCER_API_PORT=tcp://… in every pod beside a service called dbbouncer-api.
+ */
 const SERVICE_LINK = /^(tcp|udp|sctp):\/\//;
 
 /** @throws SETTINGS_INVALID with a line for each problem of every source. */

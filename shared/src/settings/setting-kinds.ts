@@ -1,6 +1,7 @@
 /**
- * The kinds of values a setting can have, each with one reader for flags, environment and YAML alike.
- * A reader takes text or what YAML made of it, and gives the value or the sentence that says what is allowed.
+ * The kinds of values a setting can have, each with one reader for flags, environment and YAML
+ * alike. A reader takes text or what YAML made of it, and gives the value or the sentence that says
+ * what is allowed.
  */
 import { DURATION_RULE, formatDuration, parseDurationMs } from '../contract/duration.ts';
 import { show } from '../contract/explain.ts';

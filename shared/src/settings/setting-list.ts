@@ -1,6 +1,7 @@
 /**
- * Every setting of every process, once: its names on the command line, in the environment and in YAML, its kind, its
- * default and what it is for. `--help`, the documentation and the resolver all read this list.
+ * Every setting of every process, once: its names on the command line, in the environment and in
+ * YAML, its kind, its default and what it is for. `--help`, the documentation and the resolver all
+ * read this list.
  */
 import { DURATION_MS_MAX } from '../contract/duration.ts';
 import { LOG_LEVELS } from '../kernel/log.ts';
@@ -9,7 +10,10 @@ import { choice, duration, either, port, secretText, text, wholeNumber } from '.
 import type { ReadSetting } from './setting-kinds.ts';
 
 export interface SettingSpec<Value> {
-  /** On the command line; its name there is `--` and the key in kebab-case. Secrets have none: others can read flags. */
+  /**
+   * On the command line; its name there is `--` and the key in kebab-case. Secrets have none:
+   * others can read flags.
+   */
   readonly flag?: `--${string}`;
   /** What to call the flag's value in `--help`. */
   readonly argument?: string;
@@ -116,8 +120,9 @@ export const SETTINGS = Object.freeze({
     env: 'DBBOUNCER_MASTER_KEY',
     default: undefined,
     description:
-      'Key that seals passwords: base64 of 32 bytes or any text of at least 16 characters; several as id:key,id:key,' +
-      ' the first one seals. Without it, master.key in the data folder is used',
+      'Key that seals passwords: base64 of 32 bytes or any text of at least 16 characters;' +
+      ' several as id:key,id:key, the first one seals.' +
+      ' Without it, master.key in the data folder is used',
     read: secretText(/\S/, 'not empty'),
   }),
   tlsCertFile: setting<string | undefined>({
@@ -170,7 +175,7 @@ export const SETTINGS = Object.freeze({
     default: 'hidden',
     defaultText: 'false',
     description:
-      'Tell clients that a tenant is unknown, for development; otherwise it looks like a wrong password',
+      'Tell clients that a tenant is unknown, for development; else it looks like a wrong password',
     read: either('disclosed', 'hidden'),
   }),
   sniSuffix: setting<string | undefined>({

@@ -30,7 +30,10 @@ export interface YamlSource {
   place(problem: FieldProblem, at: 'key' | 'value'): PlacedProblem;
 }
 
-/** How a field's text is to be taken: YAML's guess at its type is right for most, wrong for names and passwords. */
+/**
+ * How a field's text is to be taken: YAML's guess at its type is right for most, wrong for names
+ * and passwords.
+ */
 export interface FieldKinds {
   /** `12345` and `yes` are text here, with every leading zero. */
   readonly isText: (field: string) => boolean;

@@ -1,12 +1,16 @@
 /**
- * Whether `name (` is a function call, by the words around it: SQL also has lists of columns, window clauses and
- * constructs of its own grammar there. In doubt it is a call.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (func_expr, func_expr_common_subexpr, alias_clause).
+ * Whether `name (` is a function call, by the words around it: SQL also has lists of columns,
+ * window clauses and constructs of its own grammar there. In doubt it is a call.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (func_expr, func_expr_common_subexpr,
+ * alias_clause).
  */
 import { KEYWORDS } from './keywords.ts';
 import type { TokenWindow } from './token-window.ts';
 
-/** Keywords that cannot name a function unquoted, of which the construct leaves the session as it is. */
+/**
+ * Keywords that cannot name a function unquoted, of which the construct leaves the session as it
+ * is.
+ */
 export const CONSTRUCTS: ReadonlySet<string> = new Set(
   `between bigint bit boolean char character coalesce dec decimal exists extract float greatest
   grouping int integer interval least national nchar normalize nullif numeric overlay position
@@ -17,10 +21,12 @@ export const CONSTRUCTS: ReadonlySet<string> = new Set(
 /** What is known where the name in question stands, which is the window's place. */
 export interface Surroundings {
   readonly window: TokenWindow;
-  /** The statement writes, as far as it was read. */
-  readonly writes: boolean;
+  /** An ON here is that of ON CONFLICT. */
+  readonly inConflictClause: boolean;
+  /** A THEN here is that of MERGE. */
+  readonly inMergeAction: boolean;
   /** Inside of GROUP BY, or of its GROUPING SETS. */
-  readonly groups: boolean;
+  readonly inGrouping: boolean;
   /** DISTINCT ON (…) and OPERATOR(…) may be followed by a call, other closing parentheses not. */
   readonly callsAfterParenthesis: boolean;
 }
@@ -30,7 +36,7 @@ export function isCallShaped(at: Surroundings, word: string): boolean {
   if (word !== '' && isClause(at, word)) return false;
   const before = at.window.token(-1);
   if (before.kind === 'quoted') return false;
-  if (before.kind === 'word') return before.text !== 'as' && KEYWORDS.has(before.text);
+  if (before.kind === 'word') return KEYWORDS.has(before.text);
   if (before.kind === 'symbol' && before.text === ')') return at.callsAfterParenthesis;
   return true;
 }
@@ -47,13 +53,13 @@ function isClause(at: Surroundings, word: string): boolean {
       return JOIN_TYPES.has(before);
     case 'rollup':
     case 'cube':
-      return at.groups && beginsGroupingElement(at);
+      return at.inGrouping && beginsGroupingElement(at);
     case 'set':
-      return at.writes;
+      return before === 'update';
     case 'conflict':
-      return before === 'on' && at.writes;
+      return before === 'on' && at.inConflictClause;
     case 'insert':
-      return before === 'then' && at.writes;
+      return before === 'then' && at.inMergeAction;
     case 'zone':
       return before === 'time';
     case 'first':

@@ -6,7 +6,9 @@ import { KEYWORDS } from './keywords.ts';
 import { stringValue } from './literals.ts';
 import type { Source, Token, TokenRange } from './tokens.ts';
 
-/** A string constant that was there; `value` is undefined when it is not certain what it stands for. */
+/**
+ * A string constant that was there; `value` is undefined when it is not certain what it stands for.
+ */
 export interface StringConstant {
   readonly value: string | undefined;
 }
@@ -99,7 +101,10 @@ export class Cursor {
     return { value: stringValue(this.source.sql, token, this.source.options) };
   }
 
-  /** The index of the first of `words` outside of parentheses from here on; undefined when none is there. */
+  /**
+   * The index of the first of `words` outside of parentheses from here on; undefined when none is
+   * there.
+   */
   find(...words: readonly string[]): number | undefined {
     let depth = 0;
     for (let at = this.#at; at < this.to; at++) {

@@ -1,10 +1,12 @@
 /**
- * What a query text does to the session that runs it: whether the client must keep its server connection, whether that
- * is clean for the next client, which parameters change.
- * All of it holds for the statements that succeed. A statement that fails leaves no setting behind; of a text that the
- * server refuses as a whole (syntax error, 42601) nothing has run. What a rollback undoes is for the session to undo.
- * Owns: the conclusions of a whole text, and remembering them. Leaves: recognising to statements.ts, single statements
- * to statement-effects.ts, what names mean in a tenant's catalog to whoever can look there.
+ * What a query text does to the session that runs it: whether the client must keep its server
+ * connection, whether that is clean for the next client, which parameters change. All of it holds
+ * for the statements that succeed. A statement that fails leaves no setting behind; of a text that
+ * the server refuses as a whole (syntax error, 42601) nothing has run. What a rollback undoes is
+ * for the session to undo.
+ * Owns: the conclusions of a whole text, and remembering them. Leaves: recognising to
+ * statements.ts, single statements to statement-effects.ts, what names mean in a tenant's catalog
+ * to whoever can look there.
  */
 import type { QueryFacts } from './mentions.ts';
 import { functionEffect } from './functions.ts';
@@ -31,14 +33,20 @@ export interface TextEffects {
   readonly dirties: boolean;
   /** In order. Nothing of SET LOCAL. */
   readonly settings: readonly SettingChange[];
-  /** Where the text leaves a session, every statement having succeeded; `unknown` when it is not understood. */
+  /**
+   * Where the text leaves a session, every statement having succeeded; `unknown` when it is not
+   * understood.
+   */
   readonly transactionAfter: 'unchanged' | 'open' | 'idle' | 'unknown';
   /**
-   * `candidate`: one statement that reads, and calls only built-in functions that neither change nor wait for
-   * anything. Whether it may share a backend with others is then for the catalog to say.
+   * `candidate`: one statement that reads, and calls only built-in functions that neither change
+   * nor wait for anything. Whether it may share a backend with others is then for the catalog to
+   * say.
    */
   readonly sharing: 'candidate' | 'never';
-  /** What a look-up in the catalog needs: the names in all statements, as written, with repetitions. */
+  /**
+   * What a look-up in the catalog needs: the names in all statements, as written, with repetitions.
+   */
   readonly relations: readonly QualifiedName[];
   readonly functions: readonly QualifiedName[];
   readonly types: readonly QualifiedName[];
@@ -56,9 +64,10 @@ const STANDARD: LexOptions = Object.freeze({ standardConformingStrings: true });
 const ESCAPES: LexOptions = Object.freeze({ standardConformingStrings: false });
 
 /**
- * The effects of `sql`, frozen; the same object again for a text of up to 8 Ki characters that came lately.
- * Never throws; takes time in proportion to the text, or one Map look-up. `sql` is decoded from a client encoding in
- * which no byte of a longer character is ASCII (UTF-8, Latin-1 …; not SJIS, BIG5, GBK, GB18030, JOHAB or UHC).
+ * The effects of `sql`, frozen; the same object again for a text of up to 8 Ki characters that came
+ * lately. Never throws; takes time in proportion to the text, or one Map look-up. `sql` is decoded
+ * from a client encoding in which no byte of a longer character is ASCII (UTF-8, Latin-1 …; not
+ * SJIS, BIG5, GBK, GB18030, JOHAB or UHC).
  */
 export function textEffects(sql: string, options: LexOptions): TextEffects {
   return options.standardConformingStrings
@@ -100,7 +109,8 @@ function conclude(statements: readonly Statement[]): TextEffects {
   const all = statements.map(statementEffects);
   const queries = statements.map(queryOf).filter((query) => query !== undefined);
   const only = all.length === 1 ? all[0] : undefined;
-  // Several statements in one text are never taken for clean: where one fails, the ones before are undone.
+  // Several statements in one text are never taken for clean: where one fails, those before it
+  // are undone.
   const cleanliness = only?.cleanliness ?? 'dirty';
   return {
     statements,

@@ -1,18 +1,20 @@
 /**
- * Which built-in functions leave a session as it was. Everything that is not named here is unknown: it may call
- * set_config(), take a lock, open a large object, notify.
- * Not here, among others: nextval/setval/currval/lastval (a session's sequence values), lo_* and large object reads,
- * dblink*, pg_notify, setseed, pg_export_snapshot, pg_replication_*, what runs SQL given as text (query_to_xml,
- * table_to_xml, ts_stat, ts_rewrite …), what resolves a type by its name (pg_input_is_valid) or builds rows of a type
- * that the text does not show (json_to_record).
- * A name counts as the built-in one when it is unqualified or in pg_catalog; whether a tenant has a function of that
- * name in the way is for a look-up in its catalog. tests/sql compares the lists with a real server's pg_proc.
+ * Which built-in functions leave a session as it was. Everything that is not named here is unknown:
+ * it may call set_config(), take a lock, open a large object, notify. Not here, among others:
+ * nextval/setval/currval/lastval (a session's sequence values), lo_* and large object reads,
+ * dblink*, pg_notify, setseed, pg_export_snapshot, pg_replication_*, what runs SQL given as text
+ * (query_to_xml, table_to_xml, ts_stat, ts_rewrite …), what resolves a type by its name
+ * (pg_input_is_valid) or builds rows of a type that the text does not show (json_to_record). A name
+ * counts as the built-in one when it is unqualified or in pg_catalog; whether a tenant has a
+ * function of that name in the way is for a look-up in its catalog. tests/sql compares the lists
+ * with a real server's pg_proc.
  */
 import type { QualifiedName } from './names.ts';
 
 /**
  * - `reads`: neither changes nor waits for anything
- * - `transactional`: nothing stays behind its transaction, but it waits, locks or takes a transaction id
+ * - `transactional`: nothing stays behind its transaction, but it waits, locks or takes a
+ *   transaction id
  * - `advisory_lock`: takes a lock that the session keeps
  * - `set_config`: may be one or the other; see QueryFacts.setConfig
  * - `sequence`: changes or reads what the session remembers of sequences

@@ -1,5 +1,6 @@
 /**
- * PostgreSQL's keywords by what else they may be; tests/sql compares them with a real server's pg_get_keywords().
+ * PostgreSQL's keywords by what else they may be; tests/sql compares them with a real server's
+ * pg_get_keywords().
  * Source: PostgreSQL 18, src/include/parser/kwlist.h; manual, appendix "SQL Key Words".
  */
 

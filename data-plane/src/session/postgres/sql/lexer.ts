@@ -1,11 +1,13 @@
 /**
  * Cuts SQL text into PostgreSQL's tokens, by the same rules as the server.
- * Owns: where each token begins and ends, and the limits on what is read at all. Leaves: names to names.ts, values of
- * literals to literals.ts, meaning to statements.ts. Blanks and comments are the gaps between tokens.
- * The text may be decoded from UTF-8 or from Latin-1: every code unit from 0x80 on is a letter, as every such byte is
- * to the server, so both give the same tokens. Runs in linear time and never throws.
- * Source: PostgreSQL 18, src/backend/parser/scan.l, and base_yylex() in parser.c for UESCAPE; manual, "Lexical
- * Structure". What servers before 15 took for two tokens (`1a`) is refused, as later ones do.
+ * Owns: where each token begins and ends, and the limits on what is read at all. Leaves: names to
+ * names.ts, values of literals to literals.ts, meaning to statements.ts. Blanks and comments are
+ * the gaps between tokens. The text may be decoded from UTF-8 or from Latin-1: every code unit from
+ * 0x80 on is a letter, as every such byte is to the server, so both give the same tokens. Runs in
+ * linear time and never throws.
+ * Source: PostgreSQL 18, src/backend/parser/scan.l, and base_yylex() in parser.c for UESCAPE;
+ * manual, "Lexical Structure". What servers before 15 took for two tokens (`1a`) is refused, as
+ * later ones do.
  */
 import * as char from './characters.ts';
 import { charClass, continuesName, isDigit } from './characters.ts';
@@ -236,7 +238,10 @@ class Lexer {
     return -1;
   }
 
-  /** The index of a quote that goes on with the string: only blanks and line comments between, with a newline. */
+  /**
+   * The index of a quote that goes on with the string: only blanks and line comments between, with
+   * a newline.
+   */
   #continuation(from: number): number {
     const sql = this.#sql;
     let newline = false;
@@ -275,7 +280,10 @@ class Lexer {
     this.#tokens.push({ kind, text, start, end: this.#at });
   }
 
-  /** The character in a UESCAPE clause after `from`, which is then read; undefined when there is none. */
+  /**
+   * The character in a UESCAPE clause after `from`, which is then read; undefined when there is
+   * none.
+   */
   #escapeCharacter(from: number): string | undefined {
     const sql = this.#sql;
     UESCAPE.lastIndex = this.#blankEnd(from);

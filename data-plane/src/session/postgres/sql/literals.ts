@@ -1,6 +1,7 @@
 /**
- * What a literal stands for. Undefined wherever the exact value is not certain: bytes of an unknown encoding, N'…',
- * U&'…', bit strings, numbers the server would rewrite. Callers then treat the statement as one they cannot repeat.
+ * What a literal stands for. Undefined wherever the exact value is not certain: bytes of an unknown
+ * encoding, N'…', U&'…', bit strings, numbers the server would rewrite. Callers then treat the
+ * statement as one they cannot repeat.
  * Source: PostgreSQL 18, src/backend/parser/scan.l; manual, "Constants".
  */
 import type { LexOptions, Token } from './tokens.ts';
@@ -32,8 +33,17 @@ const ESCAPE_LETTERS: ReadonlyMap<string, string> = new Map([
   ['r', '\r'],
   ['t', '\t'],
 ]);
-const ESCAPED =
-  /''|\\(?:(?<octal>[0-7]{1,3})|x(?<hex>[0-9a-fA-F]{1,2})|u(?<short>[0-9a-fA-F]{4})|U(?<long>[0-9a-fA-F]{8})|(?<other>[^]))/g;
+const ESCAPED = new RegExp(
+  [
+    "''",
+    String.raw`\\(?<octal>[0-7]{1,3})`,
+    String.raw`\\x(?<hex>[0-9a-fA-F]{1,2})`,
+    String.raw`\\u(?<short>[0-9a-fA-F]{4})`,
+    String.raw`\\U(?<long>[0-9a-fA-F]{8})`,
+    String.raw`\\(?<other>[^])`,
+  ].join('|'),
+  'g',
+);
 /** Escapes that are wrong without digits, or that only servers from 16 on know. */
 const UNCERTAIN_LETTERS = 'uUv';
 const ASCII_MAX = 0x7f;
@@ -80,7 +90,10 @@ function hasContinuation(inside: string): boolean {
   return inside.replaceAll("''", '').includes("'");
 }
 
-/** How the server spells a number in a list of SET values: int4 as decimal, other plain decimals as written. */
+/**
+ * How the server spells a number in a list of SET values: int4 as decimal, other plain decimals as
+ * written.
+ */
 export function numberValue(sql: string, token: Token): string | undefined {
   const written = sql.slice(token.start, token.end);
   if (/^\d+$/.test(written)) {

@@ -1,10 +1,11 @@
 /**
- * What a query mentions: relations, functions, types, and whether it reads, locks rows, writes or makes a table.
- * One pass over the tokens that builds no tree. In doubt a name is a function call or a relation: one name too many
- * costs a needless reset or look-up, a missed one would hide an effect. Operators, casts, attribute notation (`t.f` for
- * f(t)) and what relations hold (views, triggers, defaults, policies) cannot be seen in a text.
- * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to call-shapes.ts, what a
- * function does to functions.ts.
+ * What a query mentions: relations, functions, types, and whether it reads, locks rows, writes or
+ * makes a table. One pass over the tokens that builds no tree. In doubt a name is a function call
+ * or a relation: one name too many costs a needless reset or look-up, a missed one would hide an
+ * effect. Operators, casts, attribute notation (`t.f` for f(t)) and what relations hold (views,
+ * triggers, defaults, policies) cannot be seen in a text.
+ * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to
+ * call-shapes.ts, what a function does to functions.ts.
  * Source: PostgreSQL 18, src/backend/parser/gram.y (SelectStmt, table_ref, func_name, GenericType).
  */
 import { CONSTRUCTS, isCallShaped } from './call-shapes.ts';
@@ -98,6 +99,8 @@ class MentionReader {
     window.skip();
     if (text === '(') this.#levels.enter('plain', '');
     else if (text === ')') this.#close();
+    else if (text === '[') this.#levels.enter('brackets', '');
+    else if (text === ']') this.#levels.leave();
     else if (text === ',') this.#levels.comma(window);
     else if (text === '::') this.#type();
     else if (text === '.') this.#attribute();
@@ -141,22 +144,20 @@ class MentionReader {
     const level = this.#levels.current;
     const before = this.#window.word(-1);
     this.#window.skip();
-    // Behind AS it is the label of a column.
-    if (before === 'as') return;
     switch (word) {
       case 'from':
-        if (level.opener !== 'from_syntax' && before !== 'distinct') this.#expectRelations();
+        if (level.opener !== 'from_syntax' && !this.#isComparison()) this.#expectRelations();
         return;
       case 'using':
         return this.#using();
       case 'into':
-        return this.#intoClause(before);
+        return this.#intoClause();
       case 'with':
         return this.#levels.beginWith(this.#window);
       case 'cast':
         return this.#openConstruct('cast');
       case 'as':
-        return TYPE_AFTER_AS.has(level.callee) ? this.#type() : undefined;
+        return this.#alias();
       case 'table':
         if (level.expects === 'nothing') level.expects = 'relation';
         return;
@@ -174,8 +175,10 @@ class MentionReader {
     const next = this.#window.word();
     switch (word) {
       case 'on':
-        if (level.joins > 0) level.joins--;
         if (before === 'distinct') this.#callsAfterParenthesis = true;
+        level.joinCondition = level.joins > 0;
+        if (level.joins > 0) level.joins--;
+        else if (next === 'conflict') this.#levels.endQueryOfInsert();
         return;
       case 'case':
         level.cases++;
@@ -184,11 +187,12 @@ class MentionReader {
         this.#defaults = 'asked';
         return;
       case 'end':
-        level.cases--;
+        // It may also be the label of a column.
+        level.cases = Math.max(0, level.cases - 1);
         return;
       case 'when':
         // Of MERGE, unless it belongs to a CASE in its condition.
-        if (level.cases <= 0) level.clause = 'none';
+        if (level.cases === 0) level.clause = 'none';
         return;
       case 'group':
         // WITHIN GROUP has no BY.
@@ -198,7 +202,7 @@ class MentionReader {
         // The clause of a write, or the type of what a JSON function returns.
         if (level.opener === 'call') return this.#type();
         level.clause = 'none';
-        return;
+        return this.#levels.endQueryOfInsert();
       case 'for':
         if (LOCK_STRENGTHS.has(next) && this.#effect === 'reads') this.#effect = 'locks_rows';
         return;
@@ -207,12 +211,29 @@ class MentionReader {
     }
   }
 
+  /** Behind AS: a type, or a label, which may be any keyword and has no meaning here. */
+  #alias(): void {
+    if (TYPE_AFTER_AS.has(this.#levels.current.callee)) return this.#type();
+    if (isWordOrQuoted(this.#window.token())) this.#window.skip();
+  }
+
+  /** a IS [NOT] DISTINCT FROM b; "distinct" may also be the label of a column in front of FROM. */
+  #isComparison(): boolean {
+    const window = this.#window;
+    if (window.word(-2) !== 'distinct') return false;
+    const is = window.word(-3) === 'not' ? -4 : -3;
+    return window.word(is) === 'is' && window.sign(is - 1) !== '.';
+  }
+
   #expectRelations(): void {
     this.#levels.current.clause = 'from';
     this.#levels.current.expects = 'relation';
   }
 
-  /** JOIN … USING (columns), DELETE … USING relations, MERGE … USING relation, ORDER BY … USING operator. */
+  /**
+   * JOIN … USING (columns), DELETE … USING relations, MERGE … USING relation, ORDER BY … USING
+   * operator.
+   */
   #using(): void {
     const level = this.#levels.current;
     if (this.#window.token().kind === 'operator' || level.withState === 'after') return;
@@ -220,14 +241,12 @@ class MentionReader {
     level.joins--;
   }
 
-  #intoClause(before: string): void {
+  /** INTO of INSERT and MERGE, whose target is expected already, or that of SELECT. */
+  #intoClause(): void {
     const level = this.#levels.current;
     const window = this.#window;
     level.clause = 'none';
-    if (before === 'insert' || before === 'merge') {
-      level.expects = 'target';
-      return;
-    }
+    if (level.expects === 'target') return;
     let temporary = false;
     while (MODIFIES_INTO.has(window.word()) && window.token(1).kind !== 'symbol') {
       temporary ||= window.word().startsWith('temp');
@@ -245,31 +264,32 @@ class MentionReader {
     const level = this.#levels.current;
     switch (word) {
       case 'join':
-        if (this.#isCallOfJoin()) return false;
+        if (this.#mayCallJoin()) this.#functions.push(['join']);
         level.joins++;
         level.expects = 'relation';
         return true;
       case 'values':
+        if (this.#window.sign(1) !== '(' || level.expects === 'target') return false;
         level.expects = 'nothing';
         level.clause = 'none';
         return true;
       case 'rows':
         return level.expects === 'relation' && this.#window.word(1) === 'from';
-      case 'update':
-        if (!this.#beginsWrite()) return false;
-        level.expects = 'target';
-        return true;
       case 'insert':
+      case 'update':
       case 'delete':
       case 'merge':
-        return this.#beginsWrite();
+        if (!this.#beginsWrite()) return false;
+        this.#levels.beginWrite(word);
+        this.#effect = 'writes';
+        return true;
       default:
         return false;
     }
   }
 
   /** A function may be named "join", but what joins a query in parentheses is no function. */
-  #isCallOfJoin(): boolean {
+  #mayCallJoin(): boolean {
     if (this.#window.sign(1) !== '(' || QUERY_WORDS.has(this.#window.word(2))) return false;
     return isCallShaped(this.#surroundings(), 'join');
   }
@@ -280,10 +300,7 @@ class MentionReader {
     const window = this.#window;
     const first = window.atStart || (level.opener === 'cte_body' && window.sign(-1) === '(');
     if (!first && level.withState !== 'after') return false;
-    if (!isWordOrQuoted(window.token(1))) return false;
-    level.withState = 'none';
-    this.#effect = 'writes';
-    return true;
+    return isWordOrQuoted(window.token(1));
   }
 
   // ---- names ----
@@ -297,7 +314,7 @@ class MentionReader {
     level.expects = 'nothing';
     if (window.sign(length) === '(' && expects !== 'target') return this.#parenthesised(length);
     if (expects !== 'nothing') this.#relation(length);
-    else if (window.token(length).kind === 'string') this.#literalType(length);
+    if (window.token(length).kind === 'string') this.#literalType(length);
     window.skip(length);
   }
 
@@ -334,11 +351,12 @@ class MentionReader {
   }
 
   #surroundings(): Surroundings {
-    const { clause, opener } = this.#levels.current;
+    const { cases, clause, joinCondition, opener, verb } = this.#levels.current;
     return {
       window: this.#window,
-      writes: this.#effect === 'writes',
-      groups: clause === 'group' || opener === 'grouping_sets',
+      inConflictClause: verb === 'insert' && !joinCondition,
+      inMergeAction: verb === 'merge' && cases === 0,
+      inGrouping: clause === 'group' || opener === 'grouping_sets',
       callsAfterParenthesis: this.#callsAfterParenthesis,
     };
   }

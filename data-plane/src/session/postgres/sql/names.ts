@@ -1,9 +1,13 @@
 /**
  * How names are meant: folding, truncation, and the escapes of quoted names.
- * Source: PostgreSQL manual, "Identifiers and Key Words"; downcase_truncate_identifier(), str_udeescape().
+ * Source: PostgreSQL manual, "Identifiers and Key Words"; downcase_truncate_identifier(),
+ * str_udeescape().
  */
 
-/** A name as the server has it; several parts when it was written with dots, the last one the object itself. */
+/**
+ * A name as the server has it; several parts when it was written with dots, the last one the object
+ * itself.
+ */
 export type QualifiedName = readonly string[];
 
 /** NAMEDATALEN - 1, in bytes of the server's encoding, taken to be UTF-8. */

@@ -1,6 +1,8 @@
 /**
- * Statements that define things: only what they leave in the session is told apart, the rest is `ddl`.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (CreateStmt, OptTemp, CreateAsStmt, CreateMatViewStmt).
+ * Statements that define things: only what they leave in the session is told apart, the rest is
+ * `ddl`.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (CreateStmt, OptTemp, CreateAsStmt,
+ * CreateMatViewStmt).
  */
 import type { Cursor } from './cursor.ts';
 import { mentionsOf } from './mentions.ts';
@@ -32,7 +34,10 @@ function parseMaintenance(cursor: Cursor): Statement {
   return { kind: 'maintenance', verb: verb === 'analyse' ? 'analyze' : verb };
 }
 
-/** REFRESH MATERIALIZED VIEW: its query runs under the owner, restricted as in the other commands of this kind. */
+/**
+ * REFRESH MATERIALIZED VIEW: its query runs under the owner, restricted as in the other commands of
+ * this kind.
+ */
 export function parseRefresh(cursor: Cursor): Statement {
   return parseMaintenance(cursor);
 }

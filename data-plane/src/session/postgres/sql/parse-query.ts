@@ -1,6 +1,7 @@
 /**
  * Statements over data: queries, writes, COPY, EXPLAIN, PREPARE and cursors.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (PreparableStmt, ExplainStmt, CopyStmt, DeclareCursorStmt).
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (PreparableStmt, ExplainStmt, CopyStmt,
+ * DeclareCursorStmt).
  */
 import type { Cursor } from './cursor.ts';
 import { mentionsOf } from './mentions.ts';
@@ -103,7 +104,10 @@ function takeQualifiedName(cursor: Cursor): readonly string[] | undefined {
   return parts;
 }
 
-/** EXPLAIN [ANALYZE] [VERBOSE] …, or with options in parentheses; any mention of ANALYZE there counts. */
+/**
+ * EXPLAIN [ANALYZE] [VERBOSE] …, or with options in parentheses; any mention of ANALYZE there
+ * counts.
+ */
 function parseExplain(cursor: Cursor): Statement | undefined {
   cursor.skip();
   let mode: 'plan' | 'execute' = 'plan';

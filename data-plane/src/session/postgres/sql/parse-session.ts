@@ -1,6 +1,7 @@
 /**
  * Statements over what a session holds: prepared statements, channels, cursors; and DO and CALL.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (ExecuteStmt, DeallocateStmt, ListenStmt, ClosePortalStmt, …).
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (ExecuteStmt, DeallocateStmt, ListenStmt,
+ * ClosePortalStmt, …).
  */
 import type { Cursor } from './cursor.ts';
 import type { Statement, Target } from './statement.ts';

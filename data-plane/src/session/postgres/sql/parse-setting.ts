@@ -1,9 +1,10 @@
 /**
  * SET, RESET, SHOW and DISCARD: which parameter gets which value.
- * Owns: the parameter behind each special form (SET NAMES, SET ROLE …) and the value as one text. A name or value that
- * is not certain makes `set_unparsable`.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (VariableSetStmt, set_rest), flatten_set_variable_args() in
- * src/backend/utils/misc/guc_funcs.c, quote_identifier() in ruleutils.c.
+ * Owns: the parameter behind each special form (SET NAMES, SET ROLE …) and the value as one text. A
+ * name or value that is not certain makes `set_unparsable`.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (VariableSetStmt, set_rest),
+ * flatten_set_variable_args() in src/backend/utils/misc/guc_funcs.c, quote_identifier() in
+ * ruleutils.c.
  */
 import type { Cursor } from './cursor.ts';
 import { KEYWORDS } from './keywords.ts';
@@ -17,7 +18,9 @@ import type {
   TransactionModes,
 } from './statement.ts';
 
-/** Lists of names: the server quotes each where it must. Extensions cannot define such parameters. */
+/**
+ * Lists of names: the server quotes each where it must. Extensions cannot define such parameters.
+ */
 const NAME_LISTS: ReadonlySet<string> = new Set([
   'local_preload_libraries',
   'search_path',
@@ -27,7 +30,10 @@ const NAME_LISTS: ReadonlySet<string> = new Set([
   'unix_socket_directories',
 ]);
 
-/** Set for the transaction only, whatever the scope says: each transaction begins with its default_… again. */
+/**
+ * Set for the transaction only, whatever the scope says: each transaction begins with its default_…
+ * again.
+ */
 const TRANSACTION_SETTINGS: ReadonlySet<string> = new Set([
   'transaction_deferrable',
   'transaction_isolation',
@@ -52,7 +58,10 @@ export function parseSet(cursor: Cursor): Statement {
   return { kind: 'set_unparsable', scope };
 }
 
-/** SESSION and LOCAL may also be names of parameters, or begin SESSION AUTHORIZATION and SESSION CHARACTERISTICS. */
+/**
+ * SESSION and LOCAL may also be names of parameters, or begin SESSION AUTHORIZATION and SESSION
+ * CHARACTERISTICS.
+ */
 function takeScope(cursor: Cursor): SettingScope {
   if (isAssignment(cursor, 1)) return 'session';
   if (cursor.take('local')) return 'local';

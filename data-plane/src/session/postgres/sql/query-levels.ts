@@ -1,11 +1,13 @@
 /**
- * The parentheses a reader of a query is inside of, each with what is expected there, and the CTEs visible in it.
- * Source: PostgreSQL 18, src/backend/parser/gram.y (with_clause), and manual, "WITH Queries" (visibility).
+ * The parentheses and brackets a reader of a query is inside of, what is expected in each, and the
+ * CTEs visible there.
+ * Source: PostgreSQL 18, src/backend/parser/gram.y (with_clause), and manual, "WITH Queries"
+ * (visibility).
  */
 import type { TokenWindow } from './token-window.ts';
 
 /** What a pair of parentheses is for, as far as it matters inside. */
-export type Opener = 'plain' | 'call' | 'from_syntax' | 'cte_body' | 'grouping_sets';
+export type Opener = 'plain' | 'call' | 'from_syntax' | 'cte_body' | 'grouping_sets' | 'brackets';
 
 /** How far the list of a WITH is read; `after` a body another CTE may follow, or the query. */
 type WithState = 'none' | 'name' | 'as' | 'body' | 'after';
@@ -16,24 +18,37 @@ export interface Level {
   readonly callee: string;
   /** Commas of a FROM list bring another relation; in GROUP BY "cube" is no function. */
   clause: 'none' | 'from' | 'group';
-  /** The next name is a relation, or the target of a write, which parentheses do not make a call. */
+  /**
+   * The next name is a relation, or the target of a write, which parentheses do not make a call.
+   */
   expects: 'nothing' | 'relation' | 'target';
   /** Joins whose condition has not come yet. */
   joins: number;
+  /** The last ON was that of a join. */
+  joinCondition: boolean;
   /** CASE expressions not yet ended. */
   cases: number;
+  /** The write that this level is: insert, update, delete or merge; empty for none. */
+  verb: string;
   withState: WithState;
   withRecursive: boolean;
   /** The CTE that is being read. */
   cte: string;
-  /** Those that can be seen from here on. */
+  /** Those declared here that can be seen from here on. */
   ctes: string[] | undefined;
+  /**
+   * How many of them come before the verb of a write: an INSERT's own clauses do not see those of
+   * its query.
+   */
+  ctesBeforeVerb: number;
 }
 
 const QUERY_WORDS: ReadonlySet<string> = new Set(['select', 'table', 'values']);
 
 export class QueryLevels {
   readonly #outer: Level[] = [];
+  /** How many CTEs of each name can be seen from here. */
+  readonly #visible = new Map<string, number>();
   #current: Level = levelOf('plain', '');
 
   get current(): Level {
@@ -47,37 +62,71 @@ export class QueryLevels {
       level.clause = 'from';
       level.expects = 'relation';
     }
-    if (outer.withState === 'after') outer.withState = 'none';
+    if (outer.withState === 'after' && opener !== 'brackets') outer.withState = 'none';
     outer.expects = 'nothing';
     this.#outer.push(outer);
     this.#current = level;
   }
 
-  /** The level that was left. Beyond the outermost one there is none: the split has seen that parentheses match. */
+  /**
+   * The level that was left. Beyond the outermost one there is none: the split has seen that
+   * parentheses match.
+   */
   leave(): Level {
     const closed = this.#current;
     const outer = this.#outer.pop();
     if (outer === undefined) return closed;
+    this.#hide(closed, 0);
     this.#current = outer;
     if (closed.opener === 'cte_body') {
-      if (!outer.withRecursive) declare(outer);
+      if (!outer.withRecursive) this.#declare(outer.cte);
       outer.withState = 'after';
     }
     return closed;
   }
 
+  /** At the verb of a write. */
+  beginWrite(verb: string): void {
+    const level = this.#current;
+    level.verb = verb;
+    level.ctesBeforeVerb = level.ctes?.length ?? 0;
+    level.withState = 'none';
+    level.expects = verb === 'delete' ? 'nothing' : 'target';
+  }
+
+  /** At ON CONFLICT or RETURNING: behind the query of an INSERT. */
+  endQueryOfInsert(): void {
+    const level = this.#current;
+    if (level.verb === 'insert') this.#hide(level, level.ctesBeforeVerb);
+  }
+
   isCte(name: string): boolean {
-    if (this.#current.ctes?.includes(name) === true) return true;
-    return this.#outer.some((level) => level.ctes?.includes(name) === true);
+    return (this.#visible.get(name) ?? 0) > 0;
+  }
+
+  #declare(name: string): void {
+    const level = this.#current;
+    level.ctes ??= [];
+    level.ctes.push(name);
+    this.#visible.set(name, (this.#visible.get(name) ?? 0) + 1);
+  }
+
+  /** Ends the sight of a level's CTEs from the one at `from` on. */
+  #hide(level: Level, from: number): void {
+    if (level.ctes === undefined) return;
+    for (const name of level.ctes.splice(from)) {
+      this.#visible.set(name, (this.#visible.get(name) ?? 1) - 1);
+    }
   }
 
   /** Reads on behind the word WITH, which also has other uses. */
   beginWith(window: TokenWindow): void {
-    const recursive = window.word() === 'recursive' && window.word(1) !== 'as';
+    // A CTE may be called "recursive".
+    const recursive = window.word() === 'recursive' && window.isName(1);
     const name = recursive ? 1 : 0;
     const isList =
       window.isName(name) && (window.word(name + 1) === 'as' || window.sign(name + 1) === '(');
-    const isOrdinality = window.word() === 'ordinality' && window.sign(-2) === ')';
+    const isOrdinality = window.word() === 'ordinality' && this.#current.clause === 'from';
     if (!isList || isOrdinality) return;
     this.#current.withRecursive = recursive;
     this.#current.withState = 'name';
@@ -91,7 +140,7 @@ export class QueryLevels {
       case 'name':
         level.cte = window.token().text;
         level.withState = 'as';
-        if (level.withRecursive) declare(level);
+        if (level.withRecursive) this.#declare(level.cte);
         break;
       case 'as':
         if (window.word() === 'as') level.withState = 'body';
@@ -121,11 +170,6 @@ export class QueryLevels {
   }
 }
 
-function declare(level: Level): void {
-  level.ctes ??= [];
-  level.ctes.push(level.cte);
-}
-
 function levelOf(opener: Opener, callee: string): Level {
   return {
     opener,
@@ -133,10 +177,13 @@ function levelOf(opener: Opener, callee: string): Level {
     clause: 'none',
     expects: 'nothing',
     joins: 0,
+    joinCondition: false,
     cases: 0,
+    verb: '',
     withState: 'none',
     withRecursive: false,
     cte: '',
     ctes: undefined,
+    ctesBeforeVerb: 0,
   };
 }

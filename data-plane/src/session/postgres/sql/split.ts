@@ -1,5 +1,6 @@
 /**
- * Where statements begin and end: at semicolons outside of parentheses and of BEGIN ATOMIC … END bodies.
+ * Where statements begin and end: at semicolons outside of parentheses and of BEGIN ATOMIC … END
+ * bodies.
  * Source: PostgreSQL 18, src/backend/parser/gram.y (stmtmulti, opt_routine_body).
  */
 import type { Token, TokenRange } from './tokens.ts';
@@ -37,7 +38,10 @@ function beginsRoutine(tokens: readonly Token[], at: number): boolean {
   return isWord(object, 'function') || isWord(object, 'procedure');
 }
 
-/** Counts what END closes within a body; CASE and END are reserved words, so names only behind a dot or AS. */
+/**
+ * Counts what END closes within a body; CASE and END are reserved words, so names only behind a dot
+ * or AS.
+ */
 class RoutineBody {
   #depth = 0;
 

@@ -13,11 +13,12 @@ import type { Setting, SettingStatement, Statement, TableSource } from './statem
  * - `unparsable`: the text is not understood, or longer than is read
  * - `session_authorization`: the session acts as another user
  * - `set_unparsable`: a parameter was set, but which or to what is not certain
- * - `temp_object`, `hold_cursor`, `advisory_lock`, `sql_prepare`, `listen`, `load`: what the session now holds
- * - `set`: a parameter was set. Given only where no other reason is: who replays `settings` on the next backend need
- *   not pin for it
- * - `named_statement`, `unnamed_statement`, `replication`: never from a text; statements of the extended protocol, and
- *   a replication connection
+ * - `temp_object`, `hold_cursor`, `advisory_lock`, `sql_prepare`, `listen`, `load`: what the
+ *   session now holds
+ * - `set`: a parameter was set. Given only where no other reason is: who replays `settings` on the
+ *   next backend need not pin for it
+ * - `named_statement`, `unnamed_statement`, `replication`: never from a text; statements of the
+ *   extended protocol, and a replication connection
  */
 export type PinReason =
   | 'unparsable'
@@ -35,10 +36,11 @@ export type PinReason =
   | 'replication';
 
 /**
- * - `clean`: nothing stays behind but what `pin` and `settings` say, taking the names of built-in functions, types and
- *   operators for the built-in ones
- * - `catalog_dependent`: clean if moreover the relations are plain tables without triggers, rules, policies or defaults
- *   that call functions, the types are no domains with checks, and no event trigger watches definitions
+ * - `clean`: nothing stays behind but what `pin` and `settings` say, taking the names of built-in
+ *   functions, types and operators for the built-in ones
+ * - `catalog_dependent`: clean if moreover the relations are plain tables without triggers, rules,
+ *   policies or defaults that call functions, the types are no domains with checks, and no event
+ *   trigger watches definitions
  * - `dirty`: not known to leave the session as it was
  */
 export type Cleanliness = 'clean' | 'catalog_dependent' | 'dirty';
@@ -86,7 +88,7 @@ export function statementEffects(statement: Statement): StatementEffects {
     }
     case 'explain':
       return explainEffects(statement.mode, statement.statement);
-    // What it runs is assessed here, since EXECUTE only names it; it is bound to be dirty then anyway.
+    // What it would run is assessed at EXECUTE, which only names it and so is always dirty.
     case 'prepare':
       return pinned('sql_prepare', CLEAN);
     case 'ddl':

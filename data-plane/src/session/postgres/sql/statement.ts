@@ -1,6 +1,6 @@
 /**
- * What a statement is, as far as a session's state is concerned: one closed union.
- * A statement is known only when all of it that matters was understood; `unknown` is everything else.
+ * What a statement is, as far as a session's state is concerned: one closed union. A statement is
+ * known only when all of it that matters was understood; `unknown` is everything else.
  */
 import type { QueryFacts } from './mentions.ts';
 
@@ -19,8 +19,8 @@ export interface Setting {
   /** The parameter's name in lower case, as in pg_settings; custom ones with their dots. */
   readonly name: string;
   /**
-   * The value as set_config() and the startup packet take it (lists are one text with commas, names quoted where the
-   * server does); undefined for DEFAULT, which is a RESET.
+   * The value as set_config() and the startup packet take it (lists are one text with commas, names
+   * quoted where the server does); undefined for DEFAULT, which is a RESET.
    */
   readonly value: string | undefined;
 }

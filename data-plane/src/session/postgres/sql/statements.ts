@@ -1,6 +1,7 @@
 /**
  * Recognises the statements of a text.
- * Owns: which word begins which statement. Leaves: tokens to lexer.ts, what a statement does to effects.ts.
+ * Owns: which word begins which statement. Leaves: tokens to lexer.ts, what a statement does to
+ * effects.ts.
  */
 import { Cursor } from './cursor.ts';
 import { lex } from './lexer.ts';

@@ -1,7 +1,7 @@
 /**
- * Remembers what was concluded from a text, so that a text seen again costs one look-up.
- * Bounded in entries and in characters by two generations: when the young one is full it becomes the old one, and what
- * is not asked for in a whole generation is forgotten. At most twice the limits are kept.
+ * Remembers what was concluded from a text, so that a text seen again costs one look-up. Bounded in
+ * entries and in characters by two generations: when the young one is full it becomes the old one,
+ * and what is not asked for in a whole generation is forgotten. At most twice the limits are kept.
  */
 
 export interface TextCacheLimits {

@@ -1,5 +1,6 @@
 /**
- * A place among the tokens of a range, and what stands around it. Beyond the range there is nothing.
+ * A place among the tokens of a range, and what stands around it. Beyond the range there is
+ * nothing.
  */
 import { KEYWORDS } from './keywords.ts';
 import type { QualifiedName } from './names.ts';

@@ -1,6 +1,7 @@
 /**
- * The built-in types by the names they have in pg_type; converting to them calls nothing of a user's. Types spelled
- * with keywords (`integer`, `character varying`) are known by those. tests/sql compares with a real server.
+ * The built-in types by the names they have in pg_type; converting to them calls nothing of a
+ * user's. Types spelled with keywords (`integer`, `character varying`) are known by those.
+ * tests/sql compares with a real server.
  */
 import type { QualifiedName } from './names.ts';
 

@@ -1,0 +1,84 @@
+/**
+ * A proxy from start to stop: in which order its parts begin and end, and what it says of its
+ * readiness meanwhile.
+ * Leaves: what the parts are to app.ts, how sessions end to drain.ts.
+ */
+import { drain } from './drain.ts';
+import type { DrainOptions } from './drain.ts';
+import type { TcpListener } from './listener/tcp-listener.ts';
+import type { Readiness, TelemetryServer } from './telemetry/http.ts';
+
+/** What a proxy starts and stops; made, but not begun. */
+export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
+  readonly feed: {
+    readonly status: { readonly source: 'bus' | 'disk' | 'none' };
+    start(): void;
+    stop(): Promise<void>;
+  };
+  readonly reporter: { start(): void; stop(): void };
+  readonly janitor: { stop(): void };
+  readonly startTelemetry: (readiness: () => Readiness) => Promise<TelemetryServer>;
+  readonly listen: () => Promise<TcpListener>;
+}
+
+export interface OpenPorts {
+  readonly listenPort: number;
+  readonly metricsPort: number;
+}
+
+export class LifeCycle {
+  readonly #parts: ProxyParts;
+  #phase: 'starting' | 'serving' | 'draining' = 'starting';
+  #telemetry: TelemetryServer | undefined;
+  #listener: TcpListener | undefined;
+
+  constructor(parts: ProxyParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Serves, with or without a config as yet.
+   * @throws SETTINGS_INVALID a port cannot be had; what had begun is ended again
+   */
+  async open(): Promise<OpenPorts> {
+    try {
+      return await this.#open();
+    } catch (error) {
+      await this.close(0);
+      throw error;
+    }
+  }
+
+  async #open(): Promise<OpenPorts> {
+    const { feed, reporter, startTelemetry, listen } = this.#parts;
+    this.#telemetry = await startTelemetry(() => this.#readiness());
+    this.#listener = await listen();
+    feed.start();
+    reporter.start();
+    this.#phase = 'serving';
+    return { listenPort: this.#listener.address.port, metricsPort: this.#telemetry.port };
+  }
+
+  /**
+   * Accepts nobody any more, lets transactions finish for `timeoutMs`, ends the rest. Metrics are
+   * shown and readiness is denied until nothing is left. To be called once.
+   */
+  async close(timeoutMs: number): Promise<void> {
+    const { registry, pools, clock, log, janitor, reporter, feed } = this.#parts;
+    this.#phase = 'draining';
+    this.#listener?.stop();
+    await drain({ registry, pools, clock, log, timeoutMs });
+    janitor.stop();
+    reporter.stop();
+    await feed.stop();
+    await this.#telemetry?.close();
+  }
+
+  #readiness(): Readiness {
+    const { source } = this.#parts.feed.status;
+    if (this.#phase === 'draining') return { kind: 'not_ready', reason: 'draining' };
+    if (this.#phase === 'starting') return { kind: 'not_ready', reason: 'not_listening' };
+    if (source === 'none') return { kind: 'not_ready', reason: 'no_config' };
+    return { kind: 'ready' };
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * The tables of docs/metrics.md, read off the registries of both planes after something of each
+ * kind has been counted, and the words of their labels.
+ */
+import { CommandQueue } from '@dbbouncer/control-plane/commands/command-queue.ts';
+import { sampleTenant } from '@dbbouncer/control-plane/domain/given-when-then.ts';
+import { FleetState } from '@dbbouncer/control-plane/fleet/fleet-state.ts';
+import { projectViews } from '@dbbouncer/control-plane/projections/tenant-views.ts';
+import { createMemoryEventStore } from '@dbbouncer/control-plane/store/memory-event-store.ts';
+import { ControlMetrics } from '@dbbouncer/control-plane/telemetry/metrics.ts';
+import type { AuthFailure, PinReason, ResetStatus } from '@dbbouncer/data-plane/session/meter.ts';
+import { Metrics } from '@dbbouncer/data-plane/telemetry/metrics.ts';
+import { PoolTally } from '@dbbouncer/data-plane/telemetry/pool-tally.ts';
+import { SessionTally } from '@dbbouncer/data-plane/telemetry/session-tally.ts';
+import { FakePool } from '@dbbouncer/data-plane/telemetry/testing.ts';
+import type { CloseReason } from '@dbbouncer/data-plane/upstream/upstream.ts';
+import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
+import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import { code, markdownTable } from './document-parts.ts';
+
+export interface MetricLine {
+  readonly name: string;
+  readonly type: string;
+  readonly labels: readonly string[];
+  readonly help: string;
+}
+
+/** The project's own metrics on a page in the Prometheus text format. */
+export function ownMetrics(page: string): readonly MetricLine[] {
+  const heads = page.matchAll(/^# HELP (dbbouncer_\w+) (.*)\n# TYPE \1 (\w+)$/gm);
+  return Array.from(heads, ([, name = '', help = '', type = '']) => {
+    const series = new RegExp(`^${name}(?:_bucket|_sum|_count)?\\{(.*)\\} `, 'm').exec(page);
+    const labels = Array.from((series?.[1] ?? '').matchAll(/(\w+)="/g), ([, label = '']) => label);
+    return { name, help, type, labels: labels.filter((label) => label !== 'le') };
+  });
+}
+
+/** What a proxy exports that has one tenant, and has seen every kind of event once. */
+export async function proxyPage(): Promise<string> {
+  const sessions = new SessionTally();
+  const tenant = sessions.tenant('acme', 'postgres');
+  tenant.queryFinished(0.001);
+  tenant.acquired(0);
+  tenant.pinned('set');
+  tenant.authFailed('wrong_password');
+  tenant.backendReset('clean');
+  const pool = new FakePool('acme', { counters: { closes: { idle_timeout: 1 } } });
+  const metrics = new Metrics({
+    pools: new PoolTally(() => [pool]),
+    sessions,
+    clients: () => 1,
+    feed: () => ({ appliedPosition: 1, rejectedTotal: 0 }),
+  });
+  return (await metrics.page()).text;
+}
+
+/** What a control plane exports that has one tenant and one proxy, and has answered a request. */
+export async function controlPage(): Promise<string> {
+  const store = createMemoryEventStore({ clock: systemClock, project: projectViews });
+  const config = sampleTenant();
+  const meta = { actor: 'api', requestId: '1' };
+  await new CommandQueue(store).handle(
+    { kind: 'register_tenant', origin: 'api', tenant: config },
+    meta,
+  );
+  const fleet = new FleetState(() => systemClock.nowMs());
+  fleet.receive(reportOn(config.id));
+  const status = () => ({
+    position: store.head(),
+    epoch: store.epoch,
+    busStatus: 'connected' as const,
+    publishedPosition: store.head(),
+    deltas: { phase: 'tailing' as const, position: store.head() },
+    events: { phase: 'off' as const, position: 0 },
+    snapshotPosition: undefined,
+  });
+  const metrics = new ControlMetrics({ fleet, tenants: store, status });
+  metrics.observeRequest({ method: 'GET', route: '/tenants', status: 200, durationMs: 1 });
+  return metrics.render();
+}
+
+function reportOn(tenant: string): ProxyReport {
+  const timestamp = systemClock.timestamp();
+  const identity = { tenant, protocol: 'postgres', database: 'shop', user: 'app' } as const;
+  return {
+    proxy: 'p-1' as ProxyId,
+    version: '1.0.0',
+    startedAt: timestamp,
+    sentAt: timestamp,
+    epoch: 1,
+    appliedPosition: 1,
+    clients: 0,
+    pools: [{ ...identity, active: 0, idle: 1, total: 1, waiting: 0, longestWaitMs: 0 }],
+  };
+}
+
+export function metricsTable(page: string): string {
+  const rows = ownMetrics(page).map(({ name, type, labels, help }) => [
+    code(name),
+    type,
+    labels.map(code).join(' '),
+    help,
+  ]);
+  return markdownTable(['Metric', 'Type', 'Labels', 'What it says'], rows);
+}
+
+/** Why a session keeps its server connection in transaction mode. */
+const PINS: Readonly<Record<PinReason, string>> = Object.freeze({
+  named_statement: 'a prepared statement with a name (Parse)',
+  sql_prepare: 'PREPARE',
+  set: 'SET, or a parameter that the server reports changed',
+  set_unparsable: 'a parameter was set; which, or to what, is not certain (set_config)',
+  session_authorization: 'SET SESSION AUTHORIZATION',
+  temp_object: 'a temporary table, view or sequence',
+  hold_cursor: 'DECLARE … WITH HOLD',
+  advisory_lock: 'a session advisory lock',
+  listen: 'LISTEN',
+  load: 'LOAD',
+  unparsable: 'a text that is not understood, or longer than is read',
+  unnamed_statement: 'not in this version',
+  replication: 'not in this version: replication connections are refused',
+});
+
+const CLOSES: Readonly<Record<CloseReason, string>> = Object.freeze({
+  idle_timeout: 'not used for `idle_timeout`',
+  max_lifetime: 'older than `max_lifetime`',
+  over_limit: 'more than `max_connections` after the limit was lowered',
+  evicted: 'another database of the tenant needed the slot',
+  pool_drained: 'the tenant was changed or removed',
+  reset_failed: 'it could not be cleaned or given the session parameters of its client',
+  server_gone: 'the server closed it',
+  protocol_error: 'the server sent what the protocol does not allow',
+  client_gone: 'its client vanished and the statement could not be brought to an end',
+  suspect_state: 'its replies could no longer be counted with certainty',
+  shutdown: 'the proxy ended',
+});
+
+const AUTH_FAILURES: Readonly<Record<AuthFailure, string>> = Object.freeze({
+  wrong_password: 'right tenant and user, wrong password',
+  unknown_user: 'the tenant has no such user',
+  unknown_tenant: 'no tenant of that id on this protocol',
+  no_selector: 'nothing in the login names a tenant',
+  selector_conflict: 'two selectors name different tenants',
+  database_not_listed: 'the tenant has no such database',
+  secret_unavailable: "the tenant's password cannot be opened on this proxy",
+  method_refused: 'not in this version',
+  tls_required: 'not in this version',
+  timeout: 'not in this version',
+  malformed: 'not in this version',
+});
+
+const RESETS: Readonly<Record<ResetStatus, string>> = Object.freeze({
+  clean: 'DISCARD ALL succeeded, after a ROLLBACK where a transaction was open',
+  failed: 'it did not, and the connection was closed',
+});
+
+/** Label values by metric. */
+const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
+  ['dbbouncer_session_pins_total', PINS],
+  ['dbbouncer_server_closes_total', CLOSES],
+  ['dbbouncer_auth_failures_total', AUTH_FAILURES],
+  ['dbbouncer_backend_resets_total', RESETS],
+];
+
+export function reasonTables(): string {
+  return REASONS.map(([metric, reasons]) => {
+    const rows = Object.entries(reasons).map(([reason, text]) => [code(reason), text]);
+    return `### \`${metric}\`\n\n${markdownTable(['Label', 'When'], rows)}`;
+  }).join('\n\n');
+}

@@ -1,0 +1,139 @@
+/**
+ * The tables of docs/configuration.md: every setting and every field of a tenant, with the values
+ * that their own readers and schemas allow.
+ * What no reader can tell is here in words: what a field is for, and what has no effect yet.
+ */
+import { z } from 'zod';
+import { DURATION_MS_MAX } from '@dbbouncer/shared/contract/duration.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
+import { toPoolAnswer } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import { tenantCreateSchema } from '@dbbouncer/shared/contract/tenant-resource.ts';
+import type { TenantInFile } from '@dbbouncer/shared/contract/tenant-resource.ts';
+import { TENANT_ID_RULE } from '@dbbouncer/shared/kernel/ids.ts';
+import { SETTINGS, settingsFlags } from '@dbbouncer/shared/settings/setting-list.ts';
+import type { SettingDescription } from '@dbbouncer/shared/settings/setting-list.ts';
+import type { SettingName } from '@dbbouncer/shared/settings/setting-list.ts';
+import { code, markdownTable } from './document-parts.ts';
+
+/** Read and checked, and heeded by nothing in this version; references.test.ts looks for users. */
+export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
+  'mysqlPort',
+  'healthCheckIntervalMs',
+  'healthCheckTimeoutMs',
+  'healthCheckFailureThreshold',
+  'healthCheckSuccessThreshold',
+  'bufferInitialSizeBytes',
+  'bufferMaxSizeBytes',
+]);
+
+/** Heeded in part. */
+const RESTRICTIONS: Readonly<Partial<Record<SettingName, string>>> = Object.freeze({
+  workers: 'more than 1 is refused in this version',
+  tlsCertFile: 'the REST API alone, in this version',
+  tlsKeyFile: 'the REST API alone, in this version',
+  sniSuffix: 'no client can use TLS in this version, so no effect yet',
+});
+
+export function settingsTable(): string {
+  const rows = settingsFlags.map((setting) => [
+    code(setting.yaml),
+    [code(setting.flag), code(setting.env)].filter((name) => name !== '').join(' '),
+    code(setting.default),
+    allowedValues(setting),
+    meaning(setting),
+  ]);
+  return markdownTable(
+    ['In the file', 'Flag, variable', 'Default', 'Allowed', 'What it does'],
+    rows,
+  );
+}
+
+function meaning({ name, description }: SettingDescription): string {
+  const text = description.replace(/\.?$/, '.');
+  if (name === 'config') return text;
+  if (WITHOUT_EFFECT.has(name)) return `${text} *No effect in this version.*`;
+  const restriction = RESTRICTIONS[name];
+  return restriction === undefined ? text : `${text} *${restriction}*`;
+}
+
+/** Values that some readers refuse; the refusal that names a range says most. */
+const PROBES: readonly unknown[] = ['0ms', `${DURATION_MS_MAX}ms`, '1001d', [], ''];
+
+/** What the setting's reader answers to values that it refuses, without what was given. */
+function allowedValues({ name }: SettingDescription): string {
+  if (name === 'config') return 'a path';
+  if (name === 'dataDir' || name.endsWith('File')) return 'a path';
+  const spec = SETTINGS[name];
+  const rules = PROBES.map((probe) => spec.read(probe))
+    .flatMap((reading) => (reading.outcome === 'refused' ? [reading.message] : []))
+    .map((message) => message.replace(/^must be /, '').replace(/; got .*$/, ''));
+  const range = rules.find((rule) => rule.startsWith('between '));
+  return range ?? rules.at(-1) ?? '';
+}
+
+type TenantField = 'id' | keyof TenantInFile;
+
+/** The compiler asks for a sentence about each field. */
+const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
+  id: 'Its name; unique without regard to case. In the file it is the key.',
+  db_type: 'The protocol. It cannot be changed later. *`mysql` is kept and not served yet.*',
+  host: 'The database server.',
+  port: 'Its port.',
+  dbname: "The tenant's own database.",
+  databases: 'More databases of that server which its clients may open; all share its limits.',
+  username: 'The user, for clients and for the server alike.',
+  password: 'Its password, or where that is: see [Passwords](#passwords). Never returned.',
+  pool_mode:
+    '`session`: a client keeps its server connection until it leaves. `transaction`: until its' +
+    ' transaction ends.',
+  min_connections: 'Kept open once a client has come, each database for itself.',
+  max_connections: 'Server connections at most, over all its databases; on each proxy so far.',
+  idle_timeout: 'A connection above the minimum that was not used so long is closed; `0s`: never.',
+  max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
+  acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
+});
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly anyOf?: readonly JsonSchema[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly maxItems?: number;
+  readonly description?: string;
+}
+
+export function tenantFieldsTable(): string {
+  const schema = z.toJSONSchema(tenantCreateSchema, { io: 'input', unrepresentable: 'any' });
+  const { properties = {}, required = [] } = schema as {
+    properties?: Readonly<Record<string, JsonSchema>>;
+    required?: readonly string[];
+  };
+  const defaults: Readonly<Record<string, unknown>> = toPoolAnswer(DEFAULT_POOL_SETTINGS);
+  const rows = Object.entries(TENANT_FIELDS).map(([name, text]) => [
+    code(name),
+    required.includes(name) ? 'required' : defaultOf(name, defaults),
+    allowedOf(name, properties[name] ?? {}),
+    text,
+  ]);
+  return markdownTable(['Field', 'Default', 'Allowed', 'What it is'], rows);
+}
+
+function defaultOf(name: string, defaults: Readonly<Record<string, unknown>>): string {
+  if (name === 'port') return '5432, 3306';
+  if (name === 'databases') return 'none';
+  return code(String(defaults[name]));
+}
+
+function allowedOf(name: string, schema: JsonSchema): string {
+  if (name === 'id') return TENANT_ID_RULE;
+  const only = schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
+  if (only.enum !== undefined) return only.enum.map(code).join(', ');
+  if (only.type === 'integer') return `${only.minimum} to ${only.maximum}`;
+  if (only.type === 'array') return `up to ${only.maxItems} names`;
+  const range = /between (.+) and (.+?)\.$/.exec(only.description ?? '');
+  if (range !== null) return `${range[1]} to ${range[2]}`;
+  return `${only.minLength} to ${only.maxLength} characters`;
+}
