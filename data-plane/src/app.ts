@@ -110,6 +110,7 @@ function makeParts(
   });
   endRemovedTenants(router, registry, (tenant) => metrics.forget(tenant));
   const services = sessionServices({
+    hasConfig: () => feed.status.source !== 'none',
     settings,
     router,
     pools,
@@ -156,6 +157,7 @@ function makeParts(
 }
 
 interface SessionParts {
+  readonly hasConfig: () => boolean;
   readonly settings: Settings;
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
@@ -169,12 +171,14 @@ interface SessionParts {
 
 function sessionServices(parts: SessionParts): SessionServices {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
+  const { hasConfig } = parts;
   const credentials = new CredentialStore(keyring);
   // The name under which surviving proxies find what a lost one has left behind.
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
   const mockSecret = new MockSecret(() => keyring.deriveFleetSecret('mock-scram'));
   return {
     router,
+    hasConfig,
     targets: new PostgresTargets({
       router,
       pools,

@@ -95,6 +95,11 @@ export const proxyErrors = defineErrors({
     retryable: true,
     summary: 'A cancel request ended the wait for a server connection; nothing was sent.',
   },
+  INTERNAL: {
+    kind: 'internal',
+    retryable: true,
+    summary: 'A fault of the proxy itself; its log has the details. Only this session ends.',
+  },
   SHUTTING_DOWN: {
     kind: 'unavailable',
     retryable: true,

@@ -26,6 +26,7 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   UPSTREAM_REFUSED: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
   UPSTREAM_LOST: SqlState.connection_failure,
   CANCELLED: SqlState.query_canceled,
+  INTERNAL: SqlState.internal_error,
   SHUTTING_DOWN: SqlState.admin_shutdown,
 });
 
@@ -36,7 +37,10 @@ function sqlState(error: AppError): string {
   return SQLSTATE_BY_CODE[error.code as ProxyErrorCode] ?? SqlState.internal_error;
 }
 
-/** ErrorResponse with severity, SQLSTATE, message, detail and hint. `FATAL` says that the connection ends. */
+/**
+ * ErrorResponse with severity, SQLSTATE, message, detail and hint. `FATAL` says that the connection
+ * ends.
+ */
 export function encodePostgresError(error: AppError, severity: 'ERROR' | 'FATAL'): Buffer {
   return encodeErrorResponse({
     severity,

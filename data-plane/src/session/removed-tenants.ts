@@ -1,4 +1,7 @@
-/** Ends the sessions of tenants that a swap of the routing snapshot has removed, each between its transactions. */
+/**
+ * Ends the sessions of tenants that a swap of the routing snapshot has removed, each between its
+ * transactions.
+ */
 import { proxyErrors } from '../errors.ts';
 import type { Router } from '../routing/router.ts';
 import { tenantChanges } from '../routing/snapshot.ts';

@@ -1,5 +1,6 @@
 /**
- * What the sessions of both protocols share: the states one can be in, and what the process may ask of any of them.
+ * What the sessions of both protocols share: the states one can be in, and what the process may ask
+ * of any of them.
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 
@@ -17,7 +18,10 @@ export interface Session {
   readonly state: SessionState;
   /** `tenantKey` of its tenant, once it is authenticated. */
   readonly tenantKey: string | undefined;
-  /** Ends it with `error`: at once outside a transaction, else at the end of the transaction under way. */
+  /**
+   * Ends it with `error`: at once outside a transaction, else at the end of the transaction under
+   * way.
+   */
   endWhenIdle(error: AppError): void;
   /** Ends it now, whatever it does. */
   kill(error: AppError): void;

@@ -4,7 +4,10 @@ import { vectorChangeSql } from './parameter-vector.ts';
 import type { ParameterVector } from './parameter-vector.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 
-/** @throws ServerError when a parameter is not accepted, ConversationLost; the backend must not be used then. */
+/**
+ * @throws ServerError when a parameter is not accepted, ConversationLost; the backend must not be
+ * used then.
+ */
 export async function applyVector(
   backend: PostgresBackend,
   vector: ParameterVector,

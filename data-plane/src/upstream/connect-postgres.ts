@@ -1,7 +1,10 @@
 /**
- * Opens a PostgreSQL server connection: TCP, startup, authentication, parameters, cancel key, ReadyForQuery.
- * Owns: the client's role in a login, and the words a failed one is reported with (the database's own).
- * Source: PostgreSQL manual, "Start-up", "SASL Authentication"; md5 and cleartext as the server asks for.
+ * Opens a PostgreSQL server connection: TCP, startup, authentication, parameters, cancel key,
+ * ReadyForQuery.
+ * Owns: the client's role in a login, and the words a failed one is reported with (the database's
+ * own).
+ * Source: PostgreSQL manual, "Start-up", "SASL Authentication"; md5 and cleartext as the server
+ * asks for.
  */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
@@ -52,7 +55,10 @@ export interface ConnectOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE; nothing is left open then */
+/**
+ * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE; nothing is left
+ * open then
+ */
 export async function connectPostgres(options: ConnectOptions): Promise<PostgresBackend> {
   const credentials = options.credentials.of(options.tenant);
   const socket = await connectSocket(options);

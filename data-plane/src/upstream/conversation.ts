@@ -1,5 +1,6 @@
 /**
- * The sink for talking to a server ourselves, one awaited message at a time: login, reset, probes. Not for traffic.
+ * The sink for talking to a server ourselves, one awaited message at a time: login, reset, probes.
+ * Not for traffic.
  * Owns: collecting whole messages in order. Leaves: what to say to its users.
  */
 import { encodeQuery } from '../wire/postgres/frontend-messages.ts';

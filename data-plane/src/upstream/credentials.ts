@@ -1,6 +1,7 @@
 /**
  * What the proxy knows to log a tenant's user in on the server, and to check that user's clients.
- * Owns: opening the password once, and the slow derivations from it (SCRAM), each done once per password and salt.
+ * Owns: opening the password once, and the slow derivations from it (SCRAM), each done once per
+ * password and salt.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
@@ -43,7 +44,10 @@ export class TenantCredentials {
   }
 }
 
-/** Credentials by tenant config: a changed password is another config object, so nothing stale is ever used. */
+/**
+ * Credentials by tenant config: a changed password is another config object, so nothing stale is
+ * ever used.
+ */
 export class CredentialStore {
   readonly #opener: SecretOpener;
   readonly #byTenant = new WeakMap<TenantConfig, TenantCredentials>();

@@ -1,5 +1,6 @@
 /**
- * What a server connection may say while no client owns it: that its parameters changed, or that it is about to end.
+ * What a server connection may say while no client owns it: that its parameters changed, or that it
+ * is about to end.
  */
 import { BACKEND } from '../wire/postgres/message-types.ts';
 import { DROP } from '../wire/postgres/frame-scanner.ts';

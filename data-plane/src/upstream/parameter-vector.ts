@@ -1,7 +1,9 @@
 /**
- * The session parameters a client asked for at its start, and the SQL that gives them to a server connection.
- * They are set with set_config(), which reads a value as the startup packet does (a search_path list stays a list).
- * Source: PostgreSQL manual, "Start-up" in Message Flow, and set_config() in "Configuration Settings Functions".
+ * The session parameters a client asked for at its start, and the SQL that gives them to a server
+ * connection. They are set with set_config(), which reads a value as the startup packet does (a
+ * search_path list stays a list).
+ * Source: PostgreSQL manual, "Start-up" in Message Flow, and set_config() in "Configuration
+ * Settings Functions".
  */
 
 /** Lower-case parameter names and their values; `key` is equal exactly for equal vectors. */
@@ -21,7 +23,10 @@ export function parameterVector(entries: Iterable<readonly [string, string]>): P
   return { key: JSON.stringify(sorted), values };
 }
 
-/** The text of one simple Query that takes a session from one vector to another; undefined when they are equal. */
+/**
+ * The text of one simple Query that takes a session from one vector to another; undefined when they
+ * are equal.
+ */
 export function vectorChangeSql(from: ParameterVector, to: ParameterVector): string | undefined {
   if (from.key === to.key) return undefined;
   const statements: string[] = [];

@@ -1,7 +1,9 @@
 /**
- * One PostgreSQL server connection: its socket, its frames, and what the server has told about the session behind it.
- * Owns: reading, writing, closing, the parameters the server reported. Leaves: what replies mean to the `ReplySink` of
- * the moment, of which there is exactly one: login, idle, a command of our own (reset, probe), or a client's session.
+ * One PostgreSQL server connection: its socket, its frames, and what the server has told about the
+ * session behind it.
+ * Owns: reading, writing, closing, the parameters the server reported. Leaves: what replies mean to
+ * the `ReplySink` of the moment, of which there is exactly one: login, idle, a command of our own
+ * (reset, probe), or a client's session.
  */
 import type { Socket } from 'node:net';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
@@ -23,7 +25,9 @@ export interface ReplySink extends FrameHandler {
   settled(): void;
   /** The socket has taken everything that was written. */
   drained(): void;
-  /** The connection has ended, or the server broke the protocol (`error`); no other call follows. */
+  /**
+   * The connection has ended, or the server broke the protocol (`error`); no other call follows.
+   */
   lost(error: Error | undefined): void;
 }
 
@@ -148,13 +152,15 @@ export class PostgresBackend implements Backend {
     if (this.#ended || this.#closedBecause !== undefined) return;
     try {
       this.#scanner.push(chunk);
+      this.#sink.settled();
     } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      this.#log.warn({ backend: this.id, reason: error.message }, 'server broke the protocol');
-      this.#lose(error);
-      return this.close('protocol_error');
+      // Anything but a WireError is a fault of ours, which costs this connection and no other.
+      const isServersFault = error instanceof WireError;
+      const message = isServersFault ? 'server broke the protocol' : 'replies could not be handled';
+      this.#log.error({ backend: this.id, error }, message);
+      this.#lose(error instanceof Error ? error : new Error(String(error)));
+      this.close('protocol_error');
     }
-    this.#sink.settled();
   }
 
   #ending(error: Error | undefined): void {

@@ -1,6 +1,8 @@
 /**
- * The PostgreSQL server behind one pool: dials it, cleans its connections, remembers what it told about itself.
- * Owns: the parameters a login may be greeted with before it owns a connection. Leaves: the login to connect-postgres.ts.
+ * The PostgreSQL server behind one pool: dials it, cleans its connections, remembers what it told
+ * about itself.
+ * Owns: the parameters a login may be greeted with before it owns a connection. Leaves: the login
+ * to connect-postgres.ts.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -62,7 +64,9 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     return backend;
   }
 
-  /** Rolls back what is open and discards all session state. @throws when the server does not do so. */
+  /**
+   * Rolls back what is open and discards all session state. @throws when the server does not do so.
+   */
   async reset(backend: PostgresBackend): Promise<void> {
     try {
       // DISCARD ALL must not run inside a transaction, so each is a Query of its own.

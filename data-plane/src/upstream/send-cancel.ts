@@ -1,6 +1,7 @@
 /**
  * Asks a server to cancel what one of its connections runs, over a connection of its own.
- * Source: PostgreSQL manual, "Canceling Requests in Progress": the server never answers, it only closes.
+ * Source: PostgreSQL manual, "Canceling Requests in Progress": the server never answers, it only
+ * closes.
  */
 import { connect } from 'node:net';
 import { encodeCancelRequest } from '../wire/postgres/startup-message.ts';
@@ -10,8 +11,8 @@ import type { PostgresBackend } from './postgres-backend.ts';
 const CANCEL_CONNECTION_TIMEOUT_MS = 5_000;
 
 /**
- * Resolves when the server has closed the cancel connection, after which its signal is on its way to the backend;
- * also when it could not be reached: a cancel promises nothing.
+ * Resolves when the server has closed the cancel connection, after which its signal is on its way
+ * to the backend; also when it could not be reached: a cancel promises nothing.
  */
 export function sendCancel(backend: PostgresBackend): Promise<void> {
   const { key, address } = backend;

@@ -1,5 +1,6 @@
 /**
- * What the pool asks of a protocol: open a server connection, clean one, close one. The pool core knows no more.
+ * What the pool asks of a protocol: open a server connection, clean one, close one. The pool core
+ * knows no more.
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 
@@ -20,7 +21,9 @@ export type CloseReason =
 
 /** One server connection that has logged in. */
 export interface Backend {
-  /** Ends the connection; idempotent. The pool's slot stays occupied until `ServerEvents.closed`. */
+  /**
+   * Ends the connection; idempotent. The pool's slot stays occupied until `ServerEvents.closed`.
+   */
   close(reason: CloseReason): void;
 }
 
@@ -33,7 +36,8 @@ export interface ServerEvents {
 export interface Upstream<B extends Backend> {
   /**
    * Connects and logs in.
-   * `events.closed` may be called as soon as the promise has resolved, never before; on rejection nothing is left open.
+   * `events.closed` may be called as soon as the promise has resolved, never before; on rejection
+   * nothing is left open.
    * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE
    */
   dial(events: ServerEvents, signal: AbortSignal): Promise<B>;

@@ -1,6 +1,8 @@
 /**
- * The proof that a client knows the password of a tenant's user. Who does not exist is asked for one too.
- * Owns: the conversation, and that every failure reads alike. Leaves: SCRAM's arithmetic to wire/postgres/scram.
+ * The proof that a client knows the password of a tenant's user. Who does not exist is asked for
+ * one too.
+ * Owns: the conversation, and that every failure reads alike. Leaves: SCRAM's arithmetic to
+ * wire/postgres/scram.
  * Source: PostgreSQL manual, "SASL Authentication"; RFC 5802, RFC 7677.
  */
 import { createHmac, randomBytes } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * The cancel keys this proxy hands out. A key names the proxy and one session; the servers' own never leave.
- * 8 bytes as protocol 3.0 has them: 15 bits of the proxy, then 48 random bits.
+ * The cancel keys this proxy hands out. A key names the proxy and one session; the servers' own
+ * never leave. 8 bytes as protocol 3.0 has them: 15 bits of the proxy, then 48 random bits.
  * Source: PostgreSQL manual, "Canceling Requests in Progress", BackendKeyData.
  */
 import { createHash, randomBytes } from 'node:crypto';

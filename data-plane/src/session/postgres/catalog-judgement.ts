@@ -1,14 +1,16 @@
 /**
- * Whether a text leaves its server connection clean, by the text and by the catalog of the database it runs in.
- * Owns: what is asked of the catalog for each kind of statement, and remembering the answer. Leaves: reading texts to
- * sql/, the facts to upstream/catalog/.
+ * Whether a text leaves its server connection clean, by the text and by the catalog of the
+ * database it runs in.
+ * Owns: what is asked of the catalog for each kind of statement, and remembering the answer.
+ * Leaves: reading texts to sql/, the facts to upstream/catalog/.
  */
+import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Catalog } from '../../upstream/catalog/catalog.ts';
 import { isHarmless } from '../../upstream/catalog/catalog-facts.ts';
 import type { Access, CatalogFacts } from '../../upstream/catalog/catalog-facts.ts';
 import type { TextEffects } from './sql/effects.ts';
 import type { QueryFacts } from './sql/mentions.ts';
-import type { Statement } from './sql/statement.ts';
+import type { Statement, WriteVerb } from './sql/statement.ts';
 
 /** One answer a text: facts are replaced by others for all texts at once. */
 const judged = new WeakMap<
@@ -17,8 +19,9 @@ const judged = new WeakMap<
 >();
 
 /**
- * Whether nothing stays behind in the session once `effects` have happened; without a catalog, or while it knows
- * nothing, only what is clean in any database. Asks the catalog to keep its facts fresh if they matter.
+ * Whether nothing stays behind in the session once `effects` have happened; without a catalog, or
+ * while it knows nothing, only what runs no query. Asks the catalog to keep its facts fresh if they
+ * matter.
  */
 export function leavesClean(effects: TextEffects, catalog: Catalog | undefined): boolean {
   if (effects.cleanliness === 'dirty') return false;
@@ -42,42 +45,57 @@ function judge(effects: TextEffects, statement: Statement, facts: CatalogFacts):
   return isHarmless(facts, { access, relations, functions, types });
 }
 
+/** Statements that run queries; the others are as clean as their text says. */
+type QueryStatement = Extract<
+  Statement,
+  { kind: 'read' | 'locking_read' | 'declare_cursor' | 'copy' | 'write' }
+>;
+
 /**
- * What a statement does to the relations it mentions; `none` when it runs no query.
- * Definitions and maintenance are unforeseeable: they evaluate expressions that no list here names, and what follows in
- * the same transaction runs in another catalog than the one that is known. So is TRUNCATE, which may cascade.
+ * Definitions and maintenance evaluate expressions that no list of names here has, and what follows
+ * in the same transaction runs in another catalog than the one that is known.
  */
+const UNFORESEEABLE: ReadonlySet<Statement['kind']> = new Set([
+  'create_table_as',
+  'create_temp',
+  'ddl',
+  'maintenance',
+]);
+
 function accessOf(statement: Statement): Access | 'none' | 'unforeseeable' {
+  if (statement.kind === 'explain') return accessOf(statement.statement);
+  if (isQuery(statement)) return accessOfQuery(statement);
+  if (statement.kind === 'maintenance' && statement.verb === 'checkpoint') return 'none';
+  return UNFORESEEABLE.has(statement.kind) ? 'unforeseeable' : 'none';
+}
+
+function isQuery(statement: Statement): statement is QueryStatement {
+  return 'query' in statement;
+}
+
+function accessOfQuery(statement: QueryStatement): Access | 'unforeseeable' {
   switch (statement.kind) {
     case 'read':
     case 'locking_read':
     case 'declare_cursor':
       return 'read';
     case 'copy':
-      return statement.direction === 'in' ? 'insert' : accessOfQuery(statement.query);
+      return statement.direction === 'in' || statement.query.effect === 'writes'
+        ? 'insert'
+        : 'read';
     case 'write':
-      if (statement.verb === 'truncate') return 'unforeseeable';
-      return statement.verb === 'update' || statement.verb === 'delete'
-        ? accessOfWrite(statement.query)
-        : 'insert';
-    case 'explain':
-      return accessOf(statement.statement);
-    case 'create_table_as':
-    case 'create_temp':
-    case 'ddl':
-      return 'unforeseeable';
-    case 'maintenance':
-      return statement.verb === 'checkpoint' ? 'none' : 'unforeseeable';
+      return accessOfWrite(statement.verb, statement.query);
     default:
-      return 'none';
+      return unreachable(statement);
   }
 }
 
-function accessOfQuery(query: QueryFacts): Access {
-  return query.effect === 'writes' ? 'insert' : 'read';
-}
-
-/** UPDATE … SET id = DEFAULT takes the next value of a sequence as an INSERT does. */
-function accessOfWrite(query: QueryFacts): Access {
-  return query.defaults === 'asked' ? 'insert' : 'update';
+/**
+ * UPDATE … SET id = DEFAULT takes the next value of a sequence as an INSERT does. TRUNCATE may
+ * cascade to tables it does not name.
+ */
+function accessOfWrite(verb: WriteVerb, query: QueryFacts): Access | 'unforeseeable' {
+  if (verb === 'truncate') return 'unforeseeable';
+  const keepsDefaults = query.defaults === 'untouched';
+  return keepsDefaults && (verb === 'update' || verb === 'delete') ? 'update' : 'insert';
 }

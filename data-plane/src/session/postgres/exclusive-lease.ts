@@ -1,7 +1,7 @@
 /**
  * A client's sole hold on one server connection: replies come in here and go out to that client.
- * Owns: which frames are the client's, when the server owes nothing more, cancels under way. Leaves: when to give the
- * backend back to session.ts's owner, the client's side to transaction.ts.
+ * Owns: which frames are the client's, when the server owes nothing more, cancels under way.
+ * Leaves: when to give the backend back to session.ts's owner, the client's side to transaction.ts.
  */
 import { DROP, FORWARD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
@@ -66,7 +66,10 @@ export class ExclusiveLease implements ReplySink {
     this.#owner = owner;
   }
 
-  /** A cancel was sent during this lease: the backend needs a full round trip before another client uses it. */
+  /**
+   * A cancel was sent during this lease: the backend needs a full round trip before another client
+   * uses it.
+   */
   get cancelled(): boolean {
     return this.#cancelled;
   }
@@ -85,7 +88,10 @@ export class ExclusiveLease implements ReplySink {
     return false;
   }
 
-  /** Counts a cancel request as in flight until `sent` settles: no other client may get the backend before. */
+  /**
+   * Counts a cancel request as in flight until `sent` settles: no other client may get the backend
+   * before.
+   */
   trackCancel(sent: Promise<void>): void {
     this.#cancelsInFlight++;
     this.#cancelled = true;
@@ -143,7 +149,8 @@ export class ExclusiveLease implements ReplySink {
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.#fatalRelayed = true;
     }
-    // Also the error of a message the proxy put in: it is why the client's own messages after it are skipped.
+    // Also the error of a message the proxy put in: it is why the client's own messages after it
+    // are skipped.
     const { assumed } = this.outstanding;
     this.outstanding.replied(BACKEND.ErrorResponse);
     const bytes = assumed?.error ?? this.#inOwnNames(buffer, bodyStart, bodyEnd, assumed?.name);
@@ -152,7 +159,10 @@ export class ExclusiveLease implements ReplySink {
     return REPLACE;
   }
 
-  /** An error that mentions a shared statement by the name the client gave it; undefined when it mentions none. */
+  /**
+   * An error that mentions a shared statement by the name the client gave it; undefined when it
+   * mentions none.
+   */
   #inOwnNames(
     buffer: Buffer,
     bodyStart: number,
@@ -186,7 +196,10 @@ export class ExclusiveLease implements ReplySink {
     return this.#replacement;
   }
 
-  /** Sends the replies that are the proxy's own and due now, unless the server is in the middle of a message. */
+  /**
+   * Sends the replies that are the proxy's own and due now, unless the server is in the middle of a
+   * message.
+   */
   sendLocalReplies(): void {
     if (!this.backend.atBoundary) return;
     const replies = this.outstanding.takeLocalReplies();

@@ -1,9 +1,10 @@
 /**
  * What a client reads once it is authenticated: its parameters, its cancel key, ReadyForQuery.
- * Owns: that the parameters are the server's own words under this client's vector; a server connection is taken once
- * where they are not known yet. Leaves: leases of a transaction to transaction.ts.
+ * Owns: that the parameters are the server's own words under this client's vector; a server
+ * connection is taken once where they are not known yet. Leaves: leases of a transaction to
+ * transaction.ts.
  */
-import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Pool } from '../../pool/pool.ts';

@@ -1,5 +1,6 @@
 /**
- * Begins and ends exclusive leases; keeps one lease object for each backend, so that a transaction allocates nothing.
+ * Begins and ends exclusive leases; keeps one lease object for each backend, so that a transaction
+ * allocates nothing.
  */
 import type { Pool } from '../../pool/pool.ts';
 import { idleSink } from '../../upstream/idle-sink.ts';
@@ -23,9 +24,10 @@ export class Leases {
   }
 
   /**
-   * Gives a quiet lease's backend back. The next client may be served before this returns: call it last.
-   * A backend whose replies cannot be counted any more is closed; one that a cancel was aimed at makes a full round
-   * trip (its reset), after which a late signal cannot hit another client's statement.
+   * Gives a quiet lease's backend back. The next client may be served before this returns: call it
+   * last. A backend whose replies cannot be counted any more is closed; one that a cancel was aimed
+   * at makes a full round trip (its reset), after which a late signal cannot hit another client's
+   * statement.
    */
   end(lease: ExclusiveLease, pool: Pool<PostgresBackend>, condition: LeaseCondition): void {
     const { backend } = lease;

@@ -1,6 +1,8 @@
 /**
- * Reads a client's messages one by one until it is logged in, then hands the socket on with what came behind.
- * Owns: the bound on what an unauthenticated client may make us keep. Leaves: the conversation to login.ts.
+ * Reads a client's messages one by one until it is logged in, then hands the socket on with what
+ * came behind.
+ * Owns: the bound on what an unauthenticated client may make us keep. Leaves: the conversation to
+ * login.ts.
  */
 import type { Socket } from 'node:net';
 import { FirstPacketReader } from '../../wire/postgres/startup-message.ts';
@@ -78,7 +80,9 @@ export class LoginReader {
     }
   }
 
-  /** The body of the client's next message, which must be of `type`. @throws WireError, ClientGone */
+  /**
+   * The body of the client's next message, which must be of `type`. @throws WireError, ClientGone
+   */
   async message(type: number): Promise<Buffer> {
     while (this.#buffer.length < HEADER_BYTES) await this.#more();
     const actual = this.#buffer[0] as number;

@@ -5,7 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
-import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
 import { resolveTenant } from '../../routing/resolve-tenant.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
@@ -18,9 +18,13 @@ import { ClientGone, LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
 import { readStartup } from './startup.ts';
 import type { Asked } from './startup.ts';
+import { asSessionError } from './session-errors.ts';
 import { PostgresSession } from './transaction.ts';
 
-/** Takes a freshly accepted socket; never throws, and never lets go of it without closing or a session. */
+/**
+ * Takes a freshly accepted socket; never throws, and never lets go of it without closing or a
+ * session.
+ */
 export function servePostgresClient(socket: Socket, services: SessionServices): void {
   new ClientLogin(socket, services).run();
 }
@@ -47,7 +51,7 @@ class ClientLogin implements Session {
     const admitted = registry.size < settings.clientsMax;
     registry.add(this);
     const deadline = clock.after(settings.clientLoginTimeoutMs, () =>
-      this.kill(
+      this.#timedOut(
         proxyErrors.fail(
           'LOGIN_TIMEOUT',
           `the login took longer than client_login_timeout (${settings.clientLoginTimeoutMs} ms)`,
@@ -77,6 +81,11 @@ class ClientLogin implements Session {
     this.#handOver(loggedIn);
   }
 
+  #timedOut(error: AppError): void {
+    this.#services.meter.authFailed('timeout');
+    this.kill(error);
+  }
+
   #handOver(loggedIn: LoggedIn): void {
     if (this.#state === 'closed' || this.#reader.gone) throw new ClientGone('the client has left');
     this.#state = 'closed';
@@ -92,9 +101,9 @@ class ClientLogin implements Session {
   #resolve(asked: Asked): Exclude<Resolution, { kind: 'conflict' }> {
     const { router, settings, log } = this.#services;
     const snapshot = router.current;
-    if (snapshot.position === 0) {
+    if (!this.#services.hasConfig()) {
       throw proxyErrors.fail('NO_CONFIG', 'the proxy has not received its configuration yet', {
-        hint: 'Try again in a moment; if it stays so, the control plane or the bus cannot be reached.',
+        hint: 'Try again in a moment; if it stays so, the control plane cannot be reached.',
       });
     }
     const resolution = resolveTenant(asked.login, snapshot, settings.selectors);
@@ -129,12 +138,8 @@ class ClientLogin implements Session {
 
   #failed(error: unknown): void {
     if (this.#state === 'closed' || error instanceof ClientGone) return this.#end();
-    if (error instanceof AppError) return this.kill(error);
-    if (error instanceof WireError) {
-      return this.kill(proxyErrors.fail('PROTOCOL_VIOLATION', error.message));
-    }
-    this.#services.log.error({ error }, 'a login failed by a fault of the proxy');
-    this.kill(proxyErrors.fail('PROTOCOL_VIOLATION', 'internal error during login'));
+    if (error instanceof WireError) this.#services.meter.authFailed('malformed');
+    this.kill(asSessionError(error, this.#services.log));
   }
 
   endWhenIdle(error: AppError): void {
@@ -172,6 +177,6 @@ function disclosed(resolution: Extract<Resolution, { kind: 'unknown' }>): AppErr
         ? `the user name and the other selectors name different tenants ("${claimed}")`
         : `there is no tenant "${claimed}"`;
   return proxyErrors.fail('AUTH_FAILED', text, {
-    hint: "Name it by options='-c tenant_id=…', by the user name tenant__user, or as the database.",
+    hint: "Name it by options='-c tenant_id=…', the user name tenant__user, or the database.",
   });
 }

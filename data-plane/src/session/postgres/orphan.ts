@@ -1,6 +1,7 @@
 /**
- * A server connection whose client has gone in the middle of something: brought to rest, then given back or closed.
- * An open transaction is cancelled and rolled back; a statement in autocommit runs to its end, bounded in time.
+ * A server connection whose client has gone in the middle of something: brought to rest, then given
+ * back or closed. An open transaction is cancelled and rolled back; a statement in autocommit runs
+ * to its end, bounded in time.
  * Source: PostgreSQL manual, "COPY Operations", "Canceling Requests in Progress".
  */
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
@@ -25,7 +26,10 @@ export interface OrphanContext {
   readonly clock: Clock;
   readonly meter: TenantMeter;
   readonly condition: LeaseCondition;
-  /** Whether a statement under way inside a transaction is worth its end: a COMMIT, or the client said Terminate. */
+  /**
+   * Whether a statement under way inside a transaction is worth its end: a COMMIT, or the client
+   * said Terminate.
+   */
   readonly statement: 'let_finish' | 'cancel';
   /** The client left within a message of which the server has seen the beginning. */
   readonly message: 'whole' | 'partial';
@@ -78,7 +82,10 @@ class Orphan implements LeaseOwner {
   }
 
   toClient(): void {}
-  /** A batch without its Sync, or one that failed before a Query the client took for its end: nobody else ends it. */
+  /**
+   * A batch without its Sync, or one that failed before a Query the client took for its end: nobody
+   * else ends it.
+   */
   serverAnswered(): void {
     const { backend, outstanding } = this.#lease;
     if (!outstanding.needsSync || !backend.usable) return;

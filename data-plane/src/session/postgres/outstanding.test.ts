@@ -1,3 +1,4 @@
+/** Which replies a server owes, message by message, in all the ways the protocol can turn. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BACKEND } from '../../wire/postgres/message-types.ts';
@@ -82,8 +83,14 @@ describe('Outstanding', () => {
     const { owners } = play('>P! >B >E >S 1 2 C Z');
     assert.deepEqual(owners, ['proxy', 'client', 'client', 'client']);
     assert.deepEqual(play('>Q! >Q T D C Z T D C Z').owners, [
-      ...['proxy', 'proxy', 'proxy', 'proxy'],
-      ...['client', 'client', 'client', 'client'],
+      'proxy',
+      'proxy',
+      'proxy',
+      'proxy',
+      'client',
+      'client',
+      'client',
+      'client',
     ]);
   });
 

@@ -1,14 +1,19 @@
 /**
  * What a server still owes: one entry for each message sent to it that will be answered, in order.
- * Owns: when a backend is quiet, which replies belong to messages the proxy put in itself (and are dropped), what a
- * server skips after an error, and which Syncs it ignores in COPY. Leaves: bytes to relay code, text to sql/.
- * Source: PostgreSQL manual, "Message Flow" (Extended Query, COPY Operations), and PostgresMain's ignore_till_sync.
+ * Owns: when a backend is quiet, which replies belong to messages the proxy put in itself (and are
+ * dropped), what a server skips after an error, and which Syncs it ignores in COPY. Leaves: bytes
+ * to relay code, text to sql/.
+ * Source: PostgreSQL manual, "Message Flow" (Extended Query, COPY Operations), and PostgresMain's
+ * ignore_till_sync.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { encodeCloseComplete, encodeParseComplete } from '../../wire/postgres/backend-messages.ts';
 import { BACKEND, FRONTEND } from '../../wire/postgres/message-types.ts';
 
-/** Kinds of entries; COPY_END is CopyDone or CopyFail, which ends the Syncs that COPY makes the server ignore. */
+/**
+ * Kinds of entries; COPY_END is CopyDone or CopyFail, which ends the Syncs that COPY makes the
+ * server ignore.
+ */
 export const PARSE = 1;
 export const BIND = 2;
 export const DESCRIBE = 3;
@@ -22,7 +27,10 @@ export type RequestKind = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
 
 /** Set on entries of messages that the client did not send: their replies are for the proxy. */
 const OWN = 0x40;
-/** Set on entries of messages that were not sent to the server: the proxy answers them when their turn comes. */
+/**
+ * Set on entries of messages that were not sent to the server: the proxy answers them when their
+ * turn comes.
+ */
 const LOCAL = 0x20;
 /** Set on entries for which `#consequences` has a record, in the same order. */
 const RECORDED = 0x80;
@@ -33,14 +41,18 @@ export type ReplyFor = 'client' | 'proxy';
 /** Who answers a message, and to whom. */
 export type Answer = ReplyFor | 'locally';
 
-/** What was assumed when a message was sent, and what to do when it failed or was skipped after all. */
+/**
+ * What was assumed when a message was sent, and what to do when it failed or was skipped after all.
+ */
 export interface Consequence {
   readonly undo: (outcome: 'failed' | 'skipped') => void;
   /** What the client calls the statement that the message is about, for the text of an error. */
   readonly name?: string;
   /** It was done as assumed. */
   readonly done?: () => void;
-  /** What the client reads in place of the server's error, where a message was sent only to fail. */
+  /**
+   * What the client reads in place of the server's error, where a message was sent only to fail.
+   */
   readonly error?: Buffer;
 }
 
@@ -77,7 +89,10 @@ export class Outstanding {
     return this.#length === 0 && !this.#unsynced && !this.#skipping && !this.#copyIn;
   }
 
-  /** A surplus ReadyForQuery may follow, or more is in doubt: no other client may use such a backend. */
+  /**
+   * A surplus ReadyForQuery may follow, or more is in doubt: no other client may use such a
+   * backend.
+   */
   get uncertain(): boolean {
     return this.#uncertain;
   }
@@ -96,7 +111,10 @@ export class Outstanding {
     return this.#unsynced || this.#skipping;
   }
 
-  /** Counts what ends in a ReadyForQuery: messages of one batch fail together, those of another do not. */
+  /**
+   * Counts what ends in a ReadyForQuery: messages of one batch fail together, those of another do
+   * not.
+   */
   get batch(): number {
     return this.#batch;
   }
@@ -130,7 +148,10 @@ export class Outstanding {
     this.#push(kind | flags);
   }
 
-  /** The replies that the proxy owes next, before any of the server's; undefined when the next is the server's. */
+  /**
+   * The replies that the proxy owes next, before any of the server's; undefined when the next is
+   * the server's.
+   */
   takeLocalReplies(): Buffer | undefined {
     if (!this.#headIsLocal) return undefined;
     const replies: Buffer[] = [];
@@ -159,7 +180,8 @@ export class Outstanding {
 
   /**
    * Notes a reply and says for whom it is; undefined when the server owes no such reply.
-   * @param type type byte of a backend message other than the asynchronous ones (Notice, ParameterStatus, Notification).
+   * @param type type byte of a backend message other than the asynchronous ones (Notice,
+   * ParameterStatus, Notification).
    */
   replied(type: number): ReplyFor | undefined {
     switch (type) {
@@ -243,7 +265,10 @@ export class Outstanding {
     if (this.#skipping) this.#unsynced = false;
   }
 
-  /** Syncs already sent behind the COPY are read by the server in COPY mode, and ignored, up to CopyDone or CopyFail. */
+  /**
+   * Syncs already sent behind the COPY are read by the server in COPY mode, and ignored, up to
+   * CopyDone or CopyFail.
+   */
   #copyInBegan(): ReplyFor | undefined {
     const kept: number[] = [];
     let ended = false;
@@ -320,7 +345,10 @@ function endsBatch(kind: number): boolean {
   return kind === SYNC || kind === QUERY || kind === FUNCTION_CALL;
 }
 
-/** The entry that a client's message makes, or 0 for one the server does not answer (Flush, CopyData). */
+/**
+ * The entry that a client's message makes, or 0 for one the server does not answer (Flush,
+ * CopyData).
+ */
 export function requestKind(type: number): RequestKind | 0 {
   switch (type) {
     case FRONTEND.Query:

@@ -1,7 +1,9 @@
 /**
- * What becomes of each message of a client that owns a server connection: passed on, put in other words, or answered.
- * Owns: bringing together what the text does (statement-watch.ts), named statements (prepared/) and the replies to
- * expect (outstanding.ts). Leaves: when there is a server connection to transaction.ts.
+ * What becomes of each message of a client that owns a server connection: passed on, put in other
+ * words, or answered.
+ * Owns: bringing together what the text does (statement-watch.ts), named statements (prepared/) and
+ * the replies to expect (outstanding.ts). Leaves: when there is a server connection to
+ * transaction.ts.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
 import { decodeQuery, FRONTEND } from '../../wire/postgres/frontend-messages.ts';
@@ -181,7 +183,10 @@ export class ClientRequests {
     return FORWARD;
   }
 
-  /** A use of the unnamed statement: parsed again in front of it where this backend does not have the client's. */
+  /**
+   * A use of the unnamed statement: parsed again in front of it where this backend does not have
+   * the client's.
+   */
   #unnamed(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
     const restoration = this.watch.unnamedToRestore();
     if (restoration === undefined) return 'ordinary';

@@ -26,20 +26,27 @@ export interface Target {
 /** The pools by tenant and database; made when first asked for. */
 export interface Targets {
   of(tenant: TenantConfig, database: string): Target;
-  /** The prepared statements of all clients with this tenant, database and user; outlives its pools. */
+  /**
+   * The prepared statements of all clients with this tenant, database and user; outlives its pools.
+   */
   catalogue(tenant: TenantConfig, database: string): StatementCatalogue;
 }
 
 export interface LoginSettings {
   readonly clientLoginTimeoutMs: number;
   readonly clientsMax: number;
-  /** Whether an unknown tenant is called that, for development; otherwise it looks like a wrong password. */
+  /**
+   * Whether an unknown tenant is called that, for development; otherwise it looks like a wrong
+   * password.
+   */
   readonly unknownTenant: 'hidden' | 'disclosed';
   readonly selectors: SelectorSettings;
 }
 
 export interface SessionServices {
   readonly router: Router;
+  /** Whether any config has come, from the bus or from disk; it may hold no tenant. */
+  readonly hasConfig: () => boolean;
   readonly targets: Targets;
   readonly credentials: CredentialStore;
   /** Keys the salts shown for users and tenants that do not exist, alike on every proxy. */

@@ -1,6 +1,8 @@
 /**
- * What a client asks for before it says who it is: encryption, a cancel, or a session with parameters.
- * Owns: the first packets and the meaning of startup parameters. Leaves: which tenant they mean to routing/.
+ * What a client asks for before it says who it is: encryption, a cancel, or a session with
+ * parameters.
+ * Owns: the first packets and the meaning of startup parameters. Leaves: which tenant they mean to
+ * routing/.
  * Source: PostgreSQL manual, "Start-up", "SSL Session Encryption", "GSSAPI Session Encryption".
  */
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
@@ -27,7 +29,10 @@ export interface Asked {
   readonly applicationName: string;
 }
 
-/** What the client wants. @throws WireError, ClientGone, AppError PROTOCOL_VIOLATION | UNSUPPORTED | PARAMETER_REFUSED */
+/**
+ * What the client wants. @throws WireError, ClientGone, AppError PROTOCOL_VIOLATION | UNSUPPORTED |
+ * PARAMETER_REFUSED
+ */
 export async function readStartup(
   reader: LoginReader,
 ): Promise<Asked | { readonly kind: 'cancel'; readonly key: CancelKey }> {
@@ -46,7 +51,7 @@ export async function readStartup(
       case 'ssl_request':
       case 'gss_enc_request':
         if (asked === ENCRYPTION_REQUESTS_MAX) {
-          const message = `the client asked for encryption more than ${ENCRYPTION_REQUESTS_MAX} times`;
+          const message = `more than ${ENCRYPTION_REQUESTS_MAX} requests for encryption`;
           throw proxyErrors.fail('PROTOCOL_VIOLATION', message);
         }
         if (reader.hasRest) {

@@ -1,7 +1,8 @@
 /**
- * What one client's statements do to the session on the server, as far as their texts tell: whether the client must
- * keep its server connection (pin) and whether that is dirty afterwards.
- * Owns: the pin and its reason, the unnamed statement across transactions. Leaves: reading SQL to sql/.
+ * What one client's statements do to the session on the server, as far as their texts tell: whether
+ * the client must keep its server connection (pin) and whether that is dirty afterwards.
+ * Owns: the pin and its reason, the unnamed statement across transactions. Leaves: reading SQL to
+ * sql/.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
 import { decodeParse } from '../../wire/postgres/frontend-messages.ts';
@@ -68,7 +69,10 @@ export class StatementWatch {
     return this.#options.pooling === 'session' || this.#pin !== undefined;
   }
 
-  /** The last statement sent ends a transaction: it must not be cancelled because its client is gone. */
+  /**
+   * The last statement sent ends a transaction: it must not be cancelled because its client is
+   * gone.
+   */
   get committing(): boolean {
     return this.#committing;
   }
@@ -118,7 +122,10 @@ export class StatementWatch {
     this.#pinned('unparsable');
   }
 
-  /** A simple Query, or Close, ends the unnamed statement. @returns how to take that back, if there was one */
+  /**
+   * A simple Query, or Close, ends the unnamed statement. @returns how to take that back, if there
+   * was one
+   */
   forgetUnnamed(): UndoUnnamed | undefined {
     if (this.#unnamed === NEVER_UNNAMED) return undefined;
     // A Query that fails was begun all the same: the server has no unnamed statement either.
@@ -150,8 +157,8 @@ export class StatementWatch {
   }
 
   /**
-   * What to send before a use of the client's unnamed statement, where this backend does not have it.
-   * What another client left under that name must never be run in its place.
+   * What to send before a use of the client's unnamed statement, where this backend does not have
+   * it. What another client left under that name must never be run in its place.
    */
   unnamedToRestore(): Restoration | undefined {
     if (this.#unnamedHere) return undefined;
@@ -182,7 +189,10 @@ export class StatementWatch {
   }
 }
 
-/** Closes what another client may have left: the server then says itself that there is no unnamed statement. */
+/**
+ * Closes what another client may have left: the server then says itself that there is no unnamed
+ * statement.
+ */
 const NO_UNNAMED_STATEMENT: Restoration = Object.freeze({
   kind: CLOSE,
   message: frameHead(FRONTEND.Close, ['S'], 0),

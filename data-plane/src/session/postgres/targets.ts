@@ -1,5 +1,6 @@
 /**
- * Where PostgreSQL sessions get their server connections: a pool and its upstream per tenant, database and user.
+ * Where PostgreSQL sessions get their server connections: a pool and its upstream per tenant,
+ * database and user.
  * Owns: tying pool keys to upstreams, and what a swap of the routing snapshot does to pools.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';

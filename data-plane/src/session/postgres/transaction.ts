@@ -1,36 +1,37 @@
 /**
- * One client after its login: takes a server connection for each transaction (or for good) and gives it back.
- * Owns: the session's state, the order of the client's bytes, refusals of a batch. Leaves: replies to
- * exclusive-lease.ts, what a statement means to sql/, the end of a client in mid-statement to orphan.ts.
+ * One client after its login: takes a server connection for each transaction (or for good) and
+ * gives it back.
+ * Owns: the session's state, the order of the client's bytes, refusals of a batch. Leaves: replies
+ * to exclusive-lease.ts, what a statement means to sql/, the end of a client in mid-statement to
+ * orphan.ts.
  */
 import type { Socket } from 'node:net';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import { proxyErrors } from '../../errors.ts';
 import type { Pool, Waiter } from '../../pool/pool.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { sendCancel } from '../../upstream/send-cancel.ts';
 import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
-import { DROP, FrameScanner, HOLD } from '../../wire/postgres/frame-scanner.ts';
+import { DROP, HOLD } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
-import { FRONTEND, FRONTEND_TYPES } from '../../wire/postgres/message-types.ts';
-import { clientBodyBytesMax } from '../../wire/postgres/limits.ts';
+import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import { encodePostgresError } from '../client-error.ts';
 import type { Session, SessionState } from '../session.ts';
-import { ExclusiveLease } from './exclusive-lease.ts';
-import type { LeaseOwner } from './exclusive-lease.ts';
+import { ClientInput } from './client-input.ts';
+import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import { orphan } from './orphan.ts';
 import { requestKind } from './outstanding.ts';
 import { ClientRequests } from './requests.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
-import { TEXT_BYTES_MAX } from './statement-watch.ts';
+import { cancelled, parametersNotSet, serverEnded, tenantRemoved } from './session-errors.ts';
 import type { StatementWatch } from './statement-watch.ts';
 
-/** Bytes of a client in line that are kept before its socket is paused. */
-const PENDING_BYTES_MAX = 256 * 1024;
-/** Requests without a reply at which the client's socket is paused; a server flushes replies long before. */
+/**
+ * Requests without a reply at which the client's socket is paused; a server flushes replies long
+ * before.
+ */
 const OUTSTANDING_MAX = 65_536;
 
 const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
@@ -39,13 +40,10 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   readonly #socket: Socket;
   readonly #services: SessionServices;
   readonly #login: LoggedIn;
-  readonly #scanner: FrameScanner;
+  readonly #input: ClientInput;
   readonly #requests: ClientRequests;
   readonly #watch: StatementWatch;
   #state: SessionState = 'idle';
-  /** Bytes that wait for a server connection, in order. */
-  #pending: Buffer[] = [];
-  #pendingBytes = 0;
   #pool: Pool<PostgresBackend> | undefined;
   #lease: ExclusiveLease | undefined;
   /** A backend that is given this client's parameters before it may be used. */
@@ -53,7 +51,10 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #waitingSinceMs = 0;
   /** When the batch under way began; undefined between batches. */
   #batchSinceMs: number | undefined;
-  /** While `skipping`: whether the refused batch is known to end with a Sync, or its first message tells. */
+  /**
+   * While `skipping`: whether the refused batch is known to end with a Sync, or its first message
+   * tells.
+   */
   #skipTo: 'first_message' | 'sync' = 'sync';
   /** The client has said Terminate: what it sent before is to run to its end. */
   #terminating = false;
@@ -66,12 +67,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#login = login;
     this.#requests = new ClientRequests({ ...login, vectorKey: login.vector.key });
     this.#watch = this.#requests.watch;
-    this.#scanner = new FrameScanner({
-      handler: this,
-      allowed: FRONTEND_TYPES,
-      bodyBytesMax: clientBodyBytesMax,
-      collectBytesMax: TEXT_BYTES_MAX,
-    });
+    this.#input = new ClientInput(socket, this, services.log);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#lease?.backend.socket.resume());
     socket.on('end', () => this.#leave());
@@ -96,42 +92,20 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
 
   #received(chunk: Buffer): void {
     if (this.#state === 'closed') return;
-    if (this.#state === 'waiting') return this.#keep(chunk);
-    if (this.#pendingBytes === 0) return this.#feed(chunk);
-    this.#keep(chunk);
-    this.#feedPending();
+    if (this.#state === 'waiting') this.#input.keep(chunk);
+    else this.#scanned(this.#input.scan(chunk));
   }
 
-  #keep(chunk: Buffer): void {
-    this.#pending.push(chunk);
-    this.#pendingBytes += chunk.length;
-    if (this.#pendingBytes > PENDING_BYTES_MAX) this.#socket.pause();
-  }
-
-  /** Scans bytes; what a `HOLD` leaves over is kept for when the wait is over. */
-  #feed(chunk: Buffer): void {
-    let consumed: number;
-    try {
-      consumed = this.#scanner.push(chunk);
-    } catch (error) {
-      if (!(error instanceof WireError)) throw error;
-      return this.#fatal(proxyErrors.fail('PROTOCOL_VIOLATION', error.message));
-    }
+  #scanned(ended: AppError | undefined): void {
+    if (ended !== undefined) return this.#fatal(ended);
     if (this.#terminating) return this.#close();
-    // Held: until there is a server connection, or until more of the message has arrived.
-    if (consumed < chunk.length && this.state !== 'closed') this.#keep(chunk.subarray(consumed));
     this.#lease?.sendLocalReplies();
   }
 
-  /** Scans what was kept. */
-  #feedPending(): void {
-    const pending = this.#pending;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    const [first] = pending;
-    if (first !== undefined) this.#feed(pending.length === 1 ? first : Buffer.concat(pending));
+  #scanKept(): void {
+    this.#scanned(this.#input.scan());
     const serverTakes = this.#lease?.backend.socket.writableNeedDrain !== true;
-    if (serverTakes && this.#pendingBytes <= PENDING_BYTES_MAX) this.#socket.resume();
+    if (serverTakes && !this.#input.isFull) this.#socket.resume();
   }
 
   needsBody(type: number, bodyLength: number): boolean {
@@ -173,7 +147,9 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     return this.#requests.request(type, buffer, bodyStart, bodyEnd, lease);
   }
 
-  /** The first message outside a transaction: most need a server connection, some are answered here. */
+  /**
+   * The first message outside a transaction: most need a server connection, some are answered here.
+   */
   #begin(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     switch (type) {
       case FRONTEND.Sync:
@@ -245,23 +221,32 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#acquire(waitedSinceMs);
   }
 
-  /** Gives the backend this client's parameters before its first message; no message is sent under other ones. */
+  /**
+   * Gives the backend this client's parameters before its first message; no message is sent under
+   * other ones.
+   */
   #prepare(backend: PostgresBackend): void {
     const pool = this.#pool as Pool<PostgresBackend>;
     this.#preparing = backend;
-    applyVector(backend, this.#login.vector).then(
-      () => {
-        if (this.#preparing === backend) this.#use(backend);
-        else pool.release(backend, 'clean');
-      },
-      (error: unknown) => {
-        pool.discard(backend, 'reset_failed');
-        if (this.#preparing !== backend) return;
-        const words = error instanceof Error ? error.message : String(error);
-        const message = `the session parameters of this client could not be set: ${words}`;
-        this.#fatal(proxyErrors.fail('UPSTREAM_LOST', message));
-      },
-    );
+    void applyVector(backend, this.#login.vector)
+      .then(
+        () => 'prepared' as const,
+        (error: unknown) => parametersNotSet(error),
+      )
+      .then((outcome) => this.#prepared(backend, pool, outcome));
+  }
+
+  #prepared(
+    backend: PostgresBackend,
+    pool: Pool<PostgresBackend>,
+    outcome: 'prepared' | AppError,
+  ): void {
+    const isWanted = this.#preparing === backend;
+    if (outcome !== 'prepared') {
+      pool.discard(backend, 'reset_failed');
+      if (isWanted) this.#fatal(outcome);
+    } else if (isWanted) this.#use(backend);
+    else pool.release(backend, 'clean');
   }
 
   #own(backend: PostgresBackend): void {
@@ -274,7 +259,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #use(backend: PostgresBackend): void {
     this.#own(backend);
     backend.socket.cork();
-    this.#feedPending();
+    this.#scanKept();
     backend.socket.uncork();
   }
 
@@ -286,7 +271,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
 
   /** A message may have been held until earlier ones were answered. */
   serverAnswered(): void {
-    if (this.#pendingBytes > 0 && this.state === 'leased') this.#feedPending();
+    if (this.#input.hasKept && this.state === 'leased') this.#scanKept();
   }
 
   ownStatementName(shared: string): string | undefined {
@@ -305,7 +290,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     if (lease.backend.transactionStatus !== TRANSACTION_IDLE) return;
     if (this.#ending !== undefined) return this.#fatal(this.#ending);
     if (lease.parametersChanged) this.#watch.parametersChanged();
-    if (this.#watch.keepsBackend || !this.#scanner.atBoundary) return;
+    if (this.#watch.keepsBackend || !this.#input.atBoundary) return;
     this.#release(lease);
   }
 
@@ -321,13 +306,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#lease = undefined;
     (this.#pool as Pool<PostgresBackend>).discard(backend, 'server_gone');
     if (told === 'told') return this.#close();
-    const message = 'the server connection ended unexpectedly';
-    this.#fatal(
-      proxyErrors.fail('UPSTREAM_LOST', message, {
-        detail: error?.message ?? 'the server closed the connection',
-        hint: 'The outcome of the statement under way is not known; connect again.',
-      }),
-    );
+    this.#fatal(serverEnded(error));
   }
 
   #release(lease: ExclusiveLease): void {
@@ -346,16 +325,14 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#state = 'skipping';
     this.#skipTo = 'first_message';
     this.#socket.write(encodePostgresError(error, 'ERROR'));
-    this.#feedPending();
+    this.#scanKept();
   }
 
   /** A cancel request for this session has arrived. */
   cancel(): void {
     if (this.state === 'waiting') {
       this.#pool?.cancelWait(this);
-      return this.#refuseBatch(
-        proxyErrors.fail('CANCELLED', 'canceling statement due to user request'),
-      );
+      return this.#refuseBatch(cancelled());
     }
     const lease = this.#lease;
     if (lease === undefined || lease.outstanding.quiet) return;
@@ -395,7 +372,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#state = 'closed';
     this.#lease = undefined;
     this.#preparing = undefined;
-    this.#pending = [];
+    this.#input.drop();
     this.#requests.end();
     this.#services.registry.delete(this);
     this.#services.cancels.forget(this.#login.cancelKey);
@@ -413,15 +390,11 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
       meter: this.#login.meter,
       condition: this.#watch.leaseEnded(),
       statement: this.#terminating || this.#watch.committing ? 'let_finish' : 'cancel',
-      message: this.#scanner.atBoundary ? 'whole' : 'partial',
+      message: this.#input.atBoundary ? 'whole' : 'partial',
     });
   }
 }
 
 function notAllowedNow(type: number): WireError {
   return new WireError(`message "${String.fromCharCode(type)}" is not allowed at this point`);
-}
-
-function tenantRemoved(tenant: string): AppError {
-  return proxyErrors.fail('TENANT_REMOVED', `tenant "${tenant}" was removed`);
 }

@@ -1,6 +1,7 @@
 /**
- * Which prepared statements one server connection has, the least recently used first. It says what is true after all
- * that was sent has been done; `Undo` records take back what a failed or skipped message did not do.
+ * Which prepared statements one server connection has, the least recently used first. It says what
+ * is true after all that was sent has been done; `Undo` records take back what a failed or skipped
+ * message did not do.
  */
 import type { PreparedStatement } from './statement-catalogue.ts';
 
@@ -58,8 +59,8 @@ export class BackendStatements {
   }
 
   /**
-   * The one to close before another is parsed, when there are as many as may be. Never one that the lease under way
-   * has used: closing a statement closes the portals made from it.
+   * The one to close before another is parsed, when there are as many as may be. Never one that the
+   * lease under way has used: closing a statement closes the portals made from it.
    */
   surplus(statementsMax: number): PreparedStatement | undefined {
     if (this.#used.size < statementsMax) return undefined;

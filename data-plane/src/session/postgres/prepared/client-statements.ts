@@ -1,5 +1,6 @@
 /**
- * One client's names for prepared statements. Like backend-statements.ts it is ahead of the server's replies.
+ * One client's names for prepared statements. Like backend-statements.ts it is ahead of the
+ * server's replies.
  */
 import { proxyErrors } from '../../../errors.ts';
 import type { PreparedStatement, StatementCatalogue } from './statement-catalogue.ts';
@@ -11,7 +12,9 @@ export const EVERY_NAME = '\0';
 export class ClientStatements {
   readonly #statementsMax: number;
   #byName = new Map<string, PreparedStatement>();
-  /** Names whose state rests on messages that the server has not answered, with their latest batch. */
+  /**
+   * Names whose state rests on messages that the server has not answered, with their latest batch.
+   */
   readonly #unsettled = new Map<string, { batch: number; messages: number }>();
   /** The name under which each shared statement was used last, for error texts. */
   readonly #lastNames = new Map<string, string>();
@@ -32,8 +35,9 @@ export class ClientStatements {
   /** @throws AppError PREPARED_LIMIT */
   refuseWhenFull(): void {
     if (this.#byName.size < this.#statementsMax) return;
-    const message = `this client has ${this.#byName.size} prepared statements, as many as it may have`;
-    throw proxyErrors.fail('PREPARED_LIMIT', `${message} (${this.#statementsMax})`, {
+    const message = `this client has ${this.#byName.size} prepared statements`;
+    const limit = `as many as it may have (${this.#statementsMax})`;
+    throw proxyErrors.fail('PREPARED_LIMIT', `${message}, ${limit}`, {
       hint: 'Close statements that are not needed any more (Close, DEALLOCATE).',
     });
   }
@@ -52,7 +56,10 @@ export class ClientStatements {
     this.#lastNames.set(statement.name, name);
   }
 
-  /** Whether what is assumed of `name` rests on a message of another batch: it may fail without this one failing. */
+  /**
+   * Whether what is assumed of `name` rests on a message of another batch: it may fail without this
+   * one failing.
+   */
   isUnsettled(name: string, batch: number): boolean {
     const unsettled = this.#unsettled.get(name) ?? this.#unsettled.get(EVERY_NAME);
     return unsettled !== undefined && unsettled.batch !== batch;

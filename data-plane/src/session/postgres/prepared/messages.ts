@@ -1,4 +1,7 @@
-/** The messages that prepared-relay.ts puts in, as bytes. Names are latin1: byte for byte what the client wrote. */
+/**
+ * The messages that prepared-relay.ts puts in, as bytes. Names are latin1: byte for byte what the
+ * client wrote.
+ */
 import { FRONTEND } from '../../../wire/postgres/message-types.ts';
 import { TARGET_STATEMENT } from './names.ts';
 import type { PreparedStatement } from './statement-catalogue.ts';

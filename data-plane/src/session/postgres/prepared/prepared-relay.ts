@@ -1,9 +1,11 @@
 /**
- * Lets one client's prepared statements work on whichever server connection it has: names are mapped to shared ones,
- * a missing statement is parsed in front of its use, one that is there already is answered without asking the server.
- * Owns: rewriting Parse, Bind, Describe, Close and DEALLOCATE of named statements. Leaves: the order of replies to
- * outstanding.ts, which are on a server connection to the lease.
- * Source: PostgreSQL manual, "Extended Query" in Message Flow; DEALLOCATE and DISCARD in "SQL Commands".
+ * Lets one client's prepared statements work on whichever server connection it has: names are
+ * mapped to shared ones, a missing statement is parsed in front of its use, one that is there
+ * already is answered without asking the server.
+ * Owns: rewriting Parse, Bind, Describe, Close and DEALLOCATE of named statements. Leaves: the
+ * order of replies to outstanding.ts, which are on a server connection to the lease.
+ * Source: PostgreSQL manual, "Extended Query" in Message Flow; DEALLOCATE and DISCARD in "SQL
+ * Commands".
  */
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { DROP, FORWARD, HOLD, REPLACE } from '../../../wire/postgres/frame-scanner.ts';
@@ -172,7 +174,10 @@ export class PreparedRelay {
     return this.#replace(Buffer.concat([...found.before, head]), message.bodyLength);
   }
 
-  /** A whole Close of a named statement: the name is the client's to give up, the statement stays for others. */
+  /**
+   * A whole Close of a named statement: the name is the client's to give up, the statement stays
+   * for others.
+   */
   close(message: ClientMessage, lease: PreparedLease): FrameVerdict | 'unnamed' {
     const name = statementName(message);
     if (name === undefined) return 'unnamed';
@@ -247,14 +252,18 @@ export class PreparedRelay {
     return FORWARD;
   }
 
-  /** The shared name, and what must be sent before it can be used; undefined when it is not known yet. */
+  /**
+   * The shared name, and what must be sent before it can be used; undefined when it is not known
+   * yet.
+   */
   #find(
     name: string,
     lease: PreparedLease,
   ): { name: string; before: readonly Buffer[] } | undefined {
     if (this.#mine.isUnsettled(name, lease.outstanding.batch)) return undefined;
     const statement = this.#mine.get(name);
-    // The server says itself that there is no such statement, in its own words; not when the name could be another's.
+    // The server says itself that there is no such statement, in its own words; not when the name
+    // could be another's.
     if (statement === undefined) {
       return { name: name.startsWith(NAME_PREFIX) ? `${name}?` : name, before: [] };
     }
@@ -280,7 +289,10 @@ export class PreparedRelay {
     return [closeMessage(surplus)];
   }
 
-  /** A Parse under a name that is taken: the server refuses it, for that or for what is wrong with its text. */
+  /**
+   * A Parse under a name that is taken: the server refuses it, for that or for what is wrong with
+   * its text.
+   */
   #parseAgain(message: ClientMessage, lease: PreparedLease, name: string): FrameVerdict {
     const { type, bodyLength } = message;
     const found = this.#find(name, lease);
@@ -296,7 +308,10 @@ export class PreparedRelay {
     return this.#replace(Buffer.concat([...found.before, head]), skipped);
   }
 
-  /** Has the server fail the message, so that it skips and aborts as after any error, and tells the client why. */
+  /**
+   * Has the server fail the message, so that it skips and aborts as after any error, and tells the
+   * client why.
+   */
   #fail(message: ClientMessage, lease: PreparedLease, error: Buffer): FrameVerdict {
     lease.outstanding.sent(PARSE, 'client', { undo: () => {}, error });
     return this.#replace(failingParse(), message.bodyLength);
@@ -308,7 +323,10 @@ export class PreparedRelay {
   }
 }
 
-/** The name of a statement that Describe or Close is about; undefined for portals and the unnamed statement. */
+/**
+ * The name of a statement that Describe or Close is about; undefined for portals and the unnamed
+ * statement.
+ */
 function statementName({ buffer, bodyStart, bodyEnd }: ClientMessage): string | undefined {
   const names = readNames(buffer, bodyStart, bodyEnd, 1);
   const [text = ''] = names?.texts ?? [];

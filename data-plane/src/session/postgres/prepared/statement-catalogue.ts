@@ -1,8 +1,10 @@
 /**
- * Every distinct prepared statement of one pool's clients, under one name that all its server connections share.
- * Two statements are one when text, parameter types and the parameters that matter to parsing are equal in full; a hash
- * alone never decides. A catalogue belongs to one pool, so nothing is shared across server users or databases.
- * Owns: names and their number. Leaves: who uses them to client-statements.ts, where they are to backend-statements.ts.
+ * Every distinct prepared statement of one pool's clients, under one name that all its server
+ * connections share. Two statements are one when text, parameter types and the parameters that
+ * matter to parsing are equal in full; a hash alone never decides. A catalogue belongs to one pool,
+ * so nothing is shared across server users or databases.
+ * Owns: names and their number. Leaves: who uses them to client-statements.ts, where they are to
+ * backend-statements.ts.
  */
 import { proxyErrors } from '../../../errors.ts';
 import type { TextEffects } from '../sql/effects.ts';
@@ -16,7 +18,10 @@ export interface PreparedStatement {
   readonly effects: TextEffects;
 }
 
-/** No client's own name begins like this without being refused, so that names cannot be guessed across clients. */
+/**
+ * No client's own name begins like this without being refused, so that names cannot be guessed
+ * across clients.
+ */
 export const NAME_PREFIX = 'dbb_ps_';
 
 /** Over all catalogues, so that a name never means two things on one server connection. */
@@ -31,7 +36,10 @@ interface Entry {
 
 export class StatementCatalogue {
   readonly #statementsMax: number;
-  /** Statements that no client names any more are kept, the one unused for longest first, up to the limit. */
+  /**
+   * Statements that no client names any more are kept, the one unused for longest first, up to the
+   * limit.
+   */
   readonly #byKey = new Map<string, Entry>();
   readonly #unused = new Map<string, Entry>();
   readonly #entries = new WeakMap<PreparedStatement, Entry>();
@@ -45,7 +53,8 @@ export class StatementCatalogue {
   }
 
   /**
-   * The statement of this definition, counted as used once more. @param context what else its meaning depends on.
+   * The statement of this definition, counted as used once more. @param context what else its
+   * meaning depends on.
    * @throws AppError PREPARED_LIMIT when clients name as many different ones as there may be
    */
   acquire(definition: Buffer, context: string, effects: TextEffects): PreparedStatement {
@@ -86,9 +95,10 @@ export class StatementCatalogue {
   #makeRoom(): void {
     const [oldest] = this.#unused;
     if (oldest === undefined) {
-      const message = `clients have prepared ${this.#byKey.size} different statements, as many as there may be`;
-      throw proxyErrors.fail('PREPARED_LIMIT', `${message} (${this.#statementsMax})`, {
-        hint: 'Use parameters instead of literals in prepared statements, or close those not needed.',
+      const message = `clients have prepared ${this.#byKey.size} different statements`;
+      const limit = `as many as there may be (${this.#statementsMax})`;
+      throw proxyErrors.fail('PREPARED_LIMIT', `${message}, ${limit}`, {
+        hint: 'Use parameters instead of literals, or close statements not needed.',
       });
     }
     this.#unused.delete(oldest[0]);

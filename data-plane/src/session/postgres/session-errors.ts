@@ -1,0 +1,39 @@
+/** What a client that has logged in reads when its session cannot go on. */
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { proxyErrors } from '../../errors.ts';
+import { WireError } from '../../wire/wire-error.ts';
+
+/** A fault of the proxy ends one session, with its details in the log; the others go on. */
+export function asSessionError(error: unknown, log: Logger): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof WireError) return proxyErrors.fail('PROTOCOL_VIOLATION', error.message);
+  log.error({ error }, 'a session ended by a fault of the proxy');
+  return proxyErrors.fail('INTERNAL', 'a fault of the proxy ended this session', {
+    hint: 'Connect again, and tell the operator of the proxy.',
+    cause: error,
+  });
+}
+
+export function tenantRemoved(tenant: string): AppError {
+  return proxyErrors.fail('TENANT_REMOVED', `tenant "${tenant}" was removed`, {
+    hint: 'Ask the operator of the database proxy.',
+  });
+}
+
+export function serverEnded(cause: Error | undefined): AppError {
+  return proxyErrors.fail('UPSTREAM_LOST', 'the server connection ended unexpectedly', {
+    detail: cause?.message ?? 'the server closed the connection',
+    hint: 'The outcome of the statement under way is not known; connect again.',
+  });
+}
+
+export function parametersNotSet(cause: unknown): AppError {
+  const words = cause instanceof Error ? cause.message : String(cause);
+  const message = `the session parameters of this client could not be set: ${words}`;
+  return proxyErrors.fail('UPSTREAM_LOST', message);
+}
+
+export function cancelled(): AppError {
+  return proxyErrors.fail('CANCELLED', 'canceling statement due to user request');
+}
