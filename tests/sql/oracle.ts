@@ -207,11 +207,19 @@ class Names {
       const name = joined(node['funcname']);
       if (!IMPLIED.has(name)) this.functions.push(name);
     }
+    const attributes = node['A_Indirection'] as Node | undefined;
+    // `(x).f` is also f(x).
+    if (attributes !== undefined) this.functions.push(...attributesOf(attributes));
     const sample = node['RangeTableSample'] as Node | undefined;
     if (sample !== undefined) this.functions.push(joined(sample['method'] as unknown[]));
     const typeName = node['typeName'] as Node | undefined;
     if (typeName !== undefined) this.types.push(joined(typeName['names'] as unknown[]));
   }
+}
+
+function attributesOf(node: Node): string[] {
+  const steps = node['indirection'] as { String?: { sval: string } }[];
+  return steps.flatMap(({ String: name }) => (name === undefined ? [] : [name.sval]));
 }
 
 function joined(parts: readonly unknown[]): string {

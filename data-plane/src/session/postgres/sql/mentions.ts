@@ -2,7 +2,7 @@
  * What a query mentions: relations, functions, types, and whether it reads, locks rows, writes or
  * makes a table. One pass over the tokens that builds no tree. In doubt a name is a function call
  * or a relation: one name too many costs a needless reset or look-up, a missed one would hide an
- * effect. Operators, casts, attribute notation of rows (`t.f` for f(t)) and what relations hold (views,
+ * effect. Operators, casts, attributes of tables (`t.f` for f(t)) and what relations hold (views,
  * triggers, defaults, policies) cannot be seen in a text.
  * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to
  * call-shapes.ts, what a function does to functions.ts.

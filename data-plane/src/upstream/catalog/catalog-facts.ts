@@ -1,0 +1,164 @@
+/**
+ * What a database's catalog says about texts that are clean only if what they mention is plain.
+ * Owns: the facts and the judgement over them; both pure. In doubt nothing is harmless: that costs
+ * a reset, never a leak.
+ * Names are judged without the search path: an unqualified one counts when every relation of that
+ * name in any schema allows what is asked. Leaves: asking the database to load-catalog.ts, what a
+ * text mentions to the session.
+ */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+
+/**
+ * What is done to relations; each includes the ones before. `insert` also evaluates defaults of
+ * columns.
+ */
+export type Access = 'read' | 'update' | 'insert';
+
+export interface CatalogUse {
+  readonly access: Access;
+  /** Names as written, their parts unfolded from quotes, the object last. */
+  readonly relations: readonly (readonly string[])[];
+  readonly functions: readonly (readonly string[])[];
+  /** Other than built-in ones. */
+  readonly types: readonly (readonly string[])[];
+}
+
+export interface KnownFacts {
+  readonly kind: 'known';
+  /** The most that a name allows, by nameKey(); a name that is missing allows nothing. */
+  readonly relations: ReadonlyMap<string, Access>;
+  /** Types of users whose values run no code of users, by nameKey(). */
+  readonly plainTypes: ReadonlySet<string>;
+  /** Names of users' functions that are also names of the server's. */
+  readonly shadowedFunctions: ReadonlySet<string>;
+}
+
+export type UnknownReason =
+  | 'too_many_relations'
+  /** Users' objects that any text may use unseen. */
+  | 'operator'
+  | 'cast'
+  | 'operator_class'
+  | 'function_of_rows'
+  | 'type_name'
+  | 'function_of_grammar';
+
+export type CatalogFacts =
+  KnownFacts | { readonly kind: 'unknown'; readonly reason: UnknownReason };
+
+/** Whether what `use` mentions runs no code that could leave something in the session. */
+export function isHarmless(facts: CatalogFacts, use: CatalogUse): boolean {
+  if (facts.kind === 'unknown') return false;
+  return (
+    use.relations.every((name) => allows(facts.relations.get(nameKey(name)), use.access)) &&
+    use.types.every((name) => facts.plainTypes.has(nameKey(name))) &&
+    !use.functions.some((name) => name.length === 1 && facts.shadowedFunctions.has(name[0] ?? ''))
+  );
+}
+
+/** No name holds a NUL. */
+function nameKey(parts: readonly string[]): string {
+  return parts.join('\0');
+}
+
+type Allowed = Access | 'nothing';
+
+const RANK: Readonly<Record<Allowed, number>> = { nothing: 0, read: 1, update: 2, insert: 3 };
+
+function allows(allowed: Allowed | undefined, asked: Access): boolean {
+  return allowed !== undefined && RANK[allowed] >= RANK[asked];
+}
+
+// ---- from the rows of FACTS_QUERY ----
+
+interface Relation {
+  readonly schema: string;
+  readonly name: string;
+  allowed: Allowed;
+  readonly dependents: Dependent[];
+}
+
+/**
+ * `relation` is only read unless the one it hangs on allows `needs`; `same`: it allows no more than
+ * that.
+ */
+interface Dependent {
+  readonly relation: Relation;
+  readonly needs: Access | 'same';
+}
+
+export type FactRow = readonly (string | null)[];
+
+/** The facts in the rows of FACTS_QUERY, frozen. */
+export function factsFrom(rows: readonly FactRow[]): CatalogFacts {
+  const about = Map.groupBy(rows, ([kind]) => kind);
+  const doubt = about.get('doubt')?.[0]?.[1];
+  if (typeof doubt === 'string') return unknownFacts(doubt as UnknownReason);
+  const relations = relationsFrom(about.get('relation') ?? []);
+  for (const [, a, b] of about.get('same') ?? []) {
+    link(relations.get(a ?? ''), relations.get(b ?? ''), 'same');
+    link(relations.get(b ?? ''), relations.get(a ?? ''), 'same');
+  }
+  for (const [, referenced, referencing, needs] of about.get('reaches') ?? []) {
+    link(relations.get(referencing ?? ''), relations.get(referenced ?? ''), needs as Access);
+    link(relations.get(referenced ?? ''), relations.get(referencing ?? ''), 'read');
+  }
+  spread(relations.values());
+  return Object.freeze({
+    kind: 'known',
+    relations: byName(relations.values()),
+    plainTypes: plainTypesFrom(about.get('type') ?? []),
+    shadowedFunctions: new Set((about.get('shadow') ?? []).map(([, name]) => name ?? '')),
+  });
+}
+
+export function unknownFacts(reason: UnknownReason): CatalogFacts {
+  return Object.freeze({ kind: 'unknown', reason });
+}
+
+function relationsFrom(rows: readonly FactRow[]): ReadonlyMap<string, Relation> {
+  const relations = new Map<string, Relation>();
+  for (const [, oid, schema, name, allowed] of rows) {
+    const complete = typeof oid === 'string' && typeof schema === 'string';
+    assert(complete && typeof name === 'string', 'a relation has an oid, a schema and a name');
+    relations.set(oid, { schema, name, allowed: allowed as Allowed, dependents: [] });
+  }
+  return relations;
+}
+
+function link(on: Relation | undefined, relation: Relation | undefined, needs: Access | 'same') {
+  if (on !== undefined && relation !== undefined) on.dependents.push({ relation, needs });
+}
+
+/**
+ * Lets every relation allow no more than those it hangs on let it. Each is lowered three times at
+ * most.
+ */
+function spread(relations: Iterable<Relation>): void {
+  const lowered = [...relations];
+  for (let on = lowered.pop(); on !== undefined; on = lowered.pop()) {
+    for (const { relation, needs } of on.dependents) {
+      const most = needs === 'same' ? on.allowed : allows(on.allowed, needs) ? 'insert' : 'read';
+      if (RANK[most] >= RANK[relation.allowed]) continue;
+      relation.allowed = most;
+      lowered.push(relation);
+    }
+  }
+}
+
+function byName(relations: Iterable<Relation>): ReadonlyMap<string, Access> {
+  const least = new Map<string, Allowed>();
+  for (const { schema, name, allowed } of relations) {
+    for (const key of [name, nameKey([schema, name])]) {
+      const known = least.get(key);
+      if (known === undefined || RANK[allowed] < RANK[known]) least.set(key, allowed);
+    }
+  }
+  const usable = [...least].filter((entry): entry is [string, Access] => entry[1] !== 'nothing');
+  return new Map(usable);
+}
+
+function plainTypesFrom(rows: readonly FactRow[]): ReadonlySet<string> {
+  const names = rows.map(([, schema, name]) => [schema ?? '', name ?? '']);
+  return new Set(names.flatMap(([schema = '', name = '']) => [name, nameKey([schema, name])]));
+}
