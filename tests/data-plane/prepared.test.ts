@@ -1,6 +1,6 @@
 /**
- * Prepared statements in transaction mode: a client's statements work on whichever server connection it gets, and a
- * client with them cannot be told from one on a private connection.
+ * Prepared statements in transaction mode: a client's statements work on whichever server
+ * connection it gets, and a client with them cannot be told from one on a private connection.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

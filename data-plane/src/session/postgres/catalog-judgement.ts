@@ -38,6 +38,16 @@ export function leavesClean(effects: TextEffects, catalog: Catalog | undefined):
   return clean;
 }
 
+/** Whether other facts may hold after these effects: something was defined, or may have been. */
+export function mayDefine(effects: TextEffects): boolean {
+  if (effects.statements.length === 0) return true;
+  return effects.statements.some(
+    ({ kind }) => DEFINING.has(kind) || (kind !== 'read' && UNFORESEEABLE.has(kind)),
+  );
+}
+
+const DEFINING: ReadonlySet<Statement['kind']> = new Set(['do', 'call', 'execute', 'unknown']);
+
 function judge(effects: TextEffects, statement: Statement, facts: CatalogFacts): boolean {
   const access = accessOf(statement);
   if (access === 'none' || access === 'unforeseeable') return false;

@@ -7,13 +7,11 @@
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { proxyErrors } from '../../errors.ts';
-import type { Pool } from '../../pool/pool.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import { ServerError } from '../../upstream/conversation.ts';
 import { EMPTY_VECTOR, parameterVector } from '../../upstream/parameter-vector.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
-import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import {
   encodeBackendKeyData,
   encodeParameterStatus,
@@ -21,6 +19,7 @@ import {
   TRANSACTION_IDLE,
 } from '../../wire/postgres/backend-messages.ts';
 import { encodeAuthenticationOk } from '../../wire/postgres/authentication-messages.ts';
+import { leaseOnce } from './lease-once.ts';
 import type { LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
 import type { Asked } from './startup.ts';
@@ -110,22 +109,6 @@ async function parametersUnder(target: Target, vector: ParameterVector): Promise
   const parameters = new Map(backend.parameters);
   target.pool.release(backend, 'clean');
   return { reported: parameters, needed };
-}
-
-/** Takes a backend, waiting as any client does. @throws AppError why there is none */
-export function leaseOnce(pool: Pool<PostgresBackend>): Promise<PostgresBackend> {
-  const backend = pool.take();
-  if (backend !== undefined) return Promise.resolve(backend);
-  return new Promise((resolve, reject) => {
-    pool.wait({
-      granted: resolve,
-      refused: reject,
-      moved: () => {
-        const message = 'the configuration of the tenant changed during the login';
-        reject(proxyErrors.fail('UPSTREAM_LOST', message, { hint: 'Connect again.' }));
-      },
-    });
-  });
 }
 
 function refused({ fields }: ServerError): AppError {

@@ -7,6 +7,7 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { SelectorSettings } from '../../routing/resolve-tenant.ts';
 import type { Router } from '../../routing/router.ts';
+import type { Catalog } from '../../upstream/catalog/catalog.ts';
 import type { CredentialStore } from '../../upstream/credentials.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
@@ -21,6 +22,8 @@ import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
 export interface Target {
   readonly pool: Pool<PostgresBackend>;
   readonly upstream: PostgresUpstream;
+  /** What the database's definitions can do to a session. */
+  readonly catalog: Catalog;
 }
 
 /** The pools by tenant and database; made when first asked for. */

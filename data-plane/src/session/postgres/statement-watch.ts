@@ -7,8 +7,10 @@
 import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
 import { decodeParse } from '../../wire/postgres/frontend-messages.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
+import type { Catalog } from '../../upstream/catalog/catalog.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { LeaseCondition } from './leases.ts';
+import { leavesClean, mayDefine } from './catalog-judgement.ts';
 import { CLOSE, PARSE } from './outstanding.ts';
 import { frameHead } from './prepared/messages.ts';
 import { textEffects } from './sql/effects.ts';
@@ -56,12 +58,19 @@ export class StatementWatch {
   #pin: PinReason | undefined;
   #dirty = false;
   #committing = false;
+  #defines = false;
+  #catalog: Catalog | undefined;
   #unnamed: UnnamedState = NEVER_UNNAMED;
   /** Whether this lease's backend has that unnamed statement. */
   #unnamedHere = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
+  }
+
+  /** A lease begins in a database with this catalog. */
+  leaseBegan(catalog: Catalog): void {
+    this.#catalog = catalog;
   }
 
   /** Whether the client owns its backend beyond the transaction. */
@@ -112,13 +121,21 @@ export class StatementWatch {
   /** A statement with these effects is about to be run. */
   applies(effects: TextEffects): void {
     this.#committing = effects.transactionAfter === 'idle';
-    if (effects.dirties) this.#dirty = true;
+    if (!leavesClean(effects, this.#catalog)) this.#dirty = true;
+    if (mayDefine(effects)) this.#defining();
     if (effects.pin !== undefined) this.#pinned(effects.pin);
+  }
+
+  /** Before others see what is defined, and when the lease ends: then they do. */
+  #defining(): void {
+    this.#defines = true;
+    this.#catalog?.invalidate();
   }
 
   /** A statement that is too long to be read. */
   unread(): void {
     this.#dirty = true;
+    this.#defining();
     this.#pinned('unparsable');
   }
 
@@ -183,6 +200,8 @@ export class StatementWatch {
   /** In what condition the lease that ends leaves its backend; the next lease begins clean. */
   leaseEnded(): LeaseCondition {
     const condition = this.#dirty || this.keepsBackend ? 'dirty' : 'clean';
+    if (this.#defines) this.#catalog?.invalidate();
+    this.#defines = false;
     this.#dirty = false;
     this.#unnamedHere = false;
     return condition;

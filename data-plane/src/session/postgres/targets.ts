@@ -11,9 +11,13 @@ import { poolKey } from '../../routing/pool-identity.ts';
 import type { Router } from '../../routing/router.ts';
 import type { RoutingSnapshot } from '../../routing/snapshot.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import { Catalog } from '../../upstream/catalog/catalog.ts';
+import { loadCatalogFacts } from '../../upstream/catalog/load-catalog.ts';
+import { simpleQuery } from '../../upstream/conversation.ts';
 import { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
 import type { PostgresUpstreamOptions } from '../../upstream/postgres-upstream.ts';
 import type { Meter } from '../meter.ts';
+import { withBackend } from './lease-once.ts';
 import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
 
@@ -35,7 +39,7 @@ export class PostgresTargets implements Targets {
   readonly #options: TargetOptions;
   /** By tenant, database and server user: never more than there are of these. */
   readonly #catalogues = new Map<string, StatementCatalogue>();
-  readonly #upstreams = new WeakMap<Pool<PostgresBackend>, PostgresUpstream>();
+  readonly #targets = new WeakMap<Pool<PostgresBackend>, Target>();
 
   constructor(options: TargetOptions) {
     this.#options = options;
@@ -50,8 +54,20 @@ export class PostgresTargets implements Targets {
       made = this.#upstream(tenant, database);
       return this.#spec(tenant, database, made);
     });
-    if (made !== undefined) this.#upstreams.set(pool, made);
-    return { pool, upstream: this.#upstreams.get(pool) as PostgresUpstream };
+    if (made !== undefined) this.#targets.set(pool, this.#target(pool, made));
+    return this.#targets.get(pool) as Target;
+  }
+
+  #target(pool: Pool<PostgresBackend>, upstream: PostgresUpstream): Target {
+    const { clock, log } = this.#options;
+    const load = () =>
+      withBackend(pool, (backend) => loadCatalogFacts((sql) => simpleQuery(backend, sql)));
+    const { tenant, database } = pool.identity;
+    return {
+      pool,
+      upstream,
+      catalog: new Catalog({ load, clock, log: log.child({ tenant, database }) }),
+    };
   }
 
   catalogue(tenant: TenantConfig, database: string): StatementCatalogue {

@@ -70,9 +70,9 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#input = new ClientInput(socket, this, services.log);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#lease?.backend.socket.resume());
-    socket.on('end', () => this.#leave());
-    socket.on('error', () => this.#leave());
-    socket.on('close', () => this.#leave());
+    socket.on('end', () => this.#close());
+    socket.on('error', () => this.#close());
+    socket.on('close', () => this.#close());
   }
 
   get state(): SessionState {
@@ -193,8 +193,9 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #acquire(sinceMs?: number): void {
     const tenant = this.#services.router.current.byKey(this.#login.tenantKey);
     if (tenant === undefined) return this.#fatal(tenantRemoved(this.#login.tenant));
-    const { pool } = this.#services.targets.of(tenant, this.#login.database);
+    const { pool, catalog } = this.#services.targets.of(tenant, this.#login.database);
     this.#pool = pool;
+    this.#watch.leaseBegan(catalog);
     const backend = sinceMs === undefined ? pool.take() : undefined;
     if (backend !== undefined && backend.vector.key === this.#login.vector.key) {
       this.#login.meter.acquired(0);
@@ -357,11 +358,6 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #fatal(error: AppError): void {
     if (this.state === 'closed') return;
     this.#socket.write(encodePostgresError(error, 'FATAL'));
-    this.#close();
-  }
-
-  /** The client's socket has ended. */
-  #leave(): void {
     this.#close();
   }
 

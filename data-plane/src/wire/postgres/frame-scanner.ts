@@ -16,7 +16,10 @@ export const FORWARD = 0;
 export const DROP = 1;
 /** The frame is not consumed: scanning stops, and the next `push()` offers it again. */
 export const HOLD = 2;
-/** The beginning of the frame is passed on in other words, which `replacement()` gives; the rest follows as it comes. */
+/**
+ * The beginning of the frame is passed on in other words, which `replacement()` gives; the rest
+ * follows as it comes.
+ */
 export const REPLACE = 3;
 export type FrameVerdict = 0 | 1 | 2 | 3;
 

@@ -1,0 +1,36 @@
+/** A server connection for the proxy's own use, got in line like any client's. */
+import { proxyErrors } from '../../errors.ts';
+import type { Pool } from '../../pool/pool.ts';
+import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+
+/** Takes a backend, waiting as any client does. @throws AppError why there is none */
+export function leaseOnce(pool: Pool<PostgresBackend>): Promise<PostgresBackend> {
+  const backend = pool.take();
+  if (backend !== undefined) return Promise.resolve(backend);
+  return new Promise((resolve, reject) => {
+    pool.wait({
+      granted: resolve,
+      refused: reject,
+      moved: () => {
+        const message = 'the configuration of the tenant changed meanwhile';
+        reject(proxyErrors.fail('UPSTREAM_LOST', message, { hint: 'Connect again.' }));
+      },
+    });
+  });
+}
+
+/** Runs `work` on a backend that it leaves as it was; after a failure the backend is closed. */
+export async function withBackend<T>(
+  pool: Pool<PostgresBackend>,
+  work: (backend: PostgresBackend) => Promise<T>,
+): Promise<T> {
+  const backend = await leaseOnce(pool);
+  try {
+    const result = await work(backend);
+    pool.release(backend, 'clean');
+    return result;
+  } catch (error) {
+    pool.discard(backend, 'suspect_state');
+    throw error;
+  }
+}
