@@ -16,6 +16,7 @@ import { DiskCopy } from './config-feed/disk-copy.ts';
 import { takeIdentity } from './identity/proxy-identity.ts';
 import type { ProxyIdentity } from './identity/proxy-identity.ts';
 import { LifeCycle } from './life-cycle.ts';
+import { clientsThatFit, openFilesMax } from './listener/file-descriptors.ts';
 import { TcpListener } from './listener/tcp-listener.ts';
 import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
@@ -111,6 +112,7 @@ function makeParts(
   endRemovedTenants(router, registry, (tenant) => metrics.forget(tenant));
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
+    whenConfigured: feed.whenReady(),
     settings,
     router,
     pools,
@@ -150,14 +152,34 @@ function makeParts(
         host,
         port: settings.postgresPort,
         portSetting: '--postgres-port',
+        // A few more than are served: these can still be told why they are not.
+        connectionsMax: services.settings.clientsMax + TOLD_MAX,
         log,
         serve: (socket) => servePostgresClient(socket, services),
       }),
   };
 }
 
+/** Clients beyond the limit that are let in to read that there are too many. */
+const TOLD_MAX = 50;
+
+/** As many clients as asked for, or as the process may have open files for. */
+function clientsServed(wanted: number, log: Logger): number {
+  const filesMax = openFilesMax();
+  const served = clientsThatFit(wanted, filesMax);
+  if (served < wanted) {
+    const fields = { max_client_connections: wanted, served, open_files: filesMax };
+    log.warn(
+      fields,
+      'fewer clients are served than set: raise the limit of open files (ulimit -n)',
+    );
+  }
+  return served;
+}
+
 interface SessionParts {
   readonly hasConfig: () => boolean;
+  readonly whenConfigured: Promise<void>;
   readonly settings: Settings;
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
@@ -171,7 +193,7 @@ interface SessionParts {
 
 function sessionServices(parts: SessionParts): SessionServices {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
-  const { hasConfig } = parts;
+  const { hasConfig, whenConfigured } = parts;
   const credentials = new CredentialStore(keyring);
   // The name under which surviving proxies find what a lost one has left behind.
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
@@ -179,6 +201,7 @@ function sessionServices(parts: SessionParts): SessionServices {
   return {
     router,
     hasConfig,
+    whenConfigured,
     targets: new PostgresTargets({
       router,
       pools,
@@ -198,7 +221,7 @@ function sessionServices(parts: SessionParts): SessionServices {
     log,
     settings: {
       clientLoginTimeoutMs: settings.clientLoginTimeoutMs,
-      clientsMax: settings.maxClientConnections,
+      clientsMax: clientsServed(settings.maxClientConnections, log),
       unknownTenant: settings.unknownTenant,
       selectors: { sniSuffix: settings.sniSuffix, usernameDot: settings.usernameDot },
     },

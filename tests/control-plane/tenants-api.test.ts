@@ -24,6 +24,27 @@ async function register(extra: Readonly<Record<string, unknown>> = {}): Promise<
   return id;
 }
 
+describe('input that no tenant can have', () => {
+  it('is refused with 400: text that is not well-formed, names above 63 bytes', async () => {
+    for (const extra of [
+      { dbname: '\ud800' },
+      { password: '\ud800' },
+      { dbname: 'é'.repeat(63) },
+    ]) {
+      const body = tenantBody('odd', extra);
+      const answer = await plane.call('POST', '/tenants', { body });
+      assertProblem(answer, 400, 'VALIDATION_FAILED');
+    }
+  });
+
+  it('is no fault of ours: paths longer than any id, or out of the documentation', async () => {
+    for (const path of [`/tenants/${'a'.repeat(2_000)}`, '/docs/static/..%2f..%2fx']) {
+      const answer = await plane.call('GET', path);
+      assert.ok(answer.status >= 400 && answer.status < 500, answer.text);
+    }
+  });
+});
+
 describe('POST /tenants', () => {
   it('answers 201 with Location, ETag "1" and the tenant without its password', async () => {
     const body = tenantBody('acme', { idle_timeout: '90s', databases: ['other'] });

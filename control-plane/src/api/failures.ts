@@ -96,9 +96,17 @@ function translate(error: unknown): unknown {
       return apiErrors.fail('BODY_TOO_LARGE', 'The body has more bytes than are allowed.');
     case 'RATE_LIMITED':
       return apiErrors.fail('RATE_LIMITED', String(message));
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+    case 'FST_STATIC_FORBIDDEN_PATH':
+      return apiErrors.fail('ROUTE_NOT_FOUND', 'There is nothing at this path.');
     default:
-      return statusCode === 400
+      return isClientError(statusCode)
         ? apiErrors.fail('MALFORMED_REQUEST', `The request cannot be read: ${String(message)}.`)
         : error;
   }
+}
+
+/** Whatever a plugin blames on the client is not our fault, and no line of the error log. */
+function isClientError(statusCode: unknown): boolean {
+  return typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500;
 }

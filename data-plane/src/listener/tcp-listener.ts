@@ -9,6 +9,7 @@ import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 
 const KEEPALIVE_DELAY_MS = 30_000;
+const DROPS_PER_LINE = 1_000;
 /** Clients that may wait to be accepted; the kernel caps it at net.core.somaxconn. */
 const BACKLOG = 4_096;
 
@@ -18,6 +19,8 @@ export interface ListenOptions {
   readonly port: number;
   /** What to change when the port is taken, as an operator knows it. */
   readonly portSetting: string;
+  /** Sockets at once; beyond it they are closed unheard. */
+  readonly connectionsMax: number;
   readonly log: Logger;
   /** Takes over the socket; must not throw. */
   readonly serve: (socket: Socket) => void;
@@ -39,6 +42,8 @@ export class TcpListener {
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_DELAY_MS },
       serve,
     );
+    server.maxConnections = options.connectionsMax;
+    logDrops(server, options);
     return new Promise((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(options, error)));
       server.listen({ host, port, backlog: BACKLOG }, () => {
@@ -54,6 +59,16 @@ export class TcpListener {
   stop(): void {
     this.#server.close();
   }
+}
+
+/** One line for the first, and for every thousandth: a flood must not fill the log too. */
+function logDrops(server: Server, { connectionsMax, log }: ListenOptions): void {
+  let dropped = 0;
+  server.on('drop', () => {
+    dropped += 1;
+    if (dropped % DROPS_PER_LINE !== 1) return;
+    log.error({ dropped, connectionsMax }, 'connections closed unheard: too many at once');
+  });
 }
 
 function cannotListen(options: ListenOptions, error: NodeJS.ErrnoException): Error {

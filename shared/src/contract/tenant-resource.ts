@@ -31,12 +31,19 @@ const hostSchema = z
 
 const portSchema = z.int().min(1).max(65_535);
 
+/** NAMEDATALEN - 1 of a PostgreSQL server. */
+const NAME_BYTES_MAX = 63;
+
 const nameSchema = z
   .string()
   .min(1)
   .max(63)
   .refine((text) => !CONTROL_CHARACTER.test(text), {
     error: 'must not contain control characters',
+  })
+  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' })
+  .refine((text) => Buffer.byteLength(text) <= NAME_BYTES_MAX, {
+    error: `must have at most ${NAME_BYTES_MAX} bytes in UTF-8`,
   });
 
 const passwordSchema = z
@@ -44,6 +51,7 @@ const passwordSchema = z
   .min(1)
   .max(1024)
   .refine((text) => !text.includes('\0'), { error: 'must not contain a NUL character' })
+  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' })
   .refine((text) => !OWN_VARIABLE.test(text), {
     error: 'must not refer to a DBBOUNCER_ variable: those hold the keys of DBBouncer itself',
   })

@@ -3,8 +3,11 @@
  * name the gap.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
+  linkSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -222,5 +225,35 @@ describe('createSecretFile', () => {
       'existed',
     );
     assert.equal(readFileSync(path, 'utf8'), 'first\n');
+  });
+});
+
+describe('a file reference', () => {
+  const master = { masterKey: 'a master key for tests', whenAbsent: 'wait' } as const;
+  const opened = (dataDir: string, path: string) => () =>
+    new Keyring(openKeySource({ ...master, dataDir }), () => undefined).open(
+      { kind: 'file', path },
+      'acme',
+    );
+
+  it('to a device, a pipe or more than 4,096 bytes is refused before a byte is read', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'dbbouncer-keyring-'));
+    const pipe = join(dir, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    writeFileSync(join(dir, 'large'), 'x'.repeat(4_097));
+    for (const path of ['/dev/zero', pipe, join(dir, 'large')]) {
+      assert.throws(opened(join(dir, 'data'), path), { code: 'SECRET_UNAVAILABLE' });
+    }
+    rmSync(dir, { recursive: true });
+  });
+
+  it('to a hard link of our own master key is refused', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'dbbouncer-keyring-'));
+    const dataDir = join(dir, 'data');
+    mkdirSync(dataDir);
+    writeFileSync(join(dataDir, 'master.key'), 'a key');
+    linkSync(join(dataDir, 'master.key'), join(dir, 'innocent'));
+    assert.throws(opened(dataDir, join(dir, 'innocent')), { code: 'SECRET_UNAVAILABLE' });
+    rmSync(dir, { recursive: true });
   });
 });

@@ -4,8 +4,18 @@
  * Source: NIST SP 800-38D (GCM; 96-bit random nonces, one key for far fewer than 2^32 secrets).
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, realpathSync } from 'node:fs';
-import { isAbsolute, relative } from 'node:path';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  openSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
+import type { Stats } from 'node:fs';
+import { isAbsolute, join, relative } from 'node:path';
 import type { Secret } from '../contract/secret.ts';
 import { sharedErrors } from '../errors.ts';
 import { unreachable } from '../kernel/assert.ts';
@@ -125,7 +135,7 @@ export class Keyring {
       if (isBelow(real, this.#source.dataDir) || isBelow(real, '/proc')) {
         throw ownKeys(tenantId, `file ${path}`);
       }
-      secret = readSecretFile(real);
+      secret = readSecretFile(real, this.#source.dataDir);
     } catch (error) {
       throw sharedErrors.is(error)
         ? error
@@ -169,8 +179,38 @@ function decrypt(key: MasterKey | undefined, secret: Sealed, tenantId: string): 
   }
 }
 
-function readSecretFile(path: string): string {
-  return readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+/** No password is longer; a reference to anything larger is a mistake or an attack. */
+const SECRET_FILE_BYTES_MAX = 4_096;
+/**
+ * Files of a data folder that must not be read as passwords, under whatever name they are linked.
+ */
+const OWN_FILES = ['master.key', 'api.key', 'dbbouncer.db'];
+
+/**
+ * Reads a small regular file. A device or a pipe is refused before a byte is read: it could block
+ * the process, or never end.
+ */
+function readSecretFile(path: string, dataDir: string): string {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const facts = fstatSync(file);
+    if (!facts.isFile()) throw new Error('it is not a regular file');
+    if (facts.size > SECRET_FILE_BYTES_MAX) {
+      throw new Error(`it has ${facts.size} bytes, ${SECRET_FILE_BYTES_MAX} is the limit`);
+    }
+    if (OWN_FILES.some((name) => isSameFile(facts, join(dataDir, name)))) {
+      throw new Error('it is a file of DBBouncer itself');
+    }
+    const bytes = Buffer.alloc(facts.size);
+    return bytes.toString('utf8', 0, readSync(file, bytes)).replace(/\r?\n$/, '');
+  } finally {
+    closeSync(file);
+  }
+}
+
+function isSameFile(facts: Stats, path: string): boolean {
+  const other = statSync(path, { throwIfNoEntry: false });
+  return other !== undefined && other.dev === facts.dev && other.ino === facts.ino;
 }
 
 function isBelow(path: string, folder: string): boolean {

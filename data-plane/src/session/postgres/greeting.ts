@@ -58,6 +58,7 @@ export async function greet(
     tenantKey: tenantKey(tenant.id),
     user: resolved.user,
     database,
+    databaseIs: database === tenant.database ? 'own' : 'listed',
     pooling: settings.poolMode,
     vector: needed,
     standardConformingStrings: reported.get('standard_conforming_strings') !== 'off',

@@ -74,11 +74,25 @@ class ClientLogin implements Session {
     }
     // Only now: a client that has not sent its startup message cannot read an error.
     if (admission === 'too_many') throw this.#tooMany();
+    await this.#configured();
     const resolution = this.#resolve(asked);
     await authenticate(this.#reader, this.#services, resolution);
     assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
     const loggedIn = await greet(this.#reader, this.#services, asked, resolution);
     this.#handOver(loggedIn);
+  }
+
+  /** Shortly after its start a proxy may have to wait for its config; so do its first clients. */
+  async #configured(): Promise<void> {
+    const { hasConfig, whenConfigured, clock } = this.#services;
+    if (hasConfig()) return;
+    await new Promise<void>((resolve) => {
+      const timer = clock.after(CONFIG_WAIT_MS, resolve);
+      void whenConfigured.finally(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
   }
 
   #timedOut(error: AppError): void {
@@ -165,6 +179,8 @@ class ClientLogin implements Session {
   }
 }
 
+/** As long as a proxy takes to find its copy on disk, and some more. */
+const CONFIG_WAIT_MS = 4_000;
 /** How long a client that was refused may keep its socket open. */
 const CLOSE_TIMEOUT_MS = 5_000;
 

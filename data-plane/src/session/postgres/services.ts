@@ -50,6 +50,8 @@ export interface SessionServices {
   readonly router: Router;
   /** Whether any config has come, from the bus or from disk; it may hold no tenant. */
   readonly hasConfig: () => boolean;
+  /** Resolves when there is one. */
+  readonly whenConfigured: Promise<void>;
   readonly targets: Targets;
   readonly credentials: CredentialStore;
   /** Keys the salts shown for users and tenants that do not exist, alike on every proxy. */
@@ -70,10 +72,18 @@ export interface LoggedIn {
   /** As the client presented it, without the selector. */
   readonly user: string;
   readonly database: string;
+  /** Whether that is the tenant's own one: if the tenant gets another, the session follows. */
+  readonly databaseIs: 'own' | 'listed';
   readonly pooling: PoolMode;
   readonly vector: ParameterVector;
   readonly standardConformingStrings: boolean;
   readonly cancelKey: CancelKey;
   readonly catalogue: StatementCatalogue;
   readonly meter: TenantMeter;
+}
+
+/** The database a session goes on with after a change of its tenant; undefined when it may not. */
+export function databaseNow(tenant: TenantConfig, login: LoggedIn): string | undefined {
+  if (login.databaseIs === 'own' || login.database === tenant.database) return tenant.database;
+  return tenant.databases.includes(login.database) ? login.database : undefined;
 }

@@ -21,6 +21,13 @@ export function tenantRemoved(tenant: string): AppError {
   });
 }
 
+export function databaseGone(tenant: string, database: string): AppError {
+  const message = `database "${database}" is no longer one of tenant "${tenant}"`;
+  return proxyErrors.fail('DATABASE_NOT_LISTED', message, {
+    hint: 'Connect again without a database name, or to one that the tenant lists.',
+  });
+}
+
 export function serverEnded(cause: Error | undefined): AppError {
   return proxyErrors.fail('UPSTREAM_LOST', 'the server connection ended unexpectedly', {
     detail: cause?.message ?? 'the server closed the connection',

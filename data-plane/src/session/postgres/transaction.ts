@@ -24,14 +24,18 @@ import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import { orphan } from './orphan.ts';
 import { requestKind } from './outstanding.ts';
 import { ClientRequests } from './requests.ts';
+import { databaseNow } from './services.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
-import { cancelled, parametersNotSet, serverEnded, tenantRemoved } from './session-errors.ts';
+import {
+  cancelled,
+  databaseGone,
+  parametersNotSet,
+  serverEnded,
+  tenantRemoved,
+} from './session-errors.ts';
 import type { StatementWatch } from './statement-watch.ts';
 
-/**
- * Requests without a reply at which the client's socket is paused; a server flushes replies long
- * before.
- */
+/** Requests without a reply at which a client is paused; servers flush replies long before. */
 const OUTSTANDING_MAX = 65_536;
 
 const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
@@ -51,10 +55,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #waitingSinceMs = 0;
   /** When the batch under way began; undefined between batches. */
   #batchSinceMs: number | undefined;
-  /**
-   * While `skipping`: whether the refused batch is known to end with a Sync, or its first message
-   * tells.
-   */
+  /** While `skipping`: whether the batch ends with a Sync, or its first message tells. */
   #skipTo: 'first_message' | 'sync' = 'sync';
   /** The client has said Terminate: what it sent before is to run to its end. */
   #terminating = false;
@@ -193,7 +194,9 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   #acquire(sinceMs?: number): void {
     const tenant = this.#services.router.current.byKey(this.#login.tenantKey);
     if (tenant === undefined) return this.#fatal(tenantRemoved(this.#login.tenant));
-    const { pool, catalog } = this.#services.targets.of(tenant, this.#login.database);
+    const database = databaseNow(tenant, this.#login);
+    if (database === undefined) return this.#fatal(databaseGone(tenant.id, this.#login.database));
+    const { pool, catalog } = this.#services.targets.of(tenant, database);
     this.#pool = pool;
     this.#watch.leaseBegan(catalog);
     const backend = sinceMs === undefined ? pool.take() : undefined;
@@ -222,10 +225,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#acquire(waitedSinceMs);
   }
 
-  /**
-   * Gives the backend this client's parameters before its first message; no message is sent under
-   * other ones.
-   */
+  /** Gives the backend this client's parameters; no message is sent under other ones. */
   #prepare(backend: PostgresBackend): void {
     const pool = this.#pool as Pool<PostgresBackend>;
     this.#preparing = backend;
