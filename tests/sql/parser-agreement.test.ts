@@ -126,6 +126,7 @@ describe('tokens of random texts, held against the scanner of PostgreSQL', () =>
     fc.assert(
       fc.property(texts, (sql) => {
         // The library's scanner gives comments as tokens, so it sees no string go on behind one.
+        if (/\$\d+(?:\w|é)/.test(sql)) return; // Only the library lets a word follow a parameter.
         if (sql.trim() === '' || (/['"]/.test(sql) && /--|\/\*/.test(sql))) return;
         const lexed = lex(sql, OPTIONS);
         if (lexed.kind === 'unparsable') return assert.throws(() => parseSync(sql), sql);

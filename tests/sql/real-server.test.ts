@@ -214,6 +214,15 @@ const STRINGS_WITH_COMMENTS = [
   "U&'\\0041' /* c */ UESCAPE -- d\n '\\'",
 ];
 
+describe('words that follow a number or a parameter at once, held against the server', () => {
+  for (const sql of ['SELECT $1a', 'SELECT $11_0', 'SELECT 1a', 'SELECT 0x', 'SELECT 1_']) {
+    it(`refuses ${sql}, as it does`, async () => {
+      assert.equal(lex(sql, { standardConformingStrings: true }).kind, 'unparsable');
+      await assert.rejects(client.query(sql), { code: '42601' });
+    });
+  }
+});
+
 describe('strings, held against the server', () => {
   for (const setting of ['on', 'off'] as const) {
     it(`end and mean what it says with standard_conforming_strings ${setting}`, async () => {

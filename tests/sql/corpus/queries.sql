@@ -163,3 +163,27 @@ SELECT a FROM t EXCEPT SELECT b FROM u INTERSECT SELECT c FROM v
 SELECT $1::int + $2, $3
 -- #
 SELECT 0x1F, 0o17, 0b11, 1_000, 1.5e-3, .5, 5., 1e10
+-- #
+SELECT DISTINCT 1 FROM (a JOIN (WITH ordinality AS NOT MATERIALIZED (SELECT 1 FROM b) SELECT 1 FROM c) j ON true), f(1) WITH ordinality AS o (x)
+-- #
+WITH recursive (ca) AS (SELECT 1 FROM r), s AS (SELECT 2) SELECT * FROM recursive, s
+-- #
+SELECT a distinct FROM t
+-- #
+SELECT t.is distinct FROM u, v
+-- #
+SELECT 1 AS as FROM t
+-- #
+SELECT 1 AS join, my_type 'x' FROM t
+-- #
+SELECT 1 merge INTO x FROM t
+-- #
+TABLE values
+-- #
+SELECT a FROM t GROUP BY ARRAY[date '2020-01-01', rollup()]
+-- #
+SELECT DISTINCT ON (a) a FROM (b JOIN (c x (y) LEFT JOIN d ON e()) USING (y))
+-- #
+SELECT * FROM t values (a), u values (b) JOIN v ON true, w
+-- #
+SELECT like 'x', a LIKE 'y', (b) NOT LIKE 'z' FROM t WHERE like 'w' IS NULL

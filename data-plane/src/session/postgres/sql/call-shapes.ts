@@ -94,3 +94,17 @@ function isOperatorName(at: Surroundings): boolean {
   const named = at.window.token(ahead).kind === 'operator' && at.window.sign(ahead + 1) === ')';
   return named && !(ahead === 2 && at.window.sign(ahead) === '*');
 }
+
+const BEFORE_OPERANDS: ReadonlySet<string> = new Set(
+  `all and by case distinct else having limit offset on or returning select then when
+  where`.split(/\s+/),
+);
+
+/** Whether an operand begins here rather than an operator: behind a sign, or a word such as AND. */
+export function isOperandPlace(at: Surroundings): boolean {
+  const before = at.window.token(-1);
+  if (before.kind === 'operator') return true;
+  if (before.kind === 'word') return BEFORE_OPERANDS.has(before.text);
+  if (before.text === ')') return at.callsAfterParenthesis;
+  return before.kind === 'symbol' && before.text !== ']';
+}

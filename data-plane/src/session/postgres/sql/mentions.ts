@@ -8,7 +8,7 @@
  * call-shapes.ts, what a function does to functions.ts.
  * Source: PostgreSQL 18, src/backend/parser/gram.y (SelectStmt, table_ref, func_name, GenericType).
  */
-import { CONSTRUCTS, isCallShaped } from './call-shapes.ts';
+import { CONSTRUCTS, isCallShaped, isOperandPlace } from './call-shapes.ts';
 import type { Surroundings } from './call-shapes.ts';
 import { KEYWORDS } from './keywords.ts';
 import { isTemporarySchema } from './names.ts';
@@ -267,12 +267,15 @@ class MentionReader {
     const level = this.#levels.current;
     switch (word) {
       case 'join':
+        if (level.clause !== 'from') return false;
         if (this.#mayCallJoin()) this.#functions.push(['join']);
         level.joins++;
         level.expects = 'relation';
         return true;
       case 'values':
         if (this.#window.sign(1) !== '(' || level.expects === 'target') return false;
+        // Behind an item of FROM it is an alias.
+        if (level.clause === 'from' && level.expects === 'nothing') return false;
         level.expects = 'nothing';
         level.clause = 'none';
         return true;
@@ -380,8 +383,10 @@ class MentionReader {
   #literalType(length: number): void {
     const word = length === 1 ? this.#window.word() : '';
     const keyword = KEYWORDS.get(word);
-    if (keyword !== undefined && keyword !== 'unreserved') return;
-    if (!BEFORE_STRINGS.has(word)) this.#typeNamed(length);
+    if (keyword === 'column_name' || BEFORE_STRINGS.has(word)) return;
+    // `a LIKE 'b'`: between two operands it is an operator.
+    if (keyword === 'function_or_type' && !isOperandPlace(this.#surroundings())) return;
+    this.#typeNamed(length);
   }
 
   #typeNamed(length: number): void {

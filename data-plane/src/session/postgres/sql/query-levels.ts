@@ -126,7 +126,9 @@ export class QueryLevels {
     const name = recursive ? 1 : 0;
     const isList =
       window.isName(name) && (window.word(name + 1) === 'as' || window.sign(name + 1) === '(');
-    const isOrdinality = window.word() === 'ordinality' && this.#current.clause === 'from';
+    // Of a function in FROM; a query in parentheses there may have a CTE of that name.
+    const behindFunction = this.#current.clause === 'from' && window.sign(-2) === ')';
+    const isOrdinality = window.word() === 'ordinality' && behindFunction;
     if (!isList || isOrdinality) return;
     this.#current.withRecursive = recursive;
     this.#current.withState = 'name';
