@@ -305,7 +305,7 @@ describe('random scripts of statements', () => {
         }
         for (const client of [pooled, own, other]) client.end();
       }),
-      { numRuns: Number(process.env['DBBOUNCER_FUZZ_RUNS'] ?? 60), endOnFailure: true },
+      fuzzing(),
     );
     await proxy.atRest();
   });
@@ -316,6 +316,13 @@ async function within(timeoutMs: number, messages: Promise<RawMessage[]>): Promi
   const silence = new Promise<'silence'>((resolve) => setTimeout(resolve, timeoutMs, 'silence'));
   const first = await Promise.race([messages, silence]);
   return first === 'silence' ? ['silence'] : seen(first);
+}
+
+/** The same 60 scripts in each run; other ones, as many as DBBOUNCER_FUZZ_RUNS says, for a search. */
+function fuzzing(): { numRuns: number; endOnFailure: true; seed?: number } {
+  const wanted = process.env['DBBOUNCER_FUZZ_RUNS'];
+  if (wanted === undefined) return { numRuns: 60, endOnFailure: true, seed: 20_261 };
+  return { numRuns: Number(wanted), endOnFailure: true };
 }
 
 /**
