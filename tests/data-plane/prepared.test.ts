@@ -318,7 +318,7 @@ async function within(timeoutMs: number, messages: Promise<RawMessage[]>): Promi
   return first === 'silence' ? ['silence'] : seen(first);
 }
 
-/** The same 60 scripts in each run; other ones, as many as DBBOUNCER_FUZZ_RUNS says, for a search. */
+/** The same 60 scripts in each run; DBBOUNCER_FUZZ_RUNS asks for other ones, and for how many. */
 function fuzzing(): { numRuns: number; endOnFailure: true; seed?: number } {
   const wanted = process.env['DBBOUNCER_FUZZ_RUNS'];
   if (wanted === undefined) return { numRuns: 60, endOnFailure: true, seed: 20_261 };
