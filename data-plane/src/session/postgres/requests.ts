@@ -17,6 +17,7 @@ import { readNames } from './prepared/names.ts';
 import { PreparedRelay } from './prepared/prepared-relay.ts';
 import type { ClientMessage } from './prepared/prepared-relay.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
+import { notAllowedNow } from './session-errors.ts';
 import { StatementWatch, TEXT_BYTES_MAX } from './statement-watch.ts';
 import type { WatchOptions } from './statement-watch.ts';
 
@@ -83,7 +84,7 @@ export class ClientRequests {
     const kind = requestKind(type);
     if (kind === 0) {
       if (type === FRONTEND.CopyData || type === FRONTEND.Flush) return FORWARD;
-      throw new WireError(`message "${String.fromCharCode(type)}" is not allowed at this point`);
+      throw notAllowedNow(type);
     }
     const isTracked = this.#options.pooling === 'transaction' && isAboutStatements(type);
     if (isTracked) {

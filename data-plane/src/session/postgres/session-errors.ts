@@ -44,3 +44,7 @@ export function parametersNotSet(cause: unknown): AppError {
 export function cancelled(): AppError {
   return proxyErrors.fail('CANCELLED', 'canceling statement due to user request');
 }
+
+export function notAllowedNow(type: number): WireError {
+  return new WireError(`message "${String.fromCharCode(type)}" is not allowed at this point`);
+}

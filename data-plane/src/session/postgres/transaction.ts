@@ -1,38 +1,31 @@
 /**
  * One client after its login: takes a server connection for each transaction (or for good) and
  * gives it back.
- * Owns: the session's state, the order of the client's bytes, refusals of a batch. Leaves: replies
- * to exclusive-lease.ts, what a statement means to sql/, the end of a client in mid-statement to
- * orphan.ts.
+ * Owns: the session's state, the order of the client's bytes. Leaves: getting a server connection
+ * to acquisition.ts, replies to exclusive-lease.ts, what a statement means to sql/, the end of a
+ * client in mid-statement to orphan.ts.
  */
 import type { Socket } from 'node:net';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
-import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import type { Pool, Waiter } from '../../pool/pool.ts';
-import { applyVector } from '../../upstream/apply-vector.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { sendCancel } from '../../upstream/send-cancel.ts';
 import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { DROP, HOLD } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
-import { WireError } from '../../wire/wire-error.ts';
 import { encodePostgresError } from '../client-error.ts';
 import type { Session, SessionState } from '../session.ts';
+import { Acquisition } from './acquisition.ts';
+import type { Acquirer } from './acquisition.ts';
+import { answerBetweenBatches, RefusedBatch } from './between-batches.ts';
 import { ClientInput } from './client-input.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import { orphan } from './orphan.ts';
 import { requestKind } from './outstanding.ts';
 import { ClientRequests } from './requests.ts';
-import { databaseNow } from './services.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
-import {
-  cancelled,
-  databaseGone,
-  parametersNotSet,
-  serverEnded,
-  tenantRemoved,
-} from './session-errors.ts';
+import { cancelled, notAllowedNow, serverEnded } from './session-errors.ts';
 import type { StatementWatch } from './statement-watch.ts';
 
 /** Requests without a reply at which a client is paused; servers flush replies long before. */
@@ -40,23 +33,19 @@ const OUTSTANDING_MAX = 65_536;
 
 const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
 
-export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waiter<PostgresBackend> {
+export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acquirer {
   readonly #socket: Socket;
   readonly #services: SessionServices;
   readonly #login: LoggedIn;
   readonly #input: ClientInput;
   readonly #requests: ClientRequests;
   readonly #watch: StatementWatch;
+  readonly #acquisition: Acquisition;
+  readonly #refused = new RefusedBatch();
   #state: SessionState = 'idle';
-  #pool: Pool<PostgresBackend> | undefined;
   #lease: ExclusiveLease | undefined;
-  /** A backend that is given this client's parameters before it may be used. */
-  #preparing: PostgresBackend | undefined;
-  #waitingSinceMs = 0;
   /** When the batch under way began; undefined between batches. */
   #batchSinceMs: number | undefined;
-  /** While `skipping`: whether the batch ends with a Sync, or its first message tells. */
-  #skipTo: 'first_message' | 'sync' = 'sync';
   /** The client has said Terminate: what it sent before is to run to its end. */
   #terminating = false;
   /** Set when the session is to end as soon as it is between transactions. */
@@ -69,6 +58,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     this.#requests = new ClientRequests({ ...login, vectorKey: login.vector.key });
     this.#watch = this.#requests.watch;
     this.#input = new ClientInput(socket, this, services.log);
+    this.#acquisition = new Acquisition(this, services, login);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#lease?.backend.socket.resume());
     socket.on('end', () => this.#close());
@@ -152,31 +142,22 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
    * The first message outside a transaction: most need a server connection, some are answered here.
    */
   #begin(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
-    switch (type) {
-      case FRONTEND.Sync:
-        this.#socket.write(readyIdle);
-        return DROP;
-      case FRONTEND.Flush:
-      // The rest of a COPY that the server has given up; it would drop it too.
-      case FRONTEND.CopyData:
-      case FRONTEND.CopyDone:
-      case FRONTEND.CopyFail:
-        return DROP;
-      default:
-        break;
-    }
+    const answer = answerBetweenBatches(type);
+    if (answer === 'ready') this.#socket.write(readyIdle);
+    if (answer !== 'server') return DROP;
     if (requestKind(type) === 0) throw notAllowedNow(type);
-    this.#acquire();
-    return this.state === 'leased' ? this.#request(type, buffer, bodyStart, bodyEnd) : HOLD;
+    const obtained = this.#acquisition.begin();
+    if (obtained === 'later') this.#state = 'waiting';
+    else if (obtained instanceof AppError) this.#fatal(obtained);
+    else {
+      this.#own(obtained);
+      return this.#request(type, buffer, bodyStart, bodyEnd);
+    }
+    return HOLD;
   }
 
   #skip(type: number): FrameVerdict {
-    const endsBatch =
-      type === FRONTEND.Sync ||
-      (this.#skipTo === 'first_message' &&
-        (type === FRONTEND.Query || type === FRONTEND.FunctionCall));
-    this.#skipTo = 'sync';
-    if (endsBatch) {
+    if (this.#refused.ends(type)) {
       this.#state = 'idle';
       this.#socket.write(readyIdle);
     }
@@ -189,79 +170,28 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     if (!lease.backend.write(run)) this.#socket.pause();
   }
 
-  // ---- getting a server connection ----
+  // ---- a server connection (Acquirer) ----
 
-  #acquire(sinceMs?: number): void {
-    const tenant = this.#services.router.current.byKey(this.#login.tenantKey);
-    if (tenant === undefined) return this.#fatal(tenantRemoved(this.#login.tenant));
-    const database = databaseNow(tenant, this.#login);
-    if (database === undefined) return this.#fatal(databaseGone(tenant.id, this.#login.database));
-    const { pool, catalog } = this.#services.targets.of(tenant, database);
-    this.#pool = pool;
-    this.#watch.leaseBegan(catalog);
-    const backend = sinceMs === undefined ? pool.take() : undefined;
-    if (backend !== undefined && backend.vector.key === this.#login.vector.key) {
-      this.#login.meter.acquired(0);
-      return this.#own(backend);
-    }
-    this.#state = 'waiting';
-    this.#waitingSinceMs = sinceMs ?? this.#services.clock.nowMs();
-    if (backend === undefined) pool.wait(this, sinceMs);
-    else this.#prepare(backend);
-  }
-
-  granted(backend: PostgresBackend): void {
-    const waitedMs = this.#services.clock.nowMs() - this.#waitingSinceMs;
-    this.#login.meter.acquired(waitedMs / 1000);
-    if (backend.vector.key === this.#login.vector.key) return this.#use(backend);
-    this.#prepare(backend);
-  }
-
-  refused(error: AppError): void {
-    this.#refuseBatch(error);
-  }
-
-  moved(waitedSinceMs: number): void {
-    this.#acquire(waitedSinceMs);
-  }
-
-  /** Gives the backend this client's parameters; no message is sent under other ones. */
-  #prepare(backend: PostgresBackend): void {
-    const pool = this.#pool as Pool<PostgresBackend>;
-    this.#preparing = backend;
-    void applyVector(backend, this.#login.vector)
-      .then(
-        () => 'prepared' as const,
-        (error: unknown) => parametersNotSet(error),
-      )
-      .then((outcome) => this.#prepared(backend, pool, outcome));
-  }
-
-  #prepared(
-    backend: PostgresBackend,
-    pool: Pool<PostgresBackend>,
-    outcome: 'prepared' | AppError,
-  ): void {
-    const isWanted = this.#preparing === backend;
-    if (outcome !== 'prepared') {
-      pool.discard(backend, 'reset_failed');
-      if (isWanted) this.#fatal(outcome);
-    } else if (isWanted) this.#use(backend);
-    else pool.release(backend, 'clean');
-  }
-
-  #own(backend: PostgresBackend): void {
-    this.#preparing = undefined;
-    this.#lease = this.#services.leases.begin(backend, this);
-    this.#state = 'leased';
-  }
-
-  /** Owns the backend and sends it what has waited, in one write. */
-  #use(backend: PostgresBackend): void {
+  /** What has waited is sent in one write. */
+  acquired(backend: PostgresBackend): void {
     this.#own(backend);
     backend.socket.cork();
     this.#scanKept();
     backend.socket.uncork();
+  }
+
+  /** Answers the batch that waits with an error and goes on behind it, as a server would. */
+  refuseBatch(error: AppError): void {
+    this.#state = 'skipping';
+    this.#refused.begin();
+    this.#socket.write(encodePostgresError(error, 'ERROR'));
+    this.#scanKept();
+  }
+
+  #own(backend: PostgresBackend): void {
+    this.#watch.leaseBegan(this.#acquisition.target.catalog);
+    this.#lease = this.#services.leases.begin(backend, this);
+    this.#state = 'leased';
   }
 
   // ---- the server's side (LeaseOwner) ----
@@ -305,35 +235,26 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
   serverLost(told: 'told' | 'untold', error: Error | undefined): void {
     const { backend } = this.#lease as ExclusiveLease;
     this.#lease = undefined;
-    (this.#pool as Pool<PostgresBackend>).discard(backend, 'server_gone');
+    this.#acquisition.target.pool.discard(backend, 'server_gone');
     if (told === 'told') return this.#close();
     this.#fatal(serverEnded(error));
   }
 
   #release(lease: ExclusiveLease): void {
-    const pool = this.#pool as Pool<PostgresBackend>;
     this.#lease = undefined;
     this.#state = 'idle';
+    const { pool } = this.#acquisition.target;
     this.#services.leases.end(lease, pool, this.#watch.leaseEnded());
     if (this.#socket.isPaused()) this.#socket.resume();
   }
 
-  // ---- refusals and the end ----
-
-  /** Answers the batch that waits with an error and goes on behind it, as a server would. */
-  #refuseBatch(error: AppError): void {
-    this.#preparing = undefined;
-    this.#state = 'skipping';
-    this.#skipTo = 'first_message';
-    this.#socket.write(encodePostgresError(error, 'ERROR'));
-    this.#scanKept();
-  }
+  // ---- cancels and the end ----
 
   /** A cancel request for this session has arrived. */
   cancel(): void {
     if (this.state === 'waiting') {
-      this.#pool?.cancelWait(this);
-      return this.#refuseBatch(cancelled());
+      this.#acquisition.cancel();
+      return this.refuseBatch(cancelled());
     }
     const lease = this.#lease;
     if (lease === undefined || lease.outstanding.quiet) return;
@@ -367,20 +288,18 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
     const lease = this.#lease;
     this.#state = 'closed';
     this.#lease = undefined;
-    this.#preparing = undefined;
     this.#input.drop();
     this.#requests.end();
     this.#services.registry.delete(this);
     this.#services.cancels.forget(this.#login.cancelKey);
-    if (before === 'waiting') this.#pool?.cancelWait(this);
+    if (before === 'waiting') this.#acquisition.cancel();
     if (lease !== undefined) this.#abandon(lease);
     if (!this.#socket.destroyed) this.#socket.end();
   }
 
   #abandon(lease: ExclusiveLease): void {
-    const pool = this.#pool as Pool<PostgresBackend>;
     orphan(lease, {
-      pool,
+      pool: this.#acquisition.target.pool,
       clock: this.#services.clock,
       leases: this.#services.leases,
       meter: this.#login.meter,
@@ -389,8 +308,4 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Waite
       message: this.#input.atBoundary ? 'whole' : 'partial',
     });
   }
-}
-
-function notAllowedNow(type: number): WireError {
-  return new WireError(`message "${String.fromCharCode(type)}" is not allowed at this point`);
 }
