@@ -5,8 +5,8 @@
  */
 import { z } from 'zod';
 import { DURATION_MS_MAX } from '@dbbouncer/shared/contract/duration.ts';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
-import { toPoolAnswer } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { toPoolAnswer } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { tenantCreateSchema } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import type { TenantInFile } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import { TENANT_ID_RULE } from '@dbbouncer/shared/kernel/ids.ts';
@@ -91,6 +91,7 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   idle_timeout: 'A connection above the minimum that was not used so long is closed; `0s`: never.',
   max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
+  init_sql: 'Run on each server connection after its login, and again after each reset.',
 });
 
 interface JsonSchema {
@@ -123,7 +124,7 @@ export function tenantFieldsTable(): string {
 
 function defaultOf(name: string, defaults: Readonly<Record<string, unknown>>): string {
   if (name === 'port') return '5432, 3306';
-  if (name === 'databases') return 'none';
+  if (!(name in defaults)) return 'none';
   return code(String(defaults[name]));
 }
 

@@ -69,6 +69,7 @@ describe('POST /tenants', () => {
       idle_timeout: '1m30s',
       max_lifetime: null,
       acquire_timeout: null,
+      init_sql: null,
       effective: {
         pool_mode: 'session',
         min_connections: 2,
@@ -180,6 +181,21 @@ describe('PATCH /tenants/{id}', () => {
       [json['max_connections'], json['port'], json['host'], json['dbname']],
       [null, 5432, 'new.example', `${id}_db`],
     );
+  });
+
+  it('gives a tenant a part it may have, and takes it away with null or with a PUT', async () => {
+    const id = await register();
+    const path = `/tenants/${id}`;
+    const patch = async (init_sql: string | null) => {
+      const { json } = await plane.call('PATCH', path, { body: { init_sql } });
+      return [json['init_sql'], json['version']];
+    };
+    assert.deepEqual(await patch(null), [null, 1]);
+    assert.deepEqual(await patch('SET work_mem = 1024'), ['SET work_mem = 1024', 2]);
+    assert.deepEqual(await patch(null), [null, 3]);
+    assert.deepEqual(await patch('SELECT 1'), ['SELECT 1', 4]);
+    const { json } = await plane.call('PUT', path, { body: tenantBody(id) });
+    assert.deepEqual([json['init_sql'], json['version']], [null, 5]);
   });
 
   it('loses neither of two changes to different fields made at once', async () => {

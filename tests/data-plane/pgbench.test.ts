@@ -11,7 +11,7 @@ import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { PoolReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { eventually } from '../support/eventually.ts';
 import { ROOT, shell } from '../support/processes.ts';

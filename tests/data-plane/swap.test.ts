@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
 import { TestProxy } from '../support/test-proxy.ts';
 import type { TestTenant } from '../support/test-proxy.ts';

@@ -1,7 +1,7 @@
 /**
  * A pool on a manual clock with a scripted upstream: what most pool tests begin with.
  */
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { PoolLimits } from '@dbbouncer/data-plane/pool/limits.ts';
 import { Pool } from '@dbbouncer/data-plane/pool/pool.ts';

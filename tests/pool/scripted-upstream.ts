@@ -2,8 +2,8 @@
  * * An upstream whose servers do what a test says, when it says so. It counts connections as the
  * server would: one is open from the beginning of its dial until the server has closed.
  */
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '@dbbouncer/data-plane/errors.ts';
 import type {

@@ -3,12 +3,10 @@
  */
 import { z } from 'zod';
 import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
-import { toPoolAnswer, toTenantFields } from '@dbbouncer/shared/contract/tenant-conversion.ts';
-import {
-  poolAnswerSchema,
-  tenantFieldsSchema,
-} from '@dbbouncer/shared/contract/tenant-resource.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { poolAnswerSchema, toPoolAnswer } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { toTenantFields } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import { tenantFieldsSchema } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { describeSecret } from '@dbbouncer/shared/secrets/password.ts';
 import type { CoreStatus } from '../core.ts';

@@ -9,7 +9,7 @@ import {
   replaceTenantConfig,
   toTenantChanges,
 } from '@dbbouncer/shared/contract/tenant-conversion.ts';
-import type { MakeSecret } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import type { MakeSecret } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import {
   tenantCreateSchema,

@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { newTenantConfig } from '@dbbouncer/shared/contract/tenant-conversion.ts';
 import type { TenantInFile } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';

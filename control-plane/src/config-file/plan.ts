@@ -6,7 +6,7 @@
  * tenant it does not list is removed only if the file registered it.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
 import {
   newTenantConfig,

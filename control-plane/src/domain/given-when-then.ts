@@ -3,8 +3,9 @@
  * State is never looked at: what it is made of may change, what it leads to may not.
  */
 import assert from 'node:assert/strict';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { controlErrors } from '../errors.ts';
 import type { ControlErrorCode } from '../errors.ts';

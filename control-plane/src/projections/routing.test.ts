@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { applyDelta, decodeDelta, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { ManualClock } from '../../../tests/support/manual-clock.ts';

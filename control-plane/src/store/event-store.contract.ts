@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
 import { sampleTenant } from '../domain/given-when-then.ts';

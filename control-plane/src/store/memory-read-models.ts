@@ -2,7 +2,7 @@
  * The read models in memory: one immutable map and a value, so that undoing is keeping the former
  * ones.
  */
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';

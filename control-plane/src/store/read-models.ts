@@ -2,8 +2,9 @@
  * The read models: what queries see. They are updated in the transaction that appends, so a read
  * after a write sees it; they hold nothing that folding the events would not give again.
  */
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { StoredEvent } from './event.ts';

@@ -2,7 +2,8 @@
  * The read models as tables. Knows how to keep and find views, not what events mean.
  */
 import { and, asc, count, eq, gt, sql } from 'drizzle-orm';
-import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {

@@ -7,7 +7,7 @@
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { CloseReason } from '../upstream/upstream.ts';
 import { DialBackoff } from './dial-backoff.ts';
 import { LIFETIME_SHARE_MIN, SIBLING_PATIENCE_MS } from './limits.ts';

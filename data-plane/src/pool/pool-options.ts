@@ -3,7 +3,8 @@
  */
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
-import type { PoolSettings, Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Backend, Upstream } from '../upstream/upstream.ts';
 import type { PoolLimits } from './limits.ts';
 import type { Random } from './random.ts';

@@ -12,7 +12,7 @@ import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Backend, CloseReason, Upstream } from '../upstream/upstream.ts';
 import { Dialer } from './dialer.ts';
 import { DueTimer } from './due-timer.ts';

@@ -7,7 +7,7 @@
  * is made by the first client that asks for it, while the old one drains beside it.
  */
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Backend, CloseReason } from '../upstream/upstream.ts';
 import { DORMANT_POOL_MS } from './limits.ts';
 import { Pool } from './pool.ts';

@@ -8,11 +8,8 @@
  * connection attribute) and the user name (`X__user`; `user.X` by setting). The database name
  * selects only when none of these is present.
  */
-import type {
-  PoolSettings,
-  Protocol,
-  TenantConfig,
-} from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { Protocol, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { RoutingSnapshot } from './snapshot.ts';
 

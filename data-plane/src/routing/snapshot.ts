@@ -10,8 +10,8 @@ import {
   findInconsistency,
   findPoolInconsistency,
 } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type {
-  PoolSettings,
   Protocol,
   RoutingConfig,
   TenantConfig,

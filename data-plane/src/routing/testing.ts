@@ -1,5 +1,5 @@
 /** For tests only: tenants and configs with every field filled in. */
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';

@@ -8,7 +8,8 @@ import { tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { applyDelta, decodeDelta, encodeDelta } from './config-delta.ts';
 import type { ConfigChange, ConfigDelta } from './config-delta.ts';
-import { DEFAULT_POOL_SETTINGS, EMPTY_CONFIG } from './routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from './pool-settings.ts';
+import { EMPTY_CONFIG } from './routing-config.ts';
 import type { RoutingConfig, TenantConfig } from './routing-config.ts';
 
 function tenant(id: string, host = 'db.internal'): TenantConfig {

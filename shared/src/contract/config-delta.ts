@@ -6,7 +6,8 @@
 import { z } from 'zod';
 import { isTenantId, tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
-import { poolSettingsSchema, tenantConfigSchema } from './routing-config.ts';
+import { poolSettingsSchema } from './pool-settings.ts';
+import { tenantConfigSchema } from './routing-config.ts';
 import type { RoutingConfig, TenantConfig } from './routing-config.ts';
 
 export const configChangeSchema = z.discriminatedUnion('kind', [

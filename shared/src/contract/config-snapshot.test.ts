@@ -11,7 +11,7 @@ import {
   encodeSnapshotAnswer,
 } from './config-snapshot.ts';
 import type { ConfigSnapshot } from './config-snapshot.ts';
-import { DEFAULT_POOL_SETTINGS } from './routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from './pool-settings.ts';
 import type { TenantConfig } from './routing-config.ts';
 
 const tenant: TenantConfig = {

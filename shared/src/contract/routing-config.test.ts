@@ -5,9 +5,9 @@ import * as fc from 'fast-check';
 import { FrozenMap } from '../kernel/frozen-map.ts';
 import { tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
+import { DEFAULT_POOL_SETTINGS } from './pool-settings.ts';
 import {
   decodeConfig,
-  DEFAULT_POOL_SETTINGS,
   effectivePool,
   EMPTY_CONFIG,
   encodeConfig,
@@ -95,6 +95,12 @@ describe('encodeConfig and decodeConfig', () => {
         assert.deepEqual(new Map(read.tenants), new Map(config.tenants));
       }),
     );
+  });
+
+  it('give what was written before a pool setting was made the default of that setting', () => {
+    const json = JSON.parse(encodeConfig(EMPTY_CONFIG)) as { defaults: Record<string, unknown> };
+    delete json.defaults['acquireTimeoutMs'];
+    assert.deepEqual(decodeConfig(JSON.stringify(json)).defaults, DEFAULT_POOL_SETTINGS);
   });
 
   it('refuse two tenants whose ids differ in case only', () => {

@@ -8,38 +8,13 @@ import { z } from 'zod';
 import { FrozenMap } from '../kernel/frozen-map.ts';
 import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
 import type { Position, TenantId } from '../kernel/ids.ts';
+import { DEFAULT_POOL_SETTINGS, poolOverridesSchema, poolSettingsSchema } from './pool-settings.ts';
+import type { PoolOverrides, PoolSettings } from './pool-settings.ts';
 import { secretSchema } from './secret.ts';
+import { storedPartFields } from './tenant-parts.ts';
 
 export const protocolSchema = z.enum(['postgres', 'mysql']);
 export type Protocol = z.infer<typeof protocolSchema>;
-
-export const poolModeSchema = z.enum(['session', 'transaction']);
-export type PoolMode = z.infer<typeof poolModeSchema>;
-
-/** Pool settings; each tenant may set any of them, the fleet's defaults fill in the rest. */
-export const poolSettingsSchema = z.strictObject({
-  poolMode: poolModeSchema,
-  minConnections: z.int().min(0).max(10_000),
-  /** Server connections this tenant may occupy; dialling and closing ones count. */
-  maxConnections: z.int().min(1).max(10_000),
-  /** A server connection above the minimum that was not used for so long is closed. 0: never. */
-  idleTimeoutMs: z.int().min(0),
-  /** A server connection older than this is closed when it is next idle. 0: never. */
-  maxLifetimeMs: z.int().min(0),
-  /** How long a client may wait for a server connection. */
-  acquireTimeoutMs: z.int().min(1).max(3_600_000),
-});
-export type PoolSettings = Readonly<z.infer<typeof poolSettingsSchema>>;
-export type PoolOverrides = Readonly<Partial<PoolSettings>>;
-
-export const DEFAULT_POOL_SETTINGS: PoolSettings = Object.freeze({
-  poolMode: 'session',
-  minConnections: 2,
-  maxConnections: 20,
-  idleTimeoutMs: 300_000,
-  maxLifetimeMs: 1_800_000,
-  acquireTimeoutMs: 10_000,
-});
 
 const hostSchema = z.string().min(1).max(255);
 const nameSchema = z.string().min(1).max(63);
@@ -56,7 +31,8 @@ export const tenantConfigSchema = z.strictObject({
   username: nameSchema,
   password: secretSchema,
   /** Only what this tenant sets itself. */
-  pool: poolSettingsSchema.partial(),
+  pool: poolOverridesSchema,
+  ...storedPartFields,
 });
 export type TenantConfig = Readonly<z.infer<typeof tenantConfigSchema>>;
 

@@ -6,8 +6,9 @@
  */
 import { z } from 'zod';
 import { isTenantId, TENANT_ID_RULE } from '../kernel/ids.ts';
-import { DURATION_MS_MAX, DURATION_RULE, formatDuration, parseDurationMs } from './duration.ts';
-import { poolModeSchema, protocolSchema } from './routing-config.ts';
+import { ownPoolFields, writtenPoolFields } from './pool-settings.ts';
+import { protocolSchema } from './routing-config.ts';
+import { partAnswerFields, writtenPartFields } from './tenant-parts.ts';
 
 const OWN_VARIABLE = /^\$\{DBBOUNCER_/;
 const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?$/;
@@ -62,56 +63,6 @@ const passwordSchema = z
     writeOnly: true,
   });
 
-function durationSchema(minMs: number, maxMs: number, description: string) {
-  const range = `between ${formatDuration(minMs)} and ${formatDuration(maxMs)}`;
-  return z
-    .string({
-      error: ({ input }) =>
-        typeof input === 'number'
-          ? `must be ${DURATION_RULE}; for ${input} write "${input}s" or "${input}ms"`
-          : `must be ${DURATION_RULE}`,
-    })
-    .check((context) => {
-      const durationMs = parseDurationMs(context.value);
-      if (durationMs !== undefined && durationMs >= minMs && durationMs <= maxMs) return;
-      const rule = durationMs === undefined ? DURATION_RULE : range;
-      const given = JSON.stringify(context.value.slice(0, 40));
-      context.issues.push({
-        code: 'custom',
-        message: `must be ${rule}; got ${given}`,
-        input: context.value,
-      });
-    })
-    .meta({ description: `${description} ${range}.`, examples: [formatDuration(maxMs / 24)] });
-}
-
-/** The pool settings under their outside names: of a tenant, and of the defaults. */
-export const poolFields = {
-  pool_mode: poolModeSchema,
-  min_connections: z.int().min(0).max(10_000),
-  max_connections: z.int().min(1).max(10_000),
-  idle_timeout: durationSchema(
-    0,
-    DURATION_MS_MAX,
-    'Unused this long, a connection is closed; 0s: never;',
-  ),
-  max_lifetime: durationSchema(
-    0,
-    DURATION_MS_MAX,
-    'Older than this, a connection is closed; 0s: never;',
-  ),
-  acquire_timeout: durationSchema(1, 3_600_000, 'How long a client waits for a connection;'),
-} as const;
-
-const optionalPoolFields = {
-  pool_mode: poolFields.pool_mode.nullish(),
-  min_connections: poolFields.min_connections.nullish(),
-  max_connections: poolFields.max_connections.nullish(),
-  idle_timeout: poolFields.idle_timeout.nullish(),
-  max_lifetime: poolFields.max_lifetime.nullish(),
-  acquire_timeout: poolFields.acquire_timeout.nullish(),
-} as const;
-
 const requiredFields = {
   db_type: protocolSchema,
   host: hostSchema,
@@ -126,7 +77,8 @@ const optionalFields = {
     .max(100)
     .nullish()
     .meta({ description: 'Other databases of that server which clients of this tenant may open.' }),
-  ...optionalPoolFields,
+  ...writtenPoolFields,
+  ...writtenPartFields,
 } as const;
 
 const ignored = z.unknown().optional().meta({ readOnly: true, description: 'Ignored on writes.' });
@@ -179,7 +131,7 @@ export const tenantPatchSchema = z.strictObject({
 });
 
 /** Pool settings for all tenants that do not set their own. */
-export const poolDefaultsSchema = z.strictObject(optionalPoolFields);
+export const poolDefaultsSchema = z.strictObject(writtenPoolFields);
 
 export type TenantInFile = Readonly<z.infer<typeof tenantInFileSchema>>;
 export type TenantCreate = Readonly<z.infer<typeof tenantCreateSchema>>;
@@ -199,22 +151,7 @@ export const tenantFieldsSchema = z.strictObject({
   password_source: z
     .string()
     .meta({ description: '"sealed", or the reference: `${NAME}` or `file:/path`.' }),
-  pool_mode: poolModeSchema.nullable(),
-  min_connections: z.int().nullable(),
-  max_connections: z.int().nullable(),
-  idle_timeout: z.string().nullable(),
-  max_lifetime: z.string().nullable(),
-  acquire_timeout: z.string().nullable(),
+  ...ownPoolFields,
+  ...partAnswerFields,
 });
 export type TenantFields = Readonly<z.infer<typeof tenantFieldsSchema>>;
-
-/** Pool settings that hold, under their outside names. */
-export const poolAnswerSchema = z.strictObject({
-  pool_mode: poolModeSchema,
-  min_connections: z.int(),
-  max_connections: z.int(),
-  idle_timeout: z.string(),
-  max_lifetime: z.string(),
-  acquire_timeout: z.string(),
-});
-export type PoolAnswer = Readonly<z.infer<typeof poolAnswerSchema>>;

@@ -8,13 +8,10 @@ import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import { explainIssues } from '../contract/explain.ts';
 import type { FieldProblem } from '../contract/explain.ts';
-import {
-  DEFAULT_POOL_SETTINGS,
-  effectivePool,
-  findPoolInconsistency,
-} from '../contract/routing-config.ts';
-import type { PoolSettings } from '../contract/routing-config.ts';
-import { toPoolOverrides } from '../contract/tenant-conversion.ts';
+import { DEFAULT_POOL_SETTINGS } from '../contract/pool-settings.ts';
+import { effectivePool, findPoolInconsistency } from '../contract/routing-config.ts';
+import type { PoolSettings } from '../contract/pool-settings.ts';
+import { POOL_NUMBER_FIELDS, toPoolOverrides } from '../contract/pool-settings.ts';
 import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resource.ts';
 import type { TenantInFile } from '../contract/tenant-resource.ts';
 import { sharedErrors } from '../errors.ts';
@@ -214,7 +211,7 @@ const TEXT_FIELDS: ReadonlySet<string> = new Set(
     ' api_key data_dir proxy_id sni_suffix tls_cert tls_key'
   ).split(' '),
 );
-const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', 'min_connections', 'max_connections']);
+const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', ...POOL_NUMBER_FIELDS]);
 
 const FIELD_KINDS: FieldKinds = Object.freeze({
   isText: (field: string) => TEXT_FIELDS.has(field),

@@ -1,8 +1,8 @@
 /** The rules of the fleet's defaults. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolSettings } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { sampleTenant } from '../given-when-then.ts';
 import { decideDefaults } from './decide.ts';
 

@@ -2,12 +2,10 @@
  * The rules and the fold of the fleet's default pool settings. Pure.
  */
 import { isDeepStrictEqual } from 'node:util';
-import {
-  DEFAULT_POOL_SETTINGS,
-  effectivePool,
-  findPoolInconsistency,
-} from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { effectivePool, findPoolInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { controlErrors } from '../../errors.ts';
 import type { SetDefaults } from './commands.ts';
 import type { DefaultsEvent } from './events.ts';

@@ -2,7 +2,7 @@
  * What can have happened to the fleet's default pool settings. Stored for ever, like every event.
  */
 import { z } from 'zod';
-import { poolSettingsSchema } from '@dbbouncer/shared/contract/routing-config.ts';
+import { poolSettingsSchema } from '@dbbouncer/shared/contract/pool-settings.ts';
 
 export const DEFAULTS_STREAM = 'defaults';
 

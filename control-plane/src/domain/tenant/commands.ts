@@ -1,8 +1,10 @@
 /**
  * What an operator can ask of a tenant. Secrets arrive sealed or as references.
  */
-import type { PoolSettings, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolChangeSet } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
+import type { TenantChangeSet } from '@dbbouncer/shared/contract/tenant-conversion.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantOrigin } from './events.ts';
 
@@ -22,7 +24,9 @@ export interface ReplaceTenant {
   readonly tenant: Omit<TenantConfig, 'password'> & { readonly password?: Secret | undefined };
 }
 
-/** Changes what is present; a pool setting of `null` goes back to the default. */
+/**
+ * Changes what is present; a pool setting of `null` goes back to the default, a part is taken away.
+ */
 export interface UpdateTenant {
   readonly kind: 'update_tenant';
   readonly id: TenantId;
@@ -36,11 +40,9 @@ export interface RemoveTenant {
 
 export type TenantCommand = RegisterTenant | ReplaceTenant | UpdateTenant | RemoveTenant;
 
-export type PoolPatch = { readonly [K in keyof PoolSettings]?: PoolSettings[K] | null | undefined };
-
-export type TenantPatch = {
-  readonly [K in Exclude<keyof TenantConfig, 'id' | 'pool'>]?: TenantConfig[K] | undefined;
-} & { readonly pool?: PoolPatch | undefined };
+export type TenantPatch = Omit<TenantChangeSet, 'pool'> & {
+  readonly pool?: PoolChangeSet | undefined;
+};
 
 /** The id a command is about, as its sender wrote it. */
 export function tenantIdOf(command: TenantCommand): TenantId {

@@ -1,6 +1,6 @@
 /** The rules of tenants, as given events → when command → then events or refusal. */
 import { describe, it } from 'node:test';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { given, givenDefaults, sampleTenant } from '../given-when-then.ts';
 import type { TenantPatch } from './commands.ts';

@@ -4,20 +4,14 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { effectivePool, findPoolInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
-import type {
-  PoolSettings,
-  Protocol,
-  TenantConfig,
-} from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { Protocol, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { controlErrors } from '../../errors.ts';
-import type {
-  PoolPatch,
-  RegisterTenant,
-  ReplaceTenant,
-  TenantCommand,
-  TenantPatch,
-} from './commands.ts';
+import type { PoolChangeSet } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { POOL_SETTING_KEYS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { TENANT_PART_KEYS } from '@dbbouncer/shared/contract/tenant-parts.ts';
+import type { RegisterTenant, ReplaceTenant, TenantCommand, TenantPatch } from './commands.ts';
 import { tenantIdOf } from './commands.ts';
 import type { PoolChanges, TenantChanges, TenantEvent } from './events.ts';
 import { withoutUndefined, withPoolChanges } from './state.ts';
@@ -70,17 +64,19 @@ function register(
  */
 function patchTo(target: ReplaceTenant['tenant']): TenantPatch {
   const { id: _, pool, ...fields } = target;
-  return { ...fields, pool: { ...EVERY_POOL_SETTING_DEFAULT, ...withoutUndefined(pool) } };
+  return {
+    ...NO_PART,
+    ...withoutUndefined(fields),
+    pool: { ...EVERY_POOL_SETTING_DEFAULT, ...withoutUndefined(pool) },
+  };
 }
 
-const EVERY_POOL_SETTING_DEFAULT: { readonly [K in keyof PoolSettings]: null } = Object.freeze({
-  poolMode: null,
-  minConnections: null,
-  maxConnections: null,
-  idleTimeoutMs: null,
-  maxLifetimeMs: null,
-  acquireTimeoutMs: null,
-});
+const EVERY_POOL_SETTING_DEFAULT = everyNull(POOL_SETTING_KEYS);
+const NO_PART = everyNull(TENANT_PART_KEYS);
+
+function everyNull<Key extends string>(keys: readonly Key[]): { readonly [K in Key]: null } {
+  return Object.fromEntries(keys.map((key) => [key, null])) as { [K in Key]: null };
+}
 
 function change(
   tenant: TenantConfig,
@@ -105,18 +101,18 @@ function change(
   return events;
 }
 
-function changedFields<Fields extends Partial<TenantConfig>>(
+function changedFields(
   tenant: TenantConfig,
-  fields: { readonly [K in keyof Fields]: Fields[K] | undefined },
-): Partial<Fields> {
+  fields: Omit<TenantPatch, 'pool'>,
+): Omit<TenantChanges, 'pool'> {
   const changed = Object.entries(fields).filter(
     ([name, value]) =>
-      value !== undefined && !isDeepStrictEqual(value, tenant[name as keyof TenantConfig]),
+      value !== undefined && !isDeepStrictEqual(value, tenant[name as keyof TenantConfig] ?? null),
   );
-  return Object.fromEntries(changed) as Partial<Fields>;
+  return Object.fromEntries(changed);
 }
 
-function changedSettings(present: TenantPool, patch: PoolPatch): PoolChanges {
+function changedSettings(present: TenantPool, patch: PoolChangeSet): PoolChanges {
   const changed = Object.entries(patch).filter(
     ([name, value]) =>
       value !== undefined && value !== (present[name as keyof PoolSettings] ?? null),

@@ -2,28 +2,19 @@
  * What can have happened to a tenant. Stored for ever: add fields or types, never change a meaning.
  */
 import { z } from 'zod';
-import {
-  poolSettingsSchema,
-  tenantConfigSchema,
-} from '@dbbouncer/shared/contract/routing-config.ts';
+import { poolChangesSchema } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { tenantConfigSchema } from '@dbbouncer/shared/contract/routing-config.ts';
 import { secretSchema } from '@dbbouncer/shared/contract/secret.ts';
+import { partChangeFields } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 
-type PoolShape = typeof poolSettingsSchema.shape;
-
-const nullablePool = Object.fromEntries(
-  Object.entries(poolSettingsSchema.shape).map(([name, schema]) => [name, schema.nullable()]),
-) as { [Name in keyof PoolShape]: z.ZodNullable<PoolShape[Name]> };
-
-/** Only the settings that changed; `null` says: back to the default. */
-export const poolChangesSchema = z.strictObject(nullablePool).partial();
 export type PoolChanges = Readonly<z.infer<typeof poolChangesSchema>>;
 
-/** Only the fields that changed. */
+/** Only the fields that changed; a part of the tenant that is `null` was taken away. */
 export const tenantChangesSchema = tenantConfigSchema
   .pick({ host: true, port: true, database: true, databases: true, username: true })
   .partial()
-  .extend({ pool: poolChangesSchema.optional() });
+  .extend({ ...partChangeFields, pool: poolChangesSchema.optional() });
 export type TenantChanges = Readonly<z.infer<typeof tenantChangesSchema>>;
 
 /**

@@ -51,13 +51,18 @@ export function evolveConfig(
 
 function withChanges(tenant: TenantConfig, changes: TenantChanges): TenantConfig {
   const { pool, ...fields } = changes;
-  return { ...tenant, ...withoutUndefined(fields), pool: withPoolChanges(tenant.pool, pool ?? {}) };
+  const merged = withoutNull({ ...tenant, ...withoutUndefined(fields) }) as TenantConfig;
+  return { ...merged, pool: withPoolChanges(tenant.pool, pool ?? {}) };
 }
 
 /** The overrides after `changes`; a setting that went back to its default is not among them. */
 export function withPoolChanges(pool: TenantPool, changes: PoolChanges): TenantPool {
-  const merged = Object.entries({ ...pool, ...withoutUndefined(changes) });
-  return Object.fromEntries(merged.filter(([, value]) => value !== null));
+  return withoutNull({ ...pool, ...withoutUndefined(changes) });
+}
+
+/** The same without the members that are null: they are back to their default, or taken away. */
+function withoutNull(object: object): object {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };

@@ -5,7 +5,7 @@
  * the replies to expect (outstanding.ts). Leaves: when there is a server connection to
  * transaction.ts.
  */
-import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { decodeQuery, FRONTEND } from '../../wire/postgres/frontend-messages.ts';
 import { FORWARD, HOLD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';

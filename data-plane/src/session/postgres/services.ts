@@ -1,7 +1,8 @@
 /**
  * What PostgreSQL sessions need from the rest of the process, as one bundle made by app.ts.
  */
-import type { PoolMode, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Pool } from '../../pool/pool.ts';

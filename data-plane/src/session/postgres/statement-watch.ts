@@ -4,7 +4,7 @@
  * Owns: the pin and its reason, the unnamed statement across transactions. Leaves: reading SQL to
  * sql/.
  */
-import type { PoolMode } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { decodeParse } from '../../wire/postgres/frontend-messages.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import type { Catalog } from '../../upstream/catalog/catalog.ts';

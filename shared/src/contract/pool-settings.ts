@@ -1,0 +1,216 @@
+/**
+ * Every setting of a pool, once: its name outside, its values inside and outside, its default. Each
+ * tenant may set any of them, the fleet's defaults fill in the rest. The schemas of REST, YAML,
+ * events and deltas, and the conversions between them, are made from this table.
+ * To add one: a row here, its line in docs/configuration.md, and what obeys it. What was stored
+ * before has the default of the new row.
+ */
+import { z } from 'zod';
+import { DURATION_MS_MAX, formatDuration, parseDurationMs } from './duration.ts';
+import { durationSchema } from './duration-schema.ts';
+
+interface PoolSettingSpec<
+  Name extends string,
+  Stored extends z.ZodType,
+  Written extends z.ZodType,
+  Answer extends z.ZodType,
+> {
+  readonly kind: 'choice' | 'count' | 'duration';
+  /** In REST and YAML; a duration's name inside ends in `Ms`. */
+  readonly name: Name;
+  readonly stored: Stored;
+  readonly default: z.infer<Stored>;
+  /** What people write, and how that becomes the stored value once it is accepted. */
+  readonly written: Written;
+  readonly toStored: (written: z.infer<Written>) => z.infer<Stored>;
+  readonly answer: Answer;
+  readonly toAnswer: (stored: z.infer<Stored>) => z.infer<Answer>;
+}
+
+export const poolModeSchema = z.enum(['session', 'transaction']);
+export type PoolMode = z.infer<typeof poolModeSchema>;
+
+export const POOL_SETTINGS = Object.freeze({
+  poolMode: choice('pool_mode', poolModeSchema, 'session'),
+  minConnections: count('min_connections', { min: 0, max: 10_000, default: 2 }),
+  /** Server connections this tenant may occupy; dialling and closing ones count. */
+  maxConnections: count('max_connections', { min: 1, max: 10_000, default: 20 }),
+  idleTimeoutMs: duration(
+    'idle_timeout',
+    { minMs: 0, maxMs: DURATION_MS_MAX, defaultMs: 300_000 },
+    'Unused this long, a connection above the minimum is closed; 0s: never;',
+  ),
+  maxLifetimeMs: duration(
+    'max_lifetime',
+    { minMs: 0, maxMs: DURATION_MS_MAX, defaultMs: 1_800_000 },
+    'Older than this, a connection is closed when it is next idle; 0s: never;',
+  ),
+  acquireTimeoutMs: duration(
+    'acquire_timeout',
+    { minMs: 1, maxMs: 3_600_000, defaultMs: 10_000 },
+    'How long a client waits for a connection;',
+  ),
+});
+
+type Table = typeof POOL_SETTINGS;
+type Key = keyof Table;
+
+export const POOL_SETTING_KEYS = Object.freeze(Object.keys(POOL_SETTINGS)) as readonly Key[];
+
+/** As the planes hold them. */
+export type PoolSettings = { readonly [K in Key]: z.infer<Table[K]['stored']> };
+export type PoolOverrides = Readonly<Partial<PoolSettings>>;
+
+/** Settings by key, each made from its row. */
+function fromRows<Value>(
+  make: (row: Table[Key]) => Value,
+  keyOf: (key: Key) => string = (key) => key,
+) {
+  return Object.fromEntries(POOL_SETTING_KEYS.map((key) => [keyOf(key), make(POOL_SETTINGS[key])]));
+}
+
+const nameOf = (key: Key): string => POOL_SETTINGS[key].name;
+
+export const DEFAULT_POOL_SETTINGS = Object.freeze(fromRows((row) => row.default)) as PoolSettings;
+
+/** All of them; where something stored lacks one, it was written before that setting was made. */
+export const poolSettingsSchema = z.strictObject(
+  fromRows((row) => (row.stored as z.ZodType).default(row.default)) as {
+    [K in Key]: z.ZodDefault<Table[K]['stored']>;
+  },
+);
+
+/** Any of them. */
+export const poolOverridesSchema = z.strictObject(
+  fromRows((row) => row.stored.optional()) as { [K in Key]: z.ZodOptional<Table[K]['stored']> },
+);
+
+/** Any of them; `null` says: back to the default. */
+export const poolChangesSchema = z.strictObject(
+  fromRows((row) => row.stored.nullable().optional()) as {
+    [K in Key]: z.ZodOptional<z.ZodNullable<Table[K]['stored']>>;
+  },
+);
+
+/** As people write them: none is needed, `null` is the default. */
+export const writtenPoolFields = fromRows((row) => row.written.nullish(), nameOf) as {
+  [K in Key as Table[K]['name']]: z.ZodOptional<z.ZodNullable<Table[K]['written']>>;
+};
+type WrittenPool = {
+  readonly [K in Key as Table[K]['name']]?: z.infer<Table[K]['written']> | null;
+};
+
+/** A tenant's own settings in an answer; null where the default holds. */
+export const ownPoolFields = fromRows((row) => row.answer.nullable(), nameOf) as {
+  [K in Key as Table[K]['name']]: z.ZodNullable<Table[K]['answer']>;
+};
+export type OwnPoolAnswer = {
+  readonly [K in Key as Table[K]['name']]: z.infer<Table[K]['answer']> | null;
+};
+
+/** Pool settings that hold, under their outside names. */
+export const poolAnswerSchema = z.strictObject(
+  fromRows((row) => row.answer, nameOf) as { [K in Key as Table[K]['name']]: Table[K]['answer'] },
+);
+export type PoolAnswer = { readonly [K in Key as Table[K]['name']]: z.infer<Table[K]['answer']> };
+
+/** Settings to change; what is not in it stays. */
+export type PoolChangeSet = { readonly [K in Key]?: PoolSettings[K] | null | undefined };
+
+/** What the input changes; `null` goes back to the default. */
+export function toPoolChanges(input: {
+  readonly [K in keyof WrittenPool]?: unknown;
+}): PoolChangeSet {
+  return Object.fromEntries(
+    POOL_SETTING_KEYS.map((key) => {
+      const { name, toStored } = POOL_SETTINGS[key];
+      const written = input[name] as never;
+      return [key, isGiven(written) ? toStored(written) : written];
+    }),
+  );
+}
+
+/** The settings that the input gives; what is null or absent has its default. */
+export function toPoolOverrides(input: {
+  readonly [K in keyof WrittenPool]?: unknown;
+}): PoolOverrides {
+  const given = Object.entries(toPoolChanges(input)).filter(([, value]) => isGiven(value));
+  return Object.freeze(Object.fromEntries(given));
+}
+
+export function toPoolAnswer(pool: PoolSettings): PoolAnswer {
+  return toOwnPoolAnswer(pool) as PoolAnswer;
+}
+
+export function toOwnPoolAnswer(pool: PoolChangeSet): OwnPoolAnswer {
+  return Object.fromEntries(
+    POOL_SETTING_KEYS.map((key) => {
+      const { name, toAnswer } = POOL_SETTINGS[key];
+      const stored = pool[key] as never;
+      return [name, isGiven(stored) ? toAnswer(stored) : null];
+    }),
+  ) as OwnPoolAnswer;
+}
+
+/** The outside names of the settings that are numbers. */
+export const POOL_NUMBER_FIELDS: readonly string[] = Object.freeze(
+  POOL_SETTING_KEYS.filter((key) => POOL_SETTINGS[key].kind === 'count').map(nameOf),
+);
+
+function isGiven(value: unknown): boolean {
+  return value !== null && value !== undefined;
+}
+
+function choice<const Name extends string, Schema extends z.ZodEnum>(
+  name: Name,
+  schema: Schema,
+  byDefault: z.infer<Schema>,
+): PoolSettingSpec<Name, Schema, Schema, Schema> {
+  const same = (value: z.infer<Schema>) => value;
+  return Object.freeze({
+    kind: 'choice',
+    name,
+    stored: schema,
+    default: byDefault,
+    written: schema,
+    toStored: same,
+    answer: schema,
+    toAnswer: same,
+  });
+}
+
+function count<const Name extends string>(
+  name: Name,
+  range: { readonly min: number; readonly max: number; readonly default: number },
+): PoolSettingSpec<Name, z.ZodInt, z.ZodInt, z.ZodInt> {
+  const schema = z.int().min(range.min).max(range.max);
+  const same = (value: number) => value;
+  return Object.freeze({
+    kind: 'count',
+    name,
+    stored: schema,
+    default: range.default,
+    written: schema,
+    toStored: same,
+    answer: z.int(),
+    toAnswer: same,
+  });
+}
+
+function duration<const Name extends string>(
+  name: Name,
+  range: { readonly minMs: number; readonly maxMs: number; readonly defaultMs: number },
+  description: string,
+): PoolSettingSpec<Name, z.ZodInt, z.ZodString, z.ZodString> {
+  const { minMs, maxMs, defaultMs } = range;
+  return Object.freeze({
+    kind: 'duration',
+    name,
+    stored: z.int().min(minMs).max(maxMs),
+    default: defaultMs,
+    written: durationSchema(minMs, maxMs, description),
+    toStored: (text: string) => parseDurationMs(text) as number,
+    answer: z.string(),
+    toAnswer: formatDuration,
+  });
+}
