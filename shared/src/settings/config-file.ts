@@ -3,7 +3,6 @@
  * problem is refused as a whole. Owns: reading and checking. Leaves: precedence to resolve.ts,
  * turning tenants into events to the control plane.
  */
-import { createHash } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import { explainIssues } from '../contract/explain.ts';
@@ -15,6 +14,7 @@ import { POOL_NUMBER_FIELDS, toPoolOverrides } from '../contract/pool-settings.t
 import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resource.ts';
 import type { TenantInFile } from '../contract/tenant-resource.ts';
 import { sharedErrors } from '../errors.ts';
+import { contentDigest } from '../files/content-digest.ts';
 import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { ReadEnv } from '../secrets/keyring.ts';
@@ -40,10 +40,6 @@ export type ConfigFileReading =
   | { readonly outcome: 'refused'; readonly problems: readonly PlacedProblem[] };
 
 export const CONFIG_FILE_BYTES_MAX = 16_777_216;
-
-export function contentDigest(text: string): string {
-  return createHash('sha256').update(text).digest('base64');
-}
 
 /** Reads and checks the file at `path`; one that cannot be read has one problem that says so. */
 export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReading {

@@ -7,9 +7,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
-import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
-import { contentDigest } from '@dbbouncer/shared/settings/config-file.ts';
+import { systemClock } from '../kernel/clock.ts';
+import { silentLogger } from '../kernel/log.ts';
+import { contentDigest } from './content-digest.ts';
 import { FileWatcher } from './file-watcher.ts';
 
 let folder: string;

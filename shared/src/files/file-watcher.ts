@@ -10,9 +10,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { watch } from 'chokidar';
-import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
-import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
-import { contentDigest } from '@dbbouncer/shared/settings/config-file.ts';
+import type { Clock, Timer } from '../kernel/clock.ts';
+import type { Logger } from '../kernel/log.ts';
+import { contentDigest } from './content-digest.ts';
 
 export interface FileWatcherOptions {
   readonly path: string;
@@ -121,10 +121,7 @@ export class FileWatcher {
 
   #warn(error: unknown): void {
     const { log, path } = this.#options;
-    log.warn(
-      { error, file: basename(path) },
-      'cannot watch the config file; looking at it instead',
-    );
+    log.warn({ error, file: basename(path) }, 'cannot watch a file; looking at it instead');
   }
 }
 
