@@ -30,6 +30,7 @@ export class PoolCore<B, W> implements CapNeeds {
   readonly idle: SlotChain<B> = slotChain('idle');
   readonly leased: SlotChain<B> = slotChain('leased');
   readonly resetting: SlotChain<B> = slotChain('resetting');
+  readonly kept: SlotChain<B> = slotChain('kept');
   readonly closing: SlotChain<B> = slotChain('closing');
   readonly line = new WaitLine<W>();
   readonly backoff: DialBackoff;
@@ -52,7 +53,7 @@ export class PoolCore<B, W> implements CapNeeds {
 
   /** Slots that occupy the tenant's limit. */
   get occupied(): number {
-    return this.#open + this.closing.size;
+    return this.#open + this.kept.size + this.closing.size;
   }
 
   /** Slots that can serve a client now or soon; a dial has yet to prove it can. */
@@ -97,7 +98,14 @@ export class PoolCore<B, W> implements CapNeeds {
     this.#move(slot, this.resetting);
   }
 
+  /** Kept slots serve no client: neither the minimum nor a waiter counts on them. */
+  toKept(slot: Slot<B>): void {
+    this.#move(slot, this.kept);
+    this.#cap.keepingBegins();
+  }
+
   toClosing(slot: Slot<B>): void {
+    if (slot.state === 'kept') this.#cap.keepingEnds();
     this.#move(slot, this.closing);
     this.#cap.closingBegins();
   }
@@ -133,6 +141,7 @@ export class PoolCore<B, W> implements CapNeeds {
 
   /** The server has closed, or was never reached. */
   free(slot: Slot<B>): void {
+    if (slot.state === 'kept') this.#cap.keepingEnds();
     this.#cap.vacate(slot.state === 'closing' ? 'closing' : 'other');
     slot.chain?.remove(slot);
     if (slot.backend !== undefined) this.#slots.delete(slot.backend);

@@ -29,6 +29,8 @@ export interface PoolStats {
   readonly idle: number;
   readonly dialing: number;
   readonly resetting: number;
+  /** Held by the proxy for a purpose of its own. */
+  readonly kept: number;
   readonly closing: number;
   /** All of the above: the slots this pool occupies of its tenant's limit. */
   readonly total: number;
@@ -80,6 +82,7 @@ export function statsOf<B, W>(
     idle: core.idle.size,
     dialing: core.dialing.size,
     resetting: core.resetting.size,
+    kept: core.kept.size,
     closing: core.closing.size,
     total: core.occupied,
     waiting: core.line.size,

@@ -16,6 +16,8 @@ import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Backend, CloseReason, Upstream } from '../upstream/upstream.ts';
 import { Dialer } from './dialer.ts';
 import { DueTimer } from './due-timer.ts';
+import { Keeping } from './keeping.ts';
+import type { Keeper } from './keeping.ts';
 import { DEFAULT_POOL_LIMITS } from './limits.ts';
 import { PoolCore } from './pool-core.ts';
 import * as poolErrors from './pool-errors.ts';
@@ -47,6 +49,7 @@ export class Pool<B extends Backend> {
   readonly #timer: DueTimer;
   /** Backends whose server closed while a client held them; the client still gives them back. */
   readonly #lost = new WeakSet<B>();
+  readonly #keeping = new Keeping<B>();
   readonly #drained = Promise.withResolvers<void>();
   #isServing = false;
   /** The minimum is kept from the first client on: a pool nobody asked opens nothing. */
@@ -147,12 +150,27 @@ export class Pool<B extends Backend> {
     else this.#clean(slot, backend, nowMs);
   }
 
-  /** Gives back a leased backend that no client may have again. */
+  /** Gives back a leased or kept backend that no client may have again. */
   discard(backend: B, reason: CloseReason): void {
-    const slot = this.#leasedSlot(backend);
+    this.#keeping.end(backend);
+    const slot = this.#leasedSlot(backend, 'kept');
     if (slot === undefined) return;
     this.#close(slot, reason);
     this.#settle(this.#clock.nowMs());
+  }
+
+  /**
+   * Keeps a leased backend for the proxy's own use, until `discard`: no client is counted for it.
+   * `keeper` hears when it is to go.
+   * @returns `no_room`, and it is still leased, when no slot would be left for the tenant's clients
+   */
+  keep(backend: B, keeper: Keeper): 'kept' | 'no_room' {
+    if (!this.#cap.mayKeep) return 'no_room';
+    const slot = this.#leasedSlot(backend);
+    if (slot !== undefined) this.#core.toKept(slot);
+    this.#keeping.begin(backend, keeper);
+    if (this.#core.drainReason !== undefined) this.#keeping.tell(this.#core.drainReason);
+    return 'kept';
   }
 
   /** Takes new settings in place. They hold for those in line too; surplus slots close idle. */
@@ -161,6 +179,7 @@ export class Pool<B extends Backend> {
     const nowMs = this.#clock.nowMs();
     this.#core.settings = settings;
     this.#cap.resize(settings.maxConnections, nowMs);
+    if (this.#cap.kept >= this.#cap.limit) this.#keeping.tell('over_limit');
     this.#settle(nowMs);
   }
 
@@ -178,6 +197,7 @@ export class Pool<B extends Backend> {
       this.#refusals.emptyLine();
       this.#dialer.abortAll();
       for (const slot of [...core.idle, ...core.resetting]) this.#close(slot, reason);
+      this.#keeping.tell(reason);
       this.#finishDrain();
     }
     return this.#drained.promise;
@@ -239,9 +259,9 @@ export class Pool<B extends Backend> {
   // --- slots ---
 
   /** @throws InvariantViolation when the client does not hold `backend`: given back twice. */
-  #leasedSlot(backend: B): Slot<B> | undefined {
+  #leasedSlot(backend: B, or: 'leased' | 'kept' = 'leased'): Slot<B> | undefined {
     const slot = this.#core.slotOf(backend);
-    if (slot?.state === 'leased') return slot;
+    if (slot?.state === 'leased' || slot?.state === or) return slot;
     assert(this.#lost.delete(backend), 'a backend is given back once, by the client that holds it');
     return undefined;
   }
@@ -302,7 +322,8 @@ export class Pool<B extends Backend> {
     const { state, backend } = slot;
     if (state === 'free') return;
     if (state !== 'closing') this.#counters.closes.server_gone += 1;
-    if (state === 'leased' && backend !== undefined) this.#lost.add(backend);
+    const holder = state === 'leased' || state === 'kept' ? backend : undefined;
+    if (holder !== undefined) this.#lost.add(holder);
     this.#core.free(slot);
     this.#slotFreed();
   }

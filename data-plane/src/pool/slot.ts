@@ -4,8 +4,11 @@
 import { Chain } from './chain.ts';
 import type { Linked } from './chain.ts';
 
-/** The state of a slot is the chain it lives in; a slot in no chain is free and forgotten. */
-export type SlotState = 'dialing' | 'idle' | 'leased' | 'resetting' | 'closing';
+/**
+ * The state of a slot is the chain it lives in; a slot in no chain is free and forgotten. `kept`:
+ * the proxy holds it for a purpose of its own that serves many clients, for as long as that lasts.
+ */
+export type SlotState = 'dialing' | 'idle' | 'leased' | 'resetting' | 'kept' | 'closing';
 export type SlotChain<B> = Chain<Slot<B>, SlotState>;
 
 export class Slot<B> implements Linked<Slot<B>, SlotState> {

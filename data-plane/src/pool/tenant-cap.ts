@@ -34,6 +34,7 @@ export class TenantCap {
   #limit: number;
   #occupied = 0;
   #closing = 0;
+  #kept = 0;
   #members: readonly CapMember[] = [];
   #dealing = false;
 
@@ -94,6 +95,25 @@ export class TenantCap {
   occupy(): void {
     assert(this.#occupied < this.#limit, 'a dial needs room under max_connections');
     this.#occupied += 1;
+  }
+
+  /** Whether a slot may be kept for the proxy's own use: one has to be left for clients. */
+  get mayKeep(): boolean {
+    return this.#limit - this.#kept > 1;
+  }
+
+  /** Slots that are kept, over all pools of the tenant. */
+  get kept(): number {
+    return this.#kept;
+  }
+
+  keepingBegins(): void {
+    this.#kept += 1;
+  }
+
+  keepingEnds(): void {
+    this.#kept -= 1;
+    assert(this.#kept >= 0, 'keeping a slot ends once');
   }
 
   closingBegins(): void {
