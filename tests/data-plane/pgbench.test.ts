@@ -5,8 +5,6 @@
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
@@ -14,7 +12,7 @@ import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { PoolReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { eventually } from '../support/eventually.ts';
-import { ROOT, shell } from '../support/processes.ts';
+import { findPrograms } from '../support/programs.ts';
 import { TestProxy } from '../support/test-proxy.ts';
 import type { TestTenant } from '../support/test-proxy.ts';
 
@@ -55,7 +53,7 @@ let proxy: TestProxy;
 const tenantOf = ({ poolMode, maxConnections }: Case) => `bench_${poolMode}_${maxConnections}`;
 
 before(async () => {
-  program = await findPgbench();
+  program = (await findPrograms()).pgbench;
   cluster = await startPostgresCluster({ superuserPassword: PASSWORD, maxConnections: 150 });
   await cluster.sql('postgres', `CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'`);
   await cluster.sql('postgres', `CREATE DATABASE bench OWNER ${USER}`);
@@ -79,32 +77,6 @@ function tenant(one: Case): TestTenant {
     password: PASSWORD,
     pool: { poolMode, maxConnections, minConnections, idleTimeoutMs: 200 },
   };
-}
-
-/** Debian keeps it where PATH does not lead. @throws Error with the words that name its package. */
-async function findPgbench(): Promise<string> {
-  const folders = (process.env['PATH'] ?? '').split(':');
-  const debian = '/usr/lib/postgresql';
-  for (const folder of [
-    ...folders,
-    ...versionsIn(debian).map((name) => join(debian, name, 'bin')),
-  ]) {
-    const candidate = join(folder, 'pgbench');
-    // Its wrapper is there before the program it wraps.
-    const runs = await promisify(execFile)(candidate, ['--version']).catch(() => undefined);
-    if (runs !== undefined) return candidate;
-  }
-  const script = join(ROOT, 'tests', 'system-packages.sh');
-  const { stdout, stderr } = await shell(`"${script}"`);
-  throw new Error(`pgbench is not here; tests/system-packages.sh says:\n${stdout}${stderr}`);
-}
-
-function versionsIn(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }
 
 interface Target {

@@ -1,0 +1,96 @@
+/**
+ * One run of pgbench against one contender.
+ * Owns: its command line and reading what it prints and logs.
+ * Source: PostgreSQL manual, "pgbench", "Per-Transaction Logging".
+ */
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Contender } from './contender.ts';
+import { percentile } from './statistics.ts';
+
+export interface PgbenchRun {
+  readonly args: readonly string[];
+  readonly clients: number;
+  readonly seconds: number;
+  /** Of how many transactions latency is noted: logging each would slow fast ones down. */
+  readonly latencySampling: number;
+}
+
+export interface PgbenchResult {
+  readonly transactions: number;
+  readonly tps: number;
+  readonly failed: number;
+  /** In milliseconds; NaN without samples. */
+  readonly p50Ms: number;
+  readonly p95Ms: number;
+  readonly p99Ms: number;
+}
+
+const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
+
+/** @throws Error with pgbench's words when it does not end with 0, or any client was aborted. */
+export async function pgbench(
+  program: string,
+  run: PgbenchRun,
+  { host, port, login }: Contender,
+): Promise<PgbenchResult> {
+  const { user, password, database } = login;
+  const folder = await mkdtemp(join(tmpdir(), 'dbb-pgbench-'));
+  try {
+    const args = [
+      '-n',
+      `--client=${run.clients}`,
+      `--jobs=${Math.min(run.clients, 2)}`,
+      `--time=${run.seconds}`,
+      ...run.args,
+      '--log',
+      `--log-prefix=${join(folder, 'log')}`,
+      ...(run.latencySampling < 1 ? [`--sampling-rate=${run.latencySampling}`] : []),
+      `--host=${host}`,
+      `--port=${port}`,
+      `--username=${user}`,
+      database,
+    ];
+    const env = {
+      PATH: process.env['PATH'],
+      LC_ALL: 'C',
+      PGPASSWORD: password,
+      PGSSLMODE: 'disable',
+    };
+    const options = { env, maxBuffer: OUTPUT_BYTES_MAX };
+    const { stdout, stderr } = await promisify(execFile)(program, args, options);
+    if (/aborted|FATAL|error:/i.test(stderr)) throw new Error(stderr.slice(0, 2_000));
+    return { ...readSummary(stdout), ...(await readLatencies(folder)) };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function readSummary(stdout: string): Pick<PgbenchResult, 'transactions' | 'tps' | 'failed'> {
+  const number = (pattern: RegExp) => Number(pattern.exec(stdout)?.[1] ?? NaN);
+  return {
+    transactions: number(/^number of transactions actually processed: (\d+)/m),
+    failed: number(/^number of failed transactions: (\d+)/m),
+    tps: number(/^tps = ([\d.]+)/m),
+  };
+}
+
+/** The third field of each line is the time a transaction took, in microseconds. */
+async function readLatencies(
+  folder: string,
+): Promise<Pick<PgbenchResult, 'p50Ms' | 'p95Ms' | 'p99Ms'>> {
+  const files = await readdir(folder);
+  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
+  const times = texts
+    .flatMap((text) => text.split('\n'))
+    .flatMap((line) => (line === '' ? [] : [Number(line.split(' ')[2]) / 1_000]))
+    .toSorted((a, b) => a - b);
+  return {
+    p50Ms: percentile(times, 0.5),
+    p95Ms: percentile(times, 0.95),
+    p99Ms: percentile(times, 0.99),
+  };
+}
