@@ -11,6 +11,7 @@ import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
+import { clientAddress } from './access/client-address.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
 import { takeIdentity } from './identity/proxy-identity.ts';
@@ -28,6 +29,7 @@ import { servePostgresClient } from './session/postgres/login.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
 import { endRemovedTenants } from './session/removed-tenants.ts';
+import { endForbiddenSessions } from './session/access-changes.ts';
 import { SessionRegistry } from './session/session.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { PoolTally } from './telemetry/pool-tally.ts';
@@ -110,6 +112,7 @@ function makeParts(
     feed: () => feed.status,
   });
   endRemovedTenants(router, registry, (tenant) => metrics.forget(tenant));
+  endForbiddenSessions(router, registry);
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
     whenConfigured: feed.whenReady(),
@@ -147,17 +150,20 @@ function makeParts(
         metrics: () => metrics.page(),
         log,
       }),
-    listen: () =>
-      TcpListener.listen({
-        host,
-        port: settings.postgresPort,
-        portSetting: '--postgres-port',
-        // A few more than are served: these can still be told why they are not.
-        connectionsMax: services.settings.clientsMax + TOLD_MAX,
-        log,
-        serve: (socket) => servePostgresClient(socket, services),
-      }),
+    listen: () => listenForPostgres(settings, services),
   };
+}
+
+function listenForPostgres(settings: Settings, services: SessionServices): Promise<TcpListener> {
+  return TcpListener.listen({
+    host: settings.host,
+    port: settings.postgresPort,
+    portSetting: '--postgres-port',
+    // A few more than are served: these can still be told why they are not.
+    connectionsMax: services.settings.clientsMax + TOLD_MAX,
+    log: services.log,
+    serve: (socket) => servePostgresClient(socket, clientAddress(socket.remoteAddress), services),
+  });
 }
 
 /** Clients beyond the limit that are let in to read that there are too many. */

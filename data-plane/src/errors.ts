@@ -25,6 +25,11 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: 'Wrong password, unknown user or unknown tenant; the client cannot tell which.',
   },
+  ACCESS_REFUSED: {
+    kind: 'client',
+    retryable: false,
+    summary: "The tenant's access rules do not let this user in from this address.",
+  },
   SELECTOR_CONFLICT: {
     kind: 'client',
     retryable: false,

@@ -132,6 +132,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
 
   'data-plane/src/errors.ts': room('pure', 'shared/src/kernel'),
   'data-plane/src/wire': room('pure', 'shared/src/kernel'),
+  'data-plane/src/access': room('pure', ...GROUND, PROXY_ERRORS),
   'data-plane/src/routing': room('pure', ...GROUND),
   // Of upstream it knows the port, upstream.ts, alone: see ONLY_FILE.
   'data-plane/src/pool': room('pure', ...GROUND, PROXY_ERRORS, 'data-plane/src/upstream'),
@@ -142,6 +143,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ...GROUND,
     PROXY_ERRORS,
     'data-plane/src/session/postgres/sql',
+    'data-plane/src/access',
     'data-plane/src/wire',
     'data-plane/src/routing',
     'data-plane/src/pool',

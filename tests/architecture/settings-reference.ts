@@ -91,6 +91,7 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   idle_timeout: 'A connection above the minimum that was not used so long is closed; `0s`: never.',
   max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
+  access: 'From where its clients may come: see [Access rules](#access-rules).',
   init_sql: 'Run on each server connection after its login, and again after each reset.',
 });
 
@@ -133,7 +134,8 @@ function allowedOf(name: string, schema: JsonSchema): string {
   const only = schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
   if (only.enum !== undefined) return only.enum.map(code).join(', ');
   if (only.type === 'integer') return `${only.minimum} to ${only.maximum}`;
-  if (only.type === 'array') return `up to ${only.maxItems} names`;
+  if (only.type === 'array')
+    return `up to ${only.maxItems} ${name === 'access' ? 'rules' : 'names'}`;
   const range = /between (.+) and (.+?)\.$/.exec(only.description ?? '');
   if (range !== null) return `${range[1]} to ${range[2]}`;
   return `${only.minLength} to ${only.maxLength} characters`;

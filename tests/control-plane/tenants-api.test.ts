@@ -70,6 +70,7 @@ describe('POST /tenants', () => {
       max_lifetime: null,
       acquire_timeout: null,
       init_sql: null,
+      access: null,
       effective: {
         pool_mode: 'session',
         min_connections: 2,

@@ -21,6 +21,8 @@ export interface CancelKey {
 export interface RawAddress {
   readonly host: string;
   readonly port: number;
+  /** Where to connect from, such as another address of the loopback network. */
+  readonly localAddress?: string;
 }
 
 export interface RawLogin {
@@ -52,8 +54,13 @@ export class RawClient {
   }
 
   static async connect(address: RawAddress): Promise<RawClient> {
-    const { host, port } = address;
-    const socket = connect({ host, port, noDelay: true });
+    const { host, port, localAddress } = address;
+    const socket = connect({
+      host,
+      port,
+      noDelay: true,
+      ...(localAddress === undefined ? {} : { localAddress }),
+    });
     const client = new RawClient(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);

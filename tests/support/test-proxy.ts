@@ -35,6 +35,7 @@ export interface TestTenant {
   readonly username: string;
   readonly password: string;
   readonly pool?: PoolOverrides;
+  readonly access?: TenantConfig['access'];
 }
 
 export interface TestProxyOptions {
@@ -117,6 +118,7 @@ export class TestProxy {
       username: tenant.username,
       password: { kind: 'env', name },
       pool: tenant.pool ?? {},
+      access: tenant.access,
     };
     return { kind: 'tenant_set', tenant: config };
   }

@@ -12,6 +12,7 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   UNSUPPORTED: SqlState.feature_not_supported,
   LOGIN_TIMEOUT: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
   AUTH_FAILED: SqlState.invalid_password,
+  ACCESS_REFUSED: SqlState.invalid_authorization_specification,
   SELECTOR_CONFLICT: SqlState.invalid_authorization_specification,
   DATABASE_NOT_LISTED: SqlState.invalid_catalog_name,
   PARAMETER_REFUSED: SqlState.invalid_parameter_value,

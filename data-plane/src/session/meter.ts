@@ -20,6 +20,7 @@ export type AuthFailure =
   | 'secret_unavailable'
   | 'method_refused'
   | 'tls_required'
+  | 'access_refused'
   | 'timeout'
   | 'database_not_listed'
   | 'malformed';

@@ -3,6 +3,7 @@
  * of any of them.
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { AccessRequest } from '../access/access-rules.ts';
 
 /**
  * - `login`: not authenticated yet
@@ -18,6 +19,8 @@ export interface Session {
   readonly state: SessionState;
   /** `tenantKey` of its tenant, once it is authenticated. */
   readonly tenantKey: string | undefined;
+  /** What access rules know of it, once it is authenticated. */
+  readonly access: AccessRequest | undefined;
   /**
    * Ends it with `error`: at once outside a transaction, else at the end of the transaction under
    * way.
@@ -55,6 +58,10 @@ export class SessionRegistry {
   /** Ends those that `concerns` says, each as soon as it is between transactions. */
   endWhenIdle(error: AppError, concerns: (session: Session) => boolean = () => true): void {
     for (const session of this.#sessions) if (concerns(session)) session.endWhenIdle(error);
+  }
+
+  *where(fits: (session: Session) => boolean): Iterable<Session> {
+    for (const session of this.#sessions) if (fits(session)) yield session;
   }
 
   killAll(error: AppError): void {

@@ -147,6 +147,7 @@ function knownNames(schema: z.core.$ZodType, path: readonly PropertyKey[]): read
   for (const key of path) {
     if (current instanceof z.ZodObject) current = unwrap(current.shape[String(key)]);
     else if (current instanceof z.ZodRecord) current = unwrap(current.valueType);
+    else if (current instanceof z.ZodArray) current = unwrap(current.element);
     else return [];
   }
   if (!(current instanceof z.ZodObject)) return [];

@@ -6,6 +6,12 @@
  * routing/pool-identity when it decides where connections go or who they are.
  */
 import { z } from 'zod';
+import {
+  accessRulesSchema,
+  toAccessRule,
+  toWrittenAccessRule,
+  writtenAccessRulesSchema,
+} from './access-rules.ts';
 import type { Secret } from './secret.ts';
 
 /** Makes the secret of a written one; the current one is given when there is one. */
@@ -50,6 +56,14 @@ export const TENANT_PARTS = Object.freeze({
     toStored: (text) => text,
     answer: z.string(),
     toAnswer: (text) => text,
+  }),
+  access: part({
+    name: 'access',
+    stored: accessRulesSchema,
+    written: writtenAccessRulesSchema,
+    toStored: (rules) => rules.map(toAccessRule),
+    answer: writtenAccessRulesSchema,
+    toAnswer: (rules) => rules.map(toWrittenAccessRule),
   }),
 });
 
@@ -98,7 +112,7 @@ export function toPartChanges(
       const { name, toStored } = TENANT_PARTS[key];
       const written = input[name] as never;
       const isGiven = written !== null && written !== undefined;
-      return [key, isGiven ? toStored(written, current?.[key], makeSecret) : written];
+      return [key, isGiven ? toStored(written, current?.[key] as never, makeSecret) : written];
     }),
   );
 }

@@ -56,6 +56,36 @@ describe('tenantCreateSchema: how a mistake reads', () => {
       { host: 'postgres://db:5432' },
       /^host must be a host name or an IP address alone/,
     ],
+    [
+      'rule',
+      { access: [{ allow: 'all', user: ['a'] }] },
+      /^access\[0\]\.user is not a known field; did you mean "users"\?$/,
+    ],
+    [
+      'no action',
+      { access: [{ users: ['a'] }] },
+      /^access\[0\] must have either "allow" or "deny"$/,
+    ],
+    [
+      'two actions',
+      { access: [{ allow: 'all', deny: 'all' }] },
+      /^access\[0\] must have either "allow" or "deny"$/,
+    ],
+    [
+      'block',
+      { access: [{ allow: '10.0.0.0/33' }] },
+      /^access\[0\]\.allow must be "all", "unix", an address or a block such as 10\.0\.0\.0\/8/,
+    ],
+    [
+      'deny with TLS',
+      { access: [{ deny: 'all', tls: 'required' }] },
+      /^access\[0\] must not have both "deny" and "tls"/,
+    ],
+    [
+      '101 rules',
+      { access: Array.from({ length: 101 }, () => ({ deny: 'all' })) },
+      /^access must have at most 100 entries/,
+    ],
     ['host list', { host: ['a'] }, /^host must be text; got a list$/],
     ['id', { id: 'a__b' }, /^id must be 1 to 63 letters/],
     [
@@ -124,6 +154,17 @@ describe('tenantCreateSchema: how a mistake reads', () => {
 });
 
 describe('conversion', () => {
+  it('gives access rules back as they were written', () => {
+    const access = [
+      { deny: '10.0.0.5' },
+      { allow: '10.0.0.0/8', users: ['app'], databases: ['acme_db'], tls: 'required' },
+      { allow: 'unix' },
+    ];
+    const fields = toTenantFields(acme({ access }), () => 'sealed');
+    assert.deepEqual(fields.access, access);
+    assert.equal(toTenantFields(acme(), () => 'sealed').access, null);
+  });
+
   it('fills in the port of the protocol and makes a valid config', () => {
     assert.equal(acme().port, 5432);
     assert.equal(acme({ db_type: 'mysql' }).port, 3306);

@@ -6,6 +6,7 @@
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { AccessRequest } from '../../access/access-rules.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
@@ -32,6 +33,7 @@ export async function greet(
   services: SessionServices,
   asked: Asked,
   resolved: ResolvedTenant,
+  access: AccessRequest,
 ): Promise<LoggedIn> {
   const { tenant, database, pool: settings } = resolved;
   const meter = services.meter.tenant(tenant.id, tenant.protocol);
@@ -58,6 +60,7 @@ export async function greet(
     tenantKey: tenantKey(tenant.id),
     user: resolved.user,
     database,
+    access,
     databaseIs: database === tenant.database ? 'own' : 'listed',
     pooling: settings.poolMode,
     vector: needed,

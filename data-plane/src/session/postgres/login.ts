@@ -6,12 +6,17 @@
 import type { Socket } from 'node:net';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { AccessRequest } from '../../access/access-rules.ts';
+import type { ClientAddress } from '../../access/client-address.ts';
+import { describeClient } from '../../access/client-address.ts';
 import { proxyErrors } from '../../errors.ts';
 import { resolveTenant } from '../../routing/resolve-tenant.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import { encodePostgresError } from '../client-error.ts';
 import type { Session, SessionState } from '../session.ts';
+import { admit } from './admit.ts';
 import { authenticate } from './authenticate.ts';
 import { greet } from './greeting.ts';
 import { ClientGone, LoginReader } from './login-reader.ts';
@@ -25,25 +30,40 @@ import { PostgresSession } from './transaction.ts';
  * Takes a freshly accepted socket; never throws, and never lets go of it without closing or a
  * session.
  */
-export function servePostgresClient(socket: Socket, services: SessionServices): void {
-  new ClientLogin(socket, services).run();
+export function servePostgresClient(
+  socket: Socket,
+  address: ClientAddress,
+  services: SessionServices,
+): void {
+  new ClientLogin(socket, address, services).run();
 }
 
 class ClientLogin implements Session {
-  readonly tenantKey = undefined;
   readonly #socket: Socket;
+  readonly #address: ClientAddress;
   readonly #services: SessionServices;
   readonly #reader: LoginReader;
   #state: SessionState = 'login';
+  /** Set once it is authenticated: what ends sessions of its tenant ends it while it is greeted. */
+  #admitted: { readonly tenantKey: string; readonly access: AccessRequest } | undefined;
 
-  constructor(socket: Socket, services: SessionServices) {
+  constructor(socket: Socket, address: ClientAddress, services: SessionServices) {
     this.#socket = socket;
+    this.#address = address;
     this.#services = services;
     this.#reader = new LoginReader(socket);
   }
 
   get state(): SessionState {
     return this.#state;
+  }
+
+  get tenantKey(): string | undefined {
+    return this.#admitted?.tenantKey;
+  }
+
+  get access(): AccessRequest | undefined {
+    return this.#admitted?.access;
   }
 
   run(): void {
@@ -78,7 +98,9 @@ class ClientLogin implements Session {
     const resolution = this.#resolve(asked);
     await authenticate(this.#reader, this.#services, resolution);
     assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
-    const loggedIn = await greet(this.#reader, this.#services, asked, resolution);
+    const access = admit(this.#reader.socket, this.#address, this.#services, resolution);
+    this.#admitted = { tenantKey: tenantKey(resolution.tenant.id), access };
+    const loggedIn = await greet(this.#reader, this.#services, asked, resolution, access);
     this.#handOver(loggedIn);
   }
 
@@ -133,7 +155,7 @@ class ClientLogin implements Session {
     if (resolution.kind === 'unknown') {
       this.#services.meter.authFailed(resolution.reason);
       const { reason, claimed, user } = resolution;
-      log.warn({ reason, claimed, user, client: this.#socket.remoteAddress }, 'login refused');
+      log.warn({ reason, claimed, user, client: describeClient(this.#address) }, 'login refused');
       if (settings.unknownTenant === 'disclosed') throw disclosed(resolution);
     }
     return resolution;

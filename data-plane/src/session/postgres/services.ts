@@ -5,6 +5,7 @@ import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import type { AccessRequest } from '../../access/access-rules.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { SelectorSettings } from '../../routing/resolve-tenant.ts';
 import type { Router } from '../../routing/router.ts';
@@ -73,6 +74,8 @@ export interface LoggedIn {
   /** As the client presented it, without the selector. */
   readonly user: string;
   readonly database: string;
+  /** What the tenant's access rules judge, at the login and when they change. */
+  readonly access: AccessRequest;
   /** Whether that is the tenant's own one: if the tenant gets another, the session follows. */
   readonly databaseIs: 'own' | 'listed';
   readonly pooling: PoolMode;

@@ -8,6 +8,7 @@
 import type { Socket } from 'node:net';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { AccessRequest } from '../../access/access-rules.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { sendCancel } from '../../upstream/send-cancel.ts';
 import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
@@ -72,6 +73,10 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
 
   get tenantKey(): string {
     return this.#login.tenantKey;
+  }
+
+  get access(): AccessRequest {
+    return this.#login.access;
   }
 
   /** Handles what the client had sent behind its login. */
