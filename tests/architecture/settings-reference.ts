@@ -92,6 +92,11 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
   access: 'From where its clients may come: see [Access rules](#access-rules).',
+  server_connect_timeout: 'How long the database server may take to accept a connection.',
+  server_login_timeout: 'How long a login there may take once connected, `init_sql` included.',
+  cancel_wait_timeout:
+    'How long the server may take to end a cancelled statement, and to clean a connection for its' +
+    ' next client, before the connection is closed.',
   init_sql: 'Run on each server connection after its login, and again after each reset.',
 });
 
@@ -138,5 +143,5 @@ function allowedOf(name: string, schema: JsonSchema): string {
     return `up to ${only.maxItems} ${name === 'access' ? 'rules' : 'names'}`;
   const range = /between (.+) and (.+?)\.$/.exec(only.description ?? '');
   if (range !== null) return `${range[1]} to ${range[2]}`;
-  return `${only.minLength} to ${only.maxLength} characters`;
+  return `${only.minLength ?? 1} to ${only.maxLength} characters`;
 }

@@ -39,6 +39,7 @@ export class RawClient {
   #ended = false;
   #wake: (() => void) | undefined;
   #key: CancelKey | undefined;
+  readonly #parameters = new Map<string, string>();
 
   private constructor(socket: Socket) {
     this.socket = socket;
@@ -129,8 +130,17 @@ export class RawClient {
     await this.#expect('R');
     await this.#expect('R');
     for (const { type, body } of await this.until('Z')) {
+      if (type === 'S') {
+        const [name = '', value = ''] = body.toString('utf8').split('\0');
+        this.#parameters.set(name, value);
+      }
       if (type === 'K') this.#key = { processId: body.readInt32BE(0), secretKey: body.subarray(4) };
     }
+  }
+
+  /** What the greeting said of a parameter. */
+  parameter(name: string): string | undefined {
+    return this.#parameters.get(name);
   }
 
   /** The cancel key of this session. */

@@ -36,6 +36,7 @@ export interface TestTenant {
   readonly password: string;
   readonly pool?: PoolOverrides;
   readonly access?: TenantConfig['access'];
+  readonly initSql?: string;
 }
 
 export interface TestProxyOptions {
@@ -119,6 +120,7 @@ export class TestProxy {
       password: { kind: 'env', name },
       pool: tenant.pool ?? {},
       access: tenant.access,
+      initSql: tenant.initSql,
     };
     return { kind: 'tenant_set', tenant: config };
   }

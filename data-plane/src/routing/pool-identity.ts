@@ -1,7 +1,7 @@
 /**
- * Which pool a tenant's connections belong to: a hash of everything that decides where they go and
- * who they are. A changed host, user or password makes another pool; changed sizes and timeouts do
- * not.
+ * Which pool a tenant's connections belong to: a hash of everything that decides where they go,
+ * who they are and how they begin. A changed host, user, password or init_sql makes another pool;
+ * changed sizes and timeouts do not.
  */
 import { createHash } from 'node:crypto';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -46,6 +46,7 @@ function hashIdentity(tenant: TenantConfig, database: string): PoolKey {
     database,
     tenant.username,
     ...secretParts(tenant.password),
+    tenant.initSql ?? null,
   ];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64url') as PoolKey;
 }

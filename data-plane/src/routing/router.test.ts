@@ -171,6 +171,7 @@ describe('poolKey', () => {
       poolKey(someTenant('Acme', { host: 'other' }), 'Acme_db'),
       poolKey(someTenant('Acme', { port: 5433 }), 'Acme_db'),
       poolKey(someTenant('Acme', { username: 'other' }), 'Acme_db'),
+      poolKey(someTenant('Acme', { initSql: 'SET x.y = 1' }), 'Acme_db'),
       poolKey(someTenant('Acme', { password: { kind: 'env', name: 'OTHER' } }), 'Acme_db'),
       poolKey(someTenant('Acme', { password: { kind: 'file', path: 'PASSWORD' } }), 'Acme_db'),
       poolKey(acme, 'other'),

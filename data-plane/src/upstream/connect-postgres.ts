@@ -1,6 +1,6 @@
 /**
  * Opens a PostgreSQL server connection: TCP, startup, authentication, parameters, cancel key,
- * ReadyForQuery.
+ * ReadyForQuery, the tenant's init_sql.
  * Owns: the client's role in a login, and the words a failed one is reported with (the database's
  * own).
  * Source: PostgreSQL manual, "Start-up", "SASL Authentication"; md5 and cleartext as the server
@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
@@ -31,16 +32,13 @@ import { scramNonce } from '../wire/postgres/scram.ts';
 import { chooseMechanism, ScramClient } from '../wire/postgres/scram-client.ts';
 import { encodeStartupMessage } from '../wire/postgres/startup-message.ts';
 import { WireError } from '../wire/wire-error.ts';
-import { Conversation } from './conversation.ts';
+import { Conversation, ServerError } from './conversation.ts';
 import type { BackendMessage } from './conversation.ts';
 import type { CredentialStore, TenantCredentials } from './credentials.ts';
+import { initSession } from './init-session.ts';
 import { PostgresBackend } from './postgres-backend.ts';
 import type { ServerEvents } from './upstream.ts';
 
-/** Until TCP is connected. */
-const SERVER_CONNECT_TIMEOUT_MS = 5_000;
-/** From then until ReadyForQuery. */
-const SERVER_LOGIN_TIMEOUT_MS = 15_000;
 const KEEPALIVE_DELAY_MS = 30_000;
 const NONCE_BYTES = 18;
 
@@ -49,6 +47,8 @@ export interface ConnectOptions {
   readonly database: string;
   readonly credentials: CredentialStore;
   readonly applicationName: string;
+  /** `connect` until TCP is connected, `login` from then until the connection can be used. */
+  readonly timeouts: Pick<PoolSettings, 'serverConnectTimeoutMs' | 'serverLoginTimeoutMs'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly events: ServerEvents;
@@ -69,12 +69,16 @@ export async function connectPostgres(options: ConnectOptions): Promise<Postgres
     },
   };
   const conversation = new Conversation();
-  const backend = new PostgresBackend({ socket, sink: conversation, events, ...address(options) });
+  const backend = new PostgresBackend({ socket, sink: conversation, events, ...about(options) });
   const abort = () => socket.destroy();
-  const timer = options.clock.after(SERVER_LOGIN_TIMEOUT_MS, abort);
+  const { serverLoginTimeoutMs } = options.timeouts;
+  const timer = options.clock.after(serverLoginTimeoutMs, () =>
+    socket.destroy(tooLate('the login did not end', 'server_login_timeout', serverLoginTimeoutMs)),
+  );
   options.signal.addEventListener('abort', abort);
   try {
     await logIn(backend, conversation, credentials, options);
+    await initialise(backend, options);
     if (!backend.usable) throw new Error('the server closed the connection');
     established = true;
     return backend;
@@ -87,12 +91,13 @@ export async function connectPostgres(options: ConnectOptions): Promise<Postgres
   }
 }
 
-function address({ tenant, log }: ConnectOptions) {
-  return { address: { host: tenant.host, port: tenant.port }, log };
+function about({ tenant, log }: ConnectOptions) {
+  return { address: { host: tenant.host, port: tenant.port }, initSql: tenant.initSql, log };
 }
 
 function connectSocket(options: ConnectOptions): Promise<Socket> {
   const { tenant, clock, signal } = options;
+  const { serverConnectTimeoutMs } = options.timeouts;
   return new Promise((resolve, reject) => {
     const socket = connect({
       host: tenant.host,
@@ -102,8 +107,8 @@ function connectSocket(options: ConnectOptions): Promise<Socket> {
       keepAliveInitialDelay: KEEPALIVE_DELAY_MS,
       signal,
     });
-    const timer = clock.after(SERVER_CONNECT_TIMEOUT_MS, () =>
-      socket.destroy(new Error(`no answer within ${SERVER_CONNECT_TIMEOUT_MS} ms`)),
+    const timer = clock.after(serverConnectTimeoutMs, () =>
+      socket.destroy(tooLate('no answer', 'server_connect_timeout', serverConnectTimeoutMs)),
     );
     const failed = (error: Error) => {
       timer.cancel();
@@ -219,6 +224,24 @@ async function saslData(
   throw new WireError(`${expected} expected from the server`);
 }
 
+async function initialise(backend: PostgresBackend, options: ConnectOptions): Promise<void> {
+  const { initSql } = backend;
+  if (initSql === undefined) return;
+  try {
+    await initSession(backend, initSql);
+  } catch (error) {
+    throw error instanceof ServerError ? refusedInit(options, error.fields) : error;
+  }
+}
+
+function refusedInit({ tenant }: ConnectOptions, fields: ErrorFields): AppError {
+  return proxyErrors.fail('UPSTREAM_REFUSED', fields.message, {
+    detail: `the init_sql of tenant "${tenant.id}" failed on ${tenant.host}:${tenant.port}`,
+    hint: fields.hint ?? 'Correct the init_sql of the tenant.',
+    context: { sqlState: fields.code },
+  });
+}
+
 /** The database's own words, so that nobody has to look into its log. */
 function refusedLogin({ tenant }: ConnectOptions, fields: ErrorFields): AppError {
   const where = `${tenant.host}:${tenant.port}`;
@@ -227,6 +250,10 @@ function refusedLogin({ tenant }: ConnectOptions, fields: ErrorFields): AppError
     ...(fields.hint === undefined ? {} : { hint: fields.hint }),
     context: { sqlState: fields.code },
   });
+}
+
+function tooLate(what: string, setting: string, limitMs: number): Error {
+  return new Error(`${what} within ${setting} (${limitMs} ms)`);
 }
 
 function unreachableServer({ tenant }: ConnectOptions, cause: unknown): AppError {

@@ -42,6 +42,8 @@ export interface BackendOptions {
   readonly events: ServerEvents;
   /** Where the server listens: cancels go there. */
   readonly address: { readonly host: string; readonly port: number };
+  /** What the tenant wants run at the beginning of each session. */
+  readonly initSql: string | undefined;
   readonly log: Logger;
 }
 
@@ -51,6 +53,7 @@ export class PostgresBackend implements Backend {
   readonly id = ++lastId;
   readonly socket: Socket;
   readonly address: BackendOptions['address'];
+  readonly initSql: string | undefined;
   /** The real cancel key: it never leaves the proxy. */
   key: BackendKey | undefined;
   /** What the server reported last, by name. */
@@ -71,6 +74,7 @@ export class PostgresBackend implements Backend {
     const { socket } = options;
     this.socket = socket;
     this.address = options.address;
+    this.initSql = options.initSql;
     this.#sink = options.sink;
     this.#events = options.events;
     this.#log = options.log;

@@ -4,6 +4,7 @@
  * Owns: the parameters a login may be greeted with before it owns a connection. Leaves: the login
  * to connect-postgres.ts.
  */
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
@@ -12,8 +13,10 @@ import { connectPostgres } from './connect-postgres.ts';
 import { simpleQuery } from './conversation.ts';
 import type { CredentialStore } from './credentials.ts';
 import { idleSink } from './idle-sink.ts';
+import { initSession } from './init-session.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
+import { withinTime } from './time-limit.ts';
 import type { ServerEvents, Upstream } from './upstream.ts';
 
 export interface PostgresUpstreamOptions {
@@ -22,6 +25,8 @@ export interface PostgresUpstreamOptions {
   readonly credentials: CredentialStore;
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;
+  /** As they are now: a swap may change them. */
+  readonly settings: () => PoolSettings;
   readonly clock: Clock;
   readonly log: Logger;
   /** Tells telemetry how a reset ended. */
@@ -40,7 +45,13 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     this.#options = options;
   }
 
-  /** What the server reported at its last login; undefined before the first one. */
+  get settings(): PoolSettings {
+    return this.#options.settings();
+  }
+
+  /**
+   * What the server reported at its last login, init_sql included; undefined before the first one.
+   */
   get parameters(): ReadonlyMap<string, string> | undefined {
     return this.#parameters;
   }
@@ -58,20 +69,23 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
   }
 
   async dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
-    const backend = await connectPostgres({ ...this.#options, events, signal });
+    const timeouts = this.settings;
+    const backend = await connectPostgres({ ...this.#options, timeouts, events, signal });
     this.#parameters = new Map(backend.parameters);
     backend.attach(idleSink);
     return backend;
   }
 
   /**
-   * Rolls back what is open and discards all session state. @throws when the server does not do so.
+   * Rolls back what is open, discards all session state and runs init_sql again.
+   * @throws when the server does not do so, or not within cancel_wait_timeout
    */
   async reset(backend: PostgresBackend): Promise<void> {
+    const limitMs = this.settings.cancelWaitTimeoutMs;
+    const text = `the connection was not clean within cancel_wait_timeout (${limitMs} ms)`;
     try {
-      // DISCARD ALL must not run inside a transaction, so each is a Query of its own.
-      if (backend.transactionStatus !== TRANSACTION_IDLE) await simpleQuery(backend, 'ROLLBACK');
-      await simpleQuery(backend, 'DISCARD ALL');
+      const limit = { clock: this.#options.clock, limitMs, text };
+      await withinTime(backend, limit, () => clean(backend));
     } catch (error) {
       this.#options.onReset('failed');
       throw error;
@@ -79,4 +93,12 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     backend.vector = EMPTY_VECTOR;
     this.#options.onReset('clean');
   }
+}
+
+async function clean(backend: PostgresBackend): Promise<void> {
+  const { initSql } = backend;
+  // DISCARD ALL must not run inside a transaction, so each is a Query of its own.
+  if (backend.transactionStatus !== TRANSACTION_IDLE) await simpleQuery(backend, 'ROLLBACK');
+  await simpleQuery(backend, 'DISCARD ALL');
+  if (initSql !== undefined) await initSession(backend, initSql);
 }

@@ -7,19 +7,17 @@ import { connect } from 'node:net';
 import { encodeCancelRequest } from '../wire/postgres/startup-message.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 
-/** How long the server may take to accept and close the cancel connection. */
-const CANCEL_CONNECTION_TIMEOUT_MS = 5_000;
-
 /**
  * Resolves when the server has closed the cancel connection, after which its signal is on its way
- * to the backend; also when it could not be reached: a cancel promises nothing.
+ * to the backend; also when it could not be reached, or did not close within `limitMs` (the
+ * tenant's cancel_wait_timeout): a cancel promises nothing.
  */
-export function sendCancel(backend: PostgresBackend): Promise<void> {
+export function sendCancel(backend: PostgresBackend, limitMs: number): Promise<void> {
   const { key, address } = backend;
   if (key === undefined) return Promise.resolve();
   return new Promise((resolve) => {
     const socket = connect(address.port, address.host);
-    socket.setTimeout(CANCEL_CONNECTION_TIMEOUT_MS, () => socket.destroy());
+    socket.setTimeout(limitMs, () => socket.destroy());
     socket.on('connect', () => socket.write(encodeCancelRequest(key)));
     socket.on('error', () => {});
     socket.on('close', () => resolve());

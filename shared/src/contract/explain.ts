@@ -72,6 +72,7 @@ function sentence(issue: z.core.$ZodIssue, value: unknown): string {
       return `must be ${withArticle(issue.expected)}; got ${given}`;
     case 'invalid_value':
       if (value === undefined) return `is required: ${oneOf(issue.values)}`;
+      if (!issue.message.startsWith('Invalid option')) return issue.message;
       return `must be ${oneOf(issue.values)}; got ${given}`;
     case 'too_small':
       return `must ${atLeast(issue)}; got ${given}`;

@@ -27,7 +27,13 @@ interface PoolSettingSpec<
   readonly toAnswer: (stored: z.infer<Stored>) => z.infer<Answer>;
 }
 
-export const poolModeSchema = z.enum(['session', 'transaction']);
+const NO_STATEMENT_MODE =
+  'cannot be "statement": it would break every transaction of a client; choose "transaction",' +
+  ' which shares server connections as well, or "session"';
+
+export const poolModeSchema = z.enum(['session', 'transaction'], {
+  error: ({ input }) => (input === 'statement' ? NO_STATEMENT_MODE : undefined),
+});
 export type PoolMode = z.infer<typeof poolModeSchema>;
 
 export const POOL_SETTINGS = Object.freeze({
@@ -49,6 +55,21 @@ export const POOL_SETTINGS = Object.freeze({
     'acquire_timeout',
     { minMs: 1, maxMs: 3_600_000, defaultMs: 10_000 },
     'How long a client waits for a connection;',
+  ),
+  serverConnectTimeoutMs: duration(
+    'server_connect_timeout',
+    { minMs: 10, maxMs: 600_000, defaultMs: 5_000 },
+    'How long the database server may take to accept a connection;',
+  ),
+  serverLoginTimeoutMs: duration(
+    'server_login_timeout',
+    { minMs: 10, maxMs: 600_000, defaultMs: 15_000 },
+    'How long a login may take once connected, init_sql included;',
+  ),
+  cancelWaitTimeoutMs: duration(
+    'cancel_wait_timeout',
+    { minMs: 10, maxMs: 600_000, defaultMs: 10_000 },
+    'How long a cancelled statement may take to end, and a connection to be cleaned;',
   ),
 });
 

@@ -122,6 +122,11 @@ describe('tenantCreateSchema: how a mistake reads', () => {
       /^colour is not a known field; known are id, db_type, host, dbname/,
     ],
     ['database', { databases: ['ok', ''] }, /^databases\[1\] must not be empty; got ""$/],
+    [
+      'statement mode',
+      { pool_mode: 'statement' },
+      /^pool_mode cannot be "statement": .* choose "transaction", .* or "session"$/,
+    ],
     ['null host', { host: null }, /^host must be text; got null$/],
   ];
   for (const [name, change, text] of cases) {

@@ -15,8 +15,6 @@ import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import type { LeaseCondition, Leases } from './leases.ts';
 import { COPY_END, SYNC } from './outstanding.ts';
 
-/** How long the server may take to answer a cancel and end the statement. */
-const CANCEL_WAIT_TIMEOUT_MS = 10_000;
 /** How long a statement in autocommit may go on without its client. */
 const AUTOCOMMIT_TIMEOUT_MS = 60_000;
 
@@ -26,6 +24,8 @@ export interface OrphanContext {
   readonly clock: Clock;
   readonly meter: TenantMeter;
   readonly condition: LeaseCondition;
+  /** How long the server may take to answer a cancel and end the statement. */
+  readonly cancelWaitTimeoutMs: number;
   /**
    * Whether a statement under way inside a transaction is worth its end: a COMMIT, or the client
    * said Terminate.
@@ -66,14 +66,15 @@ class Orphan implements LeaseOwner {
     const { backend, outstanding } = this.#lease;
     this.#lease.adopt(this);
     backend.socket.resume();
-    const limitMs = way === 'cancel' ? CANCEL_WAIT_TIMEOUT_MS : AUTOCOMMIT_TIMEOUT_MS;
-    this.#deadline = this.#context.clock.after(limitMs, () => this.#giveUp());
+    const { clock, cancelWaitTimeoutMs } = this.#context;
+    const limitMs = way === 'cancel' ? cancelWaitTimeoutMs : AUTOCOMMIT_TIMEOUT_MS;
+    this.#deadline = clock.after(limitMs, () => this.#giveUp());
     if (outstanding.inCopyIn) {
       backend.write(encodeCopyFail('the client is gone'));
       outstanding.sent(COPY_END);
     }
     this.serverAnswered();
-    if (way === 'cancel') this.#lease.trackCancel(sendCancel(backend));
+    if (way === 'cancel') this.#lease.trackCancel(sendCancel(backend, cancelWaitTimeoutMs));
   }
 
   #giveUp(): void {

@@ -26,7 +26,7 @@ const STATEMENTS_MAX = 20_000;
 
 export interface TargetOptions extends Omit<
   PostgresUpstreamOptions,
-  'tenant' | 'database' | 'onReset' | 'applicationName'
+  'tenant' | 'database' | 'onReset' | 'applicationName' | 'settings'
 > {
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
@@ -81,7 +81,7 @@ export class PostgresTargets implements Targets {
   }
 
   #upstream(tenant: TenantConfig, database: string): PostgresUpstream {
-    const { credentials, clock, log, meter, applicationName } = this.#options;
+    const { credentials, clock, log, meter, applicationName, router } = this.#options;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
     return new PostgresUpstream({
       tenant,
@@ -90,6 +90,10 @@ export class PostgresTargets implements Targets {
       clock,
       log: log.child({ tenant: tenant.id, database }),
       applicationName: applicationName(),
+      settings: () => {
+        const { current } = router;
+        return current.poolSettings(current.byKey(tenantKey(tenant.id)) ?? tenant);
+      },
       onReset: (status) => tenantMeter.backendReset(status),
     });
   }

@@ -263,7 +263,11 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     }
     const lease = this.#lease;
     if (lease === undefined || lease.outstanding.quiet) return;
-    lease.trackCancel(sendCancel(lease.backend));
+    lease.trackCancel(sendCancel(lease.backend, this.#cancelWaitTimeoutMs));
+  }
+
+  get #cancelWaitTimeoutMs(): number {
+    return this.#acquisition.target.upstream.settings.cancelWaitTimeoutMs;
   }
 
   endWhenIdle(error: AppError): void {
@@ -310,6 +314,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
       meter: this.#login.meter,
       condition: this.#watch.leaseEnded(),
       statement: this.#terminating || this.#watch.committing ? 'let_finish' : 'cancel',
+      cancelWaitTimeoutMs: this.#cancelWaitTimeoutMs,
       message: this.#input.atBoundary ? 'whole' : 'partial',
     });
   }
