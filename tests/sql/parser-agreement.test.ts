@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import { loadModule, parseSync, scanSync } from 'libpg-query';
 import { readTextEffects } from '@dbbouncer/data-plane/session/postgres/sql/effects.ts';
 import type { TextEffects } from '@dbbouncer/data-plane/session/postgres/sql/effects.ts';
+import { fingerprint } from '@dbbouncer/data-plane/session/postgres/sql/fingerprint.ts';
 import { lex } from '@dbbouncer/data-plane/session/postgres/sql/lexer.ts';
 import type { Token } from '@dbbouncer/data-plane/session/postgres/sql/tokens.ts';
 import { isBuiltInType } from '@dbbouncer/data-plane/session/postgres/sql/types.ts';
@@ -45,6 +46,7 @@ describe('statements and names in the corpus, held against the parser of Postgre
       const functions = namesOf(effects.functions).filter((name) => !TAKEN_FOR_FUNCTIONS.has(name));
       assert.deepEqual(functions, unique(expected, 'functions'));
       assert.deepEqual(namesOf(effects.types), unique(expected, 'types').filter(isForeignType));
+      assertSameByFingerprint(sql, effects);
     });
   }
 });
@@ -93,12 +95,20 @@ describe('queries made at random, held against the parser of PostgreSQL', () => 
         assertHolds(namesOf(effects.functions), unique(expected, 'functions'), sql);
         const types = unique(expected, 'types').filter(isForeignType);
         assertHolds(namesOf(effects.types), types, sql);
+        assertSameByFingerprint(sql, effects);
       }),
       { numRuns: runs },
     );
     assert.ok(parsed > runs / 2, `only ${parsed} of ${runs} queries were valid`);
   });
 });
+
+/** What is concluded from the fingerprint must hold for the text. */
+function assertSameByFingerprint(sql: string, effects: TextEffects): void {
+  const shape = fingerprint(sql);
+  if (shape === undefined || effects.literals === 'matter') return;
+  assert.deepEqual(readTextEffects(shape, OPTIONS), effects, sql);
+}
 
 function assertHolds(names: readonly string[], wanted: readonly string[], sql: string): void {
   const missed = wanted.filter((name) => !names.includes(name));

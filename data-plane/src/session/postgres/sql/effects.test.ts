@@ -189,8 +189,22 @@ describe('textEffects', () => {
     assert.ok(Object.isFrozen(first));
   });
 
+  it('is the same object for texts that differ in literals alone', () => {
+    const one = textEffects("SELECT a FROM b WHERE c = 1 AND d = 'x'", OPTIONS);
+    assert.equal(textEffects("SELECT a FROM b WHERE c = 22 AND d = 'y''z'", OPTIONS), one);
+  });
+
+  it('knows the literals of what is set', () => {
+    for (const value of ['1', '2']) {
+      const { settings } = textEffects(`SET work_mem = ${value}`, OPTIONS);
+      assert.match(JSON.stringify(settings), new RegExp(`"${value}"`));
+      const called = textEffects(`SELECT set_config('a.b', '${value}', false)`, OPTIONS);
+      assert.equal(called.literals, 'matter');
+    }
+  });
+
   it('keeps no text of more than 8192 characters', () => {
-    const long = `SELECT '${'x'.repeat(8192)}'`;
+    const long = `SELECT ${'x'.repeat(8192)}`;
     assert.notEqual(textEffects(long, OPTIONS), textEffects(long, OPTIONS));
   });
 });

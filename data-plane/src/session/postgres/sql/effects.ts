@@ -8,6 +8,7 @@
  * statements.ts, single statements to statement-effects.ts, what names mean in a tenant's catalog
  * to whoever can look there.
  */
+import { fingerprint } from './fingerprint.ts';
 import type { QueryFacts } from './mentions.ts';
 import { functionEffect } from './functions.ts';
 import type { QualifiedName } from './names.ts';
@@ -44,6 +45,8 @@ export interface TextEffects {
    * say.
    */
   readonly sharing: 'candidate' | 'never';
+  /** Whether all of this holds for every text that differs from this one in literals alone. */
+  readonly literals: 'matter' | 'do_not_matter';
   /**
    * What a look-up in the catalog needs: the names in all statements, as written, with repetitions.
    */
@@ -58,6 +61,7 @@ const CACHE_LIMITS: TextCacheLimits = Object.freeze({
   lengthMax: 2 * 1024 * 1024,
   textLengthMax: 8 * 1024,
 });
+const byFingerprint = new TextCache<TextEffects>(CACHE_LIMITS);
 const withStandardStrings = new TextCache<TextEffects>(CACHE_LIMITS);
 const withEscapeStrings = new TextCache<TextEffects>(CACHE_LIMITS);
 const STANDARD: LexOptions = Object.freeze({ standardConformingStrings: true });
@@ -65,14 +69,17 @@ const ESCAPES: LexOptions = Object.freeze({ standardConformingStrings: false });
 
 /**
  * The effects of `sql`, frozen; the same object again for a text of up to 8 Ki characters that came
- * lately. Never throws; takes time in proportion to the text, or one Map look-up. `sql` is decoded
+ * lately, mostly also when only its literals were others. Never throws; takes time in proportion to
+ * the text. `sql` is decoded
  * from a client encoding in which no byte of a longer character is ASCII (UTF-8, Latin-1 …; not
  * SJIS, BIG5, GBK, GB18030, JOHAB or UHC).
  */
 export function textEffects(sql: string, options: LexOptions): TextEffects {
-  return options.standardConformingStrings
-    ? withStandardStrings.get(sql, readStandard)
-    : withEscapeStrings.get(sql, readEscapes);
+  if (!options.standardConformingStrings) return withEscapeStrings.get(sql, readEscapes);
+  const shape = fingerprint(sql);
+  const effects = shape === undefined ? undefined : byFingerprint.get(shape, readStandard);
+  if (effects?.literals === 'do_not_matter') return effects;
+  return withStandardStrings.get(sql, readStandard);
 }
 
 function readStandard(sql: string): TextEffects {
@@ -100,6 +107,7 @@ const UNPARSABLE: TextEffects = Object.freeze({
   settings: NOTHING,
   transactionAfter: 'unknown',
   sharing: 'never',
+  literals: 'matter',
   relations: NOTHING,
   functions: NOTHING,
   types: NOTHING,
@@ -120,6 +128,7 @@ function conclude(statements: readonly Statement[]): TextEffects {
     settings: only?.settings ?? all.flatMap((effects) => effects.settings),
     transactionAfter: statements.map(transactionAfter).reduce(later, 'unchanged'),
     sharing: statements.length === 1 && isShareable(statements[0]) ? 'candidate' : 'never',
+    literals: statements.every(isBlindToLiterals) ? 'do_not_matter' : 'matter',
     relations: queries.flatMap((query) => query.relations),
     functions: queries.flatMap((query) => query.functions),
     types: queries.flatMap((query) => query.types),
@@ -132,6 +141,21 @@ function queryOf(statement: Statement): QueryFacts | undefined {
   if ('statement' in statement) return queryOf(statement.statement);
   if ('source' in statement && typeof statement.source !== 'string') return statement.source;
   return undefined;
+}
+
+/** Statements of which no conclusion is drawn from a value. */
+const BLIND_TO_LITERALS: ReadonlySet<Statement['kind']> = new Set([
+  'read',
+  'locking_read',
+  'write',
+  'begin',
+  'commit',
+  'rollback',
+]);
+
+function isBlindToLiterals(statement: Statement): boolean {
+  if (!BLIND_TO_LITERALS.has(statement.kind)) return false;
+  return !('query' in statement) || statement.query.setConfig === 'none';
 }
 
 type TransactionAfter = TextEffects['transactionAfter'];
