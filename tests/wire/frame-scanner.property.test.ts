@@ -11,6 +11,7 @@ import fc from 'fast-check';
 import {
   DROP,
   FORWARD,
+  FORWARD_NOW,
   FrameScanner,
   HOLD,
 } from '@dbbouncer/data-plane/wire/postgres/frame-scanner.ts';
@@ -24,7 +25,7 @@ import { bytes, cutAt, message } from '../support/bytes.ts';
 interface PlannedFrame {
   readonly letter: string;
   readonly body: Uint8Array;
-  readonly verdict: typeof FORWARD | typeof DROP;
+  readonly verdict: typeof FORWARD | typeof FORWARD_NOW | typeof DROP;
   readonly holds: number;
   readonly needed: boolean;
 }
@@ -32,7 +33,7 @@ interface PlannedFrame {
 const plannedFrame: fc.Arbitrary<PlannedFrame> = fc.record({
   letter: fc.constantFrom(...'QPBDECdcfHSX'.split('')),
   body: fc.uint8Array({ maxLength: 40 }),
-  verdict: fc.constantFrom(FORWARD, DROP),
+  verdict: fc.constantFrom(FORWARD, FORWARD_NOW, DROP),
   holds: fc.constantFrom(0, 0, 0, 1, 2),
   needed: fc.boolean(),
 });
@@ -69,6 +70,7 @@ class PlanPlayer implements FrameHandler {
 
   frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     const frame = this.#current(type);
+    this.#checkPassedOn();
     const arrived = buffer.subarray(bodyStart, bodyEnd);
     const expected = frame.needed ? frame.body : frame.body.subarray(0, arrived.length);
     assert.deepEqual(new Uint8Array(arrived), expected);
@@ -79,6 +81,14 @@ class PlanPlayer implements FrameHandler {
     }
     this.due++;
     return frame.verdict;
+  }
+
+  /** A whole frame that was to go at once has gone before the next one is judged. */
+  #checkPassedOn(): void {
+    const former = this.#plan[this.due - 1];
+    if (former?.verdict !== FORWARD_NOW || !former.needed) return;
+    const due = this.#plan.slice(0, this.due).filter(({ verdict }) => verdict !== DROP);
+    assert.deepEqual(Buffer.concat(this.forwarded), Buffer.concat(due.map(wireBytes)));
   }
 
   forward(run: Buffer): void {
@@ -131,7 +141,7 @@ describe('FrameScanner, for any frames, chunks and verdicts', () => {
             join,
           );
           assert.equal(player.due, plan.length);
-          const expected = plan.filter((frame) => frame.verdict === FORWARD).map(wireBytes);
+          const expected = plan.filter((frame) => frame.verdict !== DROP).map(wireBytes);
           assert.deepEqual(Buffer.concat(player.forwarded), Buffer.concat(expected));
         },
       ),
@@ -145,7 +155,7 @@ describe('FrameScanner, for any frames, chunks and verdicts', () => {
         const total = Buffer.concat(plan.map(wireBytes)).length;
         const everywhere = Array.from({ length: Math.max(0, total - 1) }, (_, i) => i + 1);
         const player = play(plan, everywhere, [false]);
-        const expected = plan.filter((frame) => frame.verdict === FORWARD).map(wireBytes);
+        const expected = plan.filter((frame) => frame.verdict !== DROP).map(wireBytes);
         assert.deepEqual(Buffer.concat(player.forwarded), Buffer.concat(expected));
       }),
       { numRuns: 200 },

@@ -8,6 +8,8 @@
  */
 import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { WireError } from '../wire-error.ts';
+import { bodyBytesMaxByType } from './body-limits.ts';
+import type { BodyLimits } from './body-limits.ts';
 import { showType } from './message-types.ts';
 
 /** The frame's bytes are passed on, in order, by `forward()`. */
@@ -21,7 +23,12 @@ export const HOLD = 2;
  * follows as it comes.
  */
 export const REPLACE = 3;
-export type FrameVerdict = 0 | 1 | 2 | 3;
+/**
+ * As FORWARD, and the run ends behind this frame: it is passed on before the next `frame()`. Only
+ * for a frame that is here whole.
+ */
+export const FORWARD_NOW = 4;
+export type FrameVerdict = 0 | 1 | 2 | 3 | 4;
 
 /** What goes out in place of a frame's header and the first bytes of its body. */
 export interface Replacement {
@@ -55,22 +62,14 @@ export interface FrameHandler {
   forward(run: Buffer): void;
 }
 
-export interface FrameScannerOptions {
+export interface FrameScannerOptions extends BodyLimits {
   readonly handler: FrameHandler;
-  /** The 256 flags of the type bytes this peer may send. */
-  readonly allowed: Uint8Array;
-  /** The largest body of any frame. Default is what `bodyBytesMax` says. */
-  readonly frameBytesMax?: number;
-  /** The largest body of a type; asked once each, by the constructor. Default: `frameBytesMax`. */
-  readonly bodyBytesMax?: (type: number) => number;
   /** The largest body that is collected: the memory a peer can make this scanner hold. */
   readonly collectBytesMax: number;
 }
 
 const HEADER_BYTES = 5;
 const LENGTH_FIELD_BYTES = 4;
-/** The length field is signed. */
-const BODY_BYTES_MAX = 0x7fffffff - LENGTH_FIELD_BYTES;
 /** A collected frame's buffer starts this small, so that a header alone reserves nothing. */
 const COLLECT_BYTES_INITIAL = 8 * 1024;
 
@@ -101,7 +100,7 @@ export class FrameScanner {
 
   constructor(options: FrameScannerOptions) {
     this.#handler = options.handler;
-    this.#bodyBytesMax = bodyLimits(options);
+    this.#bodyBytesMax = bodyBytesMaxByType(options);
     this.#collectBytesMax = options.collectBytesMax;
   }
 
@@ -173,7 +172,8 @@ export class FrameScanner {
       }
       const frameEnd = bodyStart + bodyLength;
       const verdict = handler.frame(type, chunk, bodyStart, frameEnd);
-      if (verdict !== FORWARD) {
+      if (verdict === FORWARD_NOW) this.#flushRun(chunk, frameEnd);
+      else if (verdict !== FORWARD) {
         this.#flushRun(chunk, at);
         if (verdict === HOLD) return at;
         this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, frameEnd) : frameEnd;
@@ -222,10 +222,11 @@ export class FrameScanner {
     const verdict = this.#handler.frame(type, chunk, bodyStart, bodyEnd);
     // Held: of the header only what earlier chunks brought is kept, the rest is read again.
     if (verdict === HOLD) return 0;
-    if (verdict === FORWARD) this.#handler.forward(Buffer.from(this.#header.subarray(0, early)));
+    if (isForward(verdict)) this.#handler.forward(Buffer.from(this.#header.subarray(0, early)));
     else this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, bodyEnd) : bodyEnd;
     this.#headerBytes = 0;
     this.#pass(verdict, bodyLength - arrived, chunk);
+    if (verdict === FORWARD_NOW) this.#flushRun(chunk, bodyEnd);
     return bodyEnd;
   }
 
@@ -249,7 +250,7 @@ export class FrameScanner {
     const verdict = this.#handler.frame(frame[0] as number, frame, HEADER_BYTES, frameBytes);
     // Held: what this chunk brought stays the caller's, and is copied again with the next push.
     if (verdict === HOLD) return 0;
-    if (verdict === FORWARD) this.#handler.forward(frame);
+    if (isForward(verdict)) this.#handler.forward(frame);
     if (verdict === REPLACE) {
       const rest = frame.subarray(this.#replace(HEADER_BYTES, frameBytes));
       if (rest.length > 0) this.#handler.forward(rest);
@@ -292,7 +293,7 @@ export class FrameScanner {
     bodyLength: number,
   ): number {
     const verdict = this.#handler.frame(type, chunk, bodyStart, chunk.length);
-    if (verdict !== FORWARD) {
+    if (!isForward(verdict)) {
       this.#flushRun(chunk, at);
       if (verdict === HOLD) return at;
       this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, chunk.length) : chunk.length;
@@ -316,7 +317,7 @@ export class FrameScanner {
 
   /** Notes how much of a judged frame is to come; nothing: the next byte begins another frame. */
   #pass(verdict: Exclude<FrameVerdict, typeof HOLD>, bodyLeft: number, chunk: Buffer): void {
-    this.#verdict = verdict === REPLACE ? FORWARD : verdict;
+    this.#verdict = verdict === DROP ? DROP : FORWARD;
     this.#bodyLeft = bodyLeft;
     this.#position = bodyLeft === 0 ? 'boundary' : 'passing';
     if (bodyLeft > 0) this.#flushRun(chunk, chunk.length);
@@ -363,6 +364,10 @@ export class FrameScanner {
   }
 }
 
+function isForward(verdict: FrameVerdict): verdict is typeof FORWARD | typeof FORWARD_NOW {
+  return verdict === FORWARD || verdict === FORWARD_NOW;
+}
+
 /** A signed Int32; spelled out because readInt32BE() checks the bounds once more. */
 function readLength(buffer: Buffer, at: number): number {
   return (
@@ -383,18 +388,4 @@ function sizeProblem(type: number, bodyLength: number, bodyBytesMax: number): st
 
 function endedInside(what: string, bytes: number, expected: number): WireError {
   return new WireError(`the stream ended after ${bytes} of the ${expected} bytes of ${what}`);
-}
-
-function bodyLimits(options: FrameScannerOptions): Int32Array {
-  const { allowed, frameBytesMax, bodyBytesMax } = options;
-  assert(allowed.length === 256, `one flag for each type byte: 256, not ${allowed.length}`);
-  assert(
-    frameBytesMax !== undefined || bodyBytesMax !== undefined,
-    'a scanner needs frameBytesMax or bodyBytesMax',
-  );
-  return Int32Array.from(allowed, (flag, type) =>
-    flag === 0
-      ? -1
-      : Math.min(frameBytesMax ?? BODY_BYTES_MAX, bodyBytesMax?.(type) ?? BODY_BYTES_MAX),
-  );
 }
