@@ -23,6 +23,7 @@ import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
 import { MockSecret } from './routing/mock-secret.ts';
 import { Router } from './routing/router.ts';
+import { Accounts } from './session/postgres/auth/account.ts';
 import { CancelRegistry } from './session/postgres/cancel.ts';
 import { Leases } from './session/postgres/leases.ts';
 import { servePostgresClient } from './session/postgres/login.ts';
@@ -200,7 +201,7 @@ interface SessionParts {
 function sessionServices(parts: SessionParts): SessionServices {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
   const { hasConfig, whenConfigured } = parts;
-  const credentials = new CredentialStore(keyring);
+  const accounts = new Accounts(new CredentialStore(keyring));
   // The name under which surviving proxies find what a lost one has left behind.
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
   const mockSecret = new MockSecret(() => keyring.deriveFleetSecret('mock-scram'));
@@ -213,11 +214,11 @@ function sessionServices(parts: SessionParts): SessionServices {
       pools,
       meter,
       applicationName,
-      credentials,
+      accounts,
       clock,
       log,
     }),
-    credentials,
+    accounts,
     mockSecret: () => mockSecret.read(),
     registry,
     cancels: new CancelRegistry(proxyId),

@@ -60,6 +60,21 @@ export const proxyErrors = defineErrors({
     retryable: true,
     summary: "The tenant's password cannot be opened on this proxy.",
   },
+  USER_REMOVED: {
+    kind: 'config',
+    retryable: false,
+    summary: 'The user was removed from the tenant while the client was connected.',
+  },
+  WAITING_FOR_LOGIN: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'Only a verifier is known, and no client has logged in with its password yet.',
+  },
+  CREDENTIAL_UNFIT: {
+    kind: 'config',
+    retryable: false,
+    summary: 'The database server asks for a proof that the stored credential cannot give.',
+  },
   NO_CONFIG: {
     kind: 'unavailable',
     retryable: true,

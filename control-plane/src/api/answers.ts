@@ -55,7 +55,11 @@ export const tenantStatsSchema = z
       z.strictObject({
         proxy: z.string(),
         database: z.string(),
-        user: z.string(),
+        user: z.string().meta({ description: 'The user on the database server.' }),
+        state: z.enum(['open', 'waiting_for_login', 'draining']).meta({
+          description:
+            'waiting_for_login: known by a SCRAM verifier alone, until a client has logged in.',
+        }),
         ...totalsShape,
         longest_wait_ms: z.number(),
         failing: z.string().nullable().meta({ description: "The database's own words." }),
@@ -125,6 +129,7 @@ export function toTenantStats(
           proxy: id,
           database: pool.database,
           user: pool.user,
+          state: pool.state ?? ('open' as const),
           ...pickTotals(pool),
           longest_wait_ms: pool.longestWaitMs,
           failing: pool.failing ?? null,

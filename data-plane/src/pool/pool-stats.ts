@@ -23,7 +23,8 @@ export interface PoolCounters {
 }
 
 export interface PoolStats {
-  readonly state: 'open' | 'draining';
+  /** `waiting_for_login`: its credential is a verifier, and nobody has logged in with it yet. */
+  readonly state: 'open' | 'waiting_for_login' | 'draining';
   /** Leased. */
   readonly active: number;
   readonly idle: number;

@@ -85,6 +85,7 @@ export class Pool<B extends Backend> {
       core: this.#core,
       cap: this.#cap,
       waitersMax: limits.waitersMax,
+      hindrance: () => this.#hindrance(),
       counters: this.#counters,
       log: this.#log,
     });
@@ -213,7 +214,7 @@ export class Pool<B extends Backend> {
     }
     this.#settle(nowMs);
     if (core.working > 0 || core.line.size > 0) this.#lastUseMs = nowMs;
-    if (this.#demand === 'none_yet') return;
+    if (this.#demand === 'none_yet' || this.#hindrance() !== undefined) return;
     while (this.#cap.room > 0 && core.dialsMissing(nowMs) > 0) this.#beginDial();
   }
 
@@ -224,7 +225,9 @@ export class Pool<B extends Backend> {
   }
 
   stats(): PoolStats {
-    return statsOf(this.#core, this.#counters, this.#clock.nowMs());
+    const stats = statsOf(this.#core, this.#counters, this.#clock.nowMs());
+    const isOpen = stats.state === 'open' && stats.total === 0;
+    return isOpen && this.#hindrance() ? { ...stats, state: 'waiting_for_login' } : stats;
   }
 
   // --- clients ---
@@ -342,6 +345,10 @@ export class Pool<B extends Backend> {
   }
 
   // --- dials ---
+
+  #hindrance(): AppError | undefined {
+    return this.#upstream.hindrance?.();
+  }
 
   #dialWanted(nowMs: number): void {
     while (this.#cap.room > 0 && this.#core.dialsWanted(nowMs) > 0) this.#beginDial();

@@ -17,6 +17,8 @@ export interface RefusalsOptions<B> {
   readonly core: PoolCore<B, Waiter<B>>;
   readonly cap: TenantCap;
   readonly waitersMax: number;
+  /** Why no dial can succeed now, known without trying. */
+  readonly hindrance: () => AppError | undefined;
   readonly counters: PoolCounters;
   readonly log: Logger;
 }
@@ -64,9 +66,9 @@ export class Refusals<B> {
   }
 
   #whyNotJoin(nowMs: number): Verdict | undefined {
-    const { tenant, core, counters, waitersMax } = this.#options;
-    const drained = this.#whyDrained();
-    if (drained !== undefined) return drained;
+    const { tenant, core, counters, waitersMax, hindrance } = this.#options;
+    const verdict = this.#whyDrained() ?? hindrance();
+    if (verdict !== undefined) return verdict;
     if (core.isHopeless(nowMs)) return core.backoff.error;
     if (core.line.size < waitersMax) return undefined;
     counters.queueFull += 1;

@@ -12,43 +12,42 @@ import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 declare const brand: unique symbol;
 export type PoolKey = string & { readonly [brand]: 'PoolKey' };
 
-/**
- * Keys by config object, then by database: a config object never changes, a changed tenant is a new
- * one.
- */
-const keysByTenant = new WeakMap<TenantConfig, Map<string, PoolKey>>();
+/** Connections of the proxy's own never serve a client. */
+export type PoolPurpose = 'clients' | 'auth_query';
 
-/**
- * The identity of the pool of `tenant` for `database`, equal over swaps and restarts as long as the
- * connections are interchangeable. A password that was sealed anew counts as changed: its clear
- * text is not looked at here. `database` must be one the tenant lists, else the cache has no bound.
- */
-export function poolKey(tenant: TenantConfig, database: string): PoolKey {
-  let keys = keysByTenant.get(tenant);
-  if (keys === undefined) {
-    keys = new Map();
-    keysByTenant.set(tenant, keys);
-  }
-  let key = keys.get(database);
-  if (key === undefined) {
-    key = hashIdentity(tenant, database);
-    keys.set(database, key);
-  }
-  return key;
+/** Who the connections of a pool are, and what for. */
+export interface PoolUser {
+  readonly purpose: PoolPurpose;
+  readonly serverUser: string;
+  /** Equal for equal credentials; no credential can be told from it. */
+  readonly fingerprint: string;
 }
 
-function hashIdentity(tenant: TenantConfig, database: string): PoolKey {
+/**
+ * The identity of the pool of `tenant` for `database` as `user`, equal over swaps as long as the
+ * connections are interchangeable.
+ */
+export function poolKey(tenant: TenantConfig, database: string, user: PoolUser): PoolKey {
   const identity = [
     tenantKey(tenant.id),
     tenant.protocol,
     tenant.host,
     tenant.port,
     database,
-    tenant.username,
-    ...secretParts(tenant.password),
+    user.purpose,
+    user.serverUser,
+    user.fingerprint,
     tenant.initSql ?? null,
   ];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64url') as PoolKey;
+}
+
+/**
+ * A stand-in for the fingerprint of a credential that cannot be opened: of its sealed form, so one
+ * that is sealed anew counts as changed.
+ */
+export function sealedFingerprint(secret: Secret): string {
+  return `sealed:${JSON.stringify(secretParts(secret))}`;
 }
 
 /** Field by field, so that the order of keys in somebody's JSON makes no difference. */

@@ -9,7 +9,7 @@ import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { LogFields, Logger } from '@dbbouncer/shared/kernel/log.ts';
-import { poolKey } from './pool-identity.ts';
+import { poolKey, sealedFingerprint } from './pool-identity.ts';
 import { Router } from './router.ts';
 import { RoutingSnapshot, tenantChanges } from './snapshot.ts';
 import { someConfig, someTenant } from './testing.ts';
@@ -153,7 +153,8 @@ describe('Router', () => {
 });
 
 describe('poolKey', () => {
-  const key = poolKey(acme, 'Acme_db');
+  const app = { purpose: 'clients', serverUser: 'app', fingerprint: 'f' } as const;
+  const key = poolKey(acme, 'Acme_db', app);
 
   it('is the same for an equal tenant, also in other letters and with other settings', () => {
     const twin = someTenant('ACME', {
@@ -161,40 +162,37 @@ describe('poolKey', () => {
       databases: ['Acme_db'],
       pool: { maxConnections: 3, idleTimeoutMs: 1 },
     });
-    assert.equal(poolKey(twin, 'Acme_db'), key);
+    assert.equal(poolKey(twin, 'Acme_db', app), key);
   });
 
   it('differs for each part that decides where a connection goes and who it is', () => {
     const others = [
-      poolKey(someTenant('other'), 'Acme_db'),
-      poolKey(someTenant('Acme', { protocol: 'mysql' }), 'Acme_db'),
-      poolKey(someTenant('Acme', { host: 'other' }), 'Acme_db'),
-      poolKey(someTenant('Acme', { port: 5433 }), 'Acme_db'),
-      poolKey(someTenant('Acme', { username: 'other' }), 'Acme_db'),
-      poolKey(someTenant('Acme', { initSql: 'SET x.y = 1' }), 'Acme_db'),
-      poolKey(someTenant('Acme', { password: { kind: 'env', name: 'OTHER' } }), 'Acme_db'),
-      poolKey(someTenant('Acme', { password: { kind: 'file', path: 'PASSWORD' } }), 'Acme_db'),
-      poolKey(acme, 'other'),
+      poolKey(someTenant('other'), 'Acme_db', app),
+      poolKey(someTenant('Acme', { protocol: 'mysql' }), 'Acme_db', app),
+      poolKey(someTenant('Acme', { host: 'other' }), 'Acme_db', app),
+      poolKey(someTenant('Acme', { port: 5433 }), 'Acme_db', app),
+      poolKey(acme, 'Acme_db', { ...app, serverUser: 'other' }),
+      poolKey(acme, 'Acme_db', { ...app, fingerprint: 'other' }),
+      poolKey(acme, 'Acme_db', { ...app, purpose: 'auth_query' }),
+      poolKey(someTenant('Acme', { initSql: 'SET x.y = 1' }), 'Acme_db', app),
+      poolKey(acme, 'other', app),
     ];
     assert.equal(new Set([key, ...others]).size, others.length + 1);
   });
+});
 
-  it('does not depend on the order of keys in a secret', () => {
-    const sealed = {
-      kind: 'sealed',
-      keyId: 'k',
-      nonce: 'bm9uY2U=',
-      ciphertext: 'dGV4dA==',
-    } as const;
-    const turned = {
-      ciphertext: 'dGV4dA==',
-      nonce: 'bm9uY2U=',
-      keyId: 'k',
-      kind: 'sealed',
-    } as const;
-    assert.equal(
-      poolKey(someTenant('x', { password: sealed }), 'd'),
-      poolKey(someTenant('x', { password: turned }), 'd'),
-    );
+describe('sealedFingerprint', () => {
+  it('does not depend on the order of keys in a secret, and on everything else', () => {
+    const [kind, keyId, nonce, ciphertext] = ['sealed', 'k', 'bm9uY2U=', 'dGV4dA=='] as const;
+    const fingerprint = sealedFingerprint({ kind, keyId, nonce, ciphertext });
+    assert.equal(sealedFingerprint({ ciphertext, nonce, keyId, kind }), fingerprint);
+    const others = [
+      sealedFingerprint({ kind, keyId: 'other', nonce, ciphertext }),
+      sealedFingerprint({ kind, keyId, nonce: 'b3RoZXI=', ciphertext }),
+      sealedFingerprint({ kind, keyId, nonce, ciphertext: 'b3RoZXI=' }),
+      sealedFingerprint({ kind: 'env', name: 'PASSWORD' }),
+      sealedFingerprint({ kind: 'file', path: 'PASSWORD' }),
+    ];
+    assert.equal(new Set([fingerprint, ...others]).size, others.length + 1);
   });
 });

@@ -19,7 +19,7 @@ export interface ReadablePool {
 }
 
 export interface PoolReading {
-  readonly state: 'open' | 'draining';
+  readonly state: 'open' | 'waiting_for_login' | 'draining';
   readonly active: number;
   readonly idle: number;
   readonly total: number;

@@ -128,12 +128,13 @@ function urgency({ reading }: ReadPool): number {
 
 function poolReport({ identity, reading }: ReadPool): PoolReport {
   const { tenant, protocol, database, user } = identity;
-  const { active, idle, total, waiting, longestWaitMs, failing } = reading;
+  const { state, active, idle, total, waiting, longestWaitMs, failing } = reading;
   return {
     tenant,
     protocol,
     database,
     user,
+    ...(state !== 'open' && { state }),
     active,
     idle,
     total,

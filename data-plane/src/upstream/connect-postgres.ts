@@ -27,14 +27,15 @@ import {
   encodeSASLInitialResponse,
   encodeSASLResponse,
 } from '../wire/postgres/frontend-messages.ts';
-import { md5Answer, md5Verifier } from '../wire/postgres/md5.ts';
+import { md5Answer } from '../wire/postgres/md5.ts';
 import { scramNonce } from '../wire/postgres/scram.ts';
 import { chooseMechanism, ScramClient } from '../wire/postgres/scram-client.ts';
 import { encodeStartupMessage } from '../wire/postgres/startup-message.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { Conversation, ServerError } from './conversation.ts';
 import type { BackendMessage } from './conversation.ts';
-import type { CredentialStore, TenantCredentials } from './credentials.ts';
+import { UnfitCredential } from './credential.ts';
+import type { Credential } from './credential.ts';
 import { initSession } from './init-session.ts';
 import { PostgresBackend } from './postgres-backend.ts';
 import type { ServerEvents } from './upstream.ts';
@@ -45,7 +46,9 @@ const NONCE_BYTES = 18;
 export interface ConnectOptions {
   readonly tenant: TenantConfig;
   readonly database: string;
-  readonly credentials: CredentialStore;
+  readonly user: string;
+  /** @throws AppError SECRET_UNAVAILABLE */
+  readonly credential: () => Credential;
   readonly applicationName: string;
   /** `connect` until TCP is connected, `login` from then until the connection can be used. */
   readonly timeouts: Pick<PoolSettings, 'serverConnectTimeoutMs' | 'serverLoginTimeoutMs'>;
@@ -56,11 +59,11 @@ export interface ConnectOptions {
 }
 
 /**
- * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE; nothing is left
- * open then
+ * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE |
+ * CREDENTIAL_UNFIT; nothing is left open then
  */
 export async function connectPostgres(options: ConnectOptions): Promise<PostgresBackend> {
-  const credentials = options.credentials.of(options.tenant);
+  const credential = options.credential();
   const socket = await connectSocket(options);
   let established = false;
   const events: ServerEvents = {
@@ -77,14 +80,17 @@ export async function connectPostgres(options: ConnectOptions): Promise<Postgres
   );
   options.signal.addEventListener('abort', abort);
   try {
-    await logIn(backend, conversation, credentials, options);
+    await logIn(backend, conversation, credential, options);
     await initialise(backend, options);
     if (!backend.usable) throw new Error('the server closed the connection');
     established = true;
     return backend;
   } catch (error) {
     socket.destroy();
-    throw error instanceof AppError ? error : unreachableServer(options, error);
+    if (error instanceof AppError) throw error;
+    throw error instanceof UnfitCredential
+      ? unfitCredential(options, error)
+      : unreachableServer(options, error);
   } finally {
     timer.cancel();
     options.signal.removeEventListener('abort', abort);
@@ -126,20 +132,20 @@ function connectSocket(options: ConnectOptions): Promise<Socket> {
 async function logIn(
   backend: PostgresBackend,
   conversation: Conversation,
-  credentials: TenantCredentials,
+  credential: Credential,
   options: ConnectOptions,
 ): Promise<void> {
-  const { tenant, database, applicationName } = options;
+  const { user, database, applicationName } = options;
   backend.write(
     encodeStartupMessage({
       parameters: [
-        ['user', tenant.username],
+        ['user', user],
         ['database', database],
         ['application_name', applicationName],
       ],
     }),
   );
-  const login = { backend, conversation, credentials, options };
+  const login = { backend, conversation, credential, options };
   for (;;) {
     const message = await conversation.next();
     switch (message.type) {
@@ -162,22 +168,22 @@ async function logIn(
 interface ServerLogin {
   readonly backend: PostgresBackend;
   readonly conversation: Conversation;
-  readonly credentials: TenantCredentials;
+  readonly credential: Credential;
   readonly options: ConnectOptions;
 }
 
 /** Answers what the server asks for; SCRAM is a conversation of its own. */
 async function answer(login: ServerLogin, message: BackendMessage): Promise<void> {
-  const { backend, credentials, options } = login;
+  const { backend, credential, options } = login;
   const asked = decodeAuthentication(message.body);
   switch (asked.kind) {
     case 'Ok':
       return;
     case 'CleartextPassword':
-      backend.write(encodePasswordMessage(credentials.password));
+      backend.write(encodePasswordMessage(credential.password()));
       return;
     case 'MD5Password': {
-      const verifier = md5Verifier(options.tenant.username, credentials.password);
+      const verifier = credential.md5Verifier(options.user);
       backend.write(encodePasswordMessage(md5Answer(verifier, asked.salt)));
       return;
     }
@@ -194,7 +200,7 @@ async function answer(login: ServerLogin, message: BackendMessage): Promise<void
 }
 
 async function scram(login: ServerLogin, offered: readonly string[]): Promise<void> {
-  const { backend, credentials, options } = login;
+  const { backend, credential, options } = login;
   const choice = chooseMechanism(offered);
   if (choice === undefined) {
     const text = `none of the server's SASL mechanisms is supported: ${offered.join(', ')}`;
@@ -203,7 +209,7 @@ async function scram(login: ServerLogin, offered: readonly string[]): Promise<vo
   const client = new ScramClient({
     binding: choice.binding,
     nonce: scramNonce(randomBytes(NONCE_BYTES)),
-    keysFor: (salt, iterations) => credentials.keys(salt, iterations),
+    keysFor: (salt, iterations) => credential.keys(salt, iterations),
   });
   backend.write(encodeSASLInitialResponse(choice.mechanism, client.first()));
   const clientFinal = await client.final(await saslData(login, 'SASLContinue'));
@@ -254,6 +260,21 @@ function refusedLogin({ tenant }: ConnectOptions, fields: ErrorFields): AppError
 
 function tooLate(what: string, setting: string, limitMs: number): Error {
   return new Error(`${what} within ${setting} (${limitMs} ms)`);
+}
+
+function unfitCredential({ tenant, user }: ConnectOptions, cause: UnfitCredential): AppError {
+  return proxyErrors.fail(
+    'CREDENTIAL_UNFIT',
+    `the database server of tenant "${tenant.id}" cannot be logged in to as "${user}": ` +
+      cause.message,
+    {
+      detail: `host ${tenant.host}, port ${tenant.port}`,
+      hint:
+        'Give the proxy the password of this user, or the verifier that the server itself has ' +
+        '(rolpassword in pg_authid).',
+      cause,
+    },
+  );
 }
 
 function unreachableServer({ tenant }: ConnectOptions, cause: unknown): AppError {

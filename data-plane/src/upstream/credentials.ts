@@ -1,12 +1,12 @@
 /**
- * What the proxy knows to log a tenant's user in on the server, and to check that user's clients.
- * Owns: opening the password once, and the slow derivations from it (SCRAM), each done once per
- * password and salt.
+ * The opened credentials of tenants, by the sealed or named secrets of their configs.
+ * Owns: opening each secret once per config, and that a credential which is the same after a swap
+ * stays the same object, with what it has derived and learned. Leaves: what a credential can do to
+ * credential.ts.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
-import { deriveKeys, verifierFromKeys } from '../wire/postgres/scram.ts';
-import type { ScramKeys, ScramVerifier } from '../wire/postgres/scram.ts';
+import { Credential } from './credential.ts';
 
 /** Opens sealed secrets and references; shared/secrets has the real one. */
 export interface SecretOpener {
@@ -14,55 +14,69 @@ export interface SecretOpener {
   open(secret: Secret, tenantId: string): string;
 }
 
-/** The iteration count of PostgreSQL's own verifiers (scram_iterations). */
-export const SCRAM_ITERATIONS = 4096;
-/** Servers give each role one salt; more than a few are cached only around password changes. */
-const DERIVED_MAX = 8;
-
-export class TenantCredentials {
-  readonly password: string;
-  readonly #derived = new Map<string, Promise<ScramKeys>>();
-
-  constructor(password: string) {
-    this.password = password;
-  }
-
-  /** The SCRAM keys of the password under a salt; derived off the event loop, once. */
-  keys(salt: Buffer, iterations: number): Promise<ScramKeys> {
-    const cacheKey = `${iterations}:${salt.toString('base64')}`;
-    let keys = this.#derived.get(cacheKey);
-    if (keys === undefined) {
-      keys = deriveKeys(this.password, salt, iterations);
-      if (this.#derived.size >= DERIVED_MAX) this.#derived.clear();
-      this.#derived.set(cacheKey, keys);
-    }
-    return keys;
-  }
-
-  async verifier(salt: Buffer): Promise<ScramVerifier> {
-    return verifierFromKeys(await this.keys(salt, SCRAM_ITERATIONS), salt, SCRAM_ITERATIONS);
-  }
-}
-
 /**
- * Credentials by tenant config: a changed password is another config object, so nothing stale is
- * ever used.
+ * Credentials by tenant config: a changed tenant is another config object, so nothing stale is ever
+ * used, and what no config holds any more is forgotten with it.
  */
 export class CredentialStore {
   readonly #opener: SecretOpener;
-  readonly #byTenant = new WeakMap<TenantConfig, TenantCredentials>();
+  readonly #byTenant = new WeakMap<TenantConfig, Map<Secret, Credential>>();
 
   constructor(opener: SecretOpener) {
     this.#opener = opener;
   }
 
-  /** @throws AppError SECRET_UNAVAILABLE; tried again at the next call. */
-  of(tenant: TenantConfig): TenantCredentials {
-    let credentials = this.#byTenant.get(tenant);
-    if (credentials === undefined) {
-      credentials = new TenantCredentials(this.#opener.open(tenant.password, tenant.id));
-      this.#byTenant.set(tenant, credentials);
+  /**
+   * The credential that `secret`, which is one of `tenant`'s, holds.
+   * @throws AppError SECRET_UNAVAILABLE; tried again at the next call.
+   */
+  of(tenant: TenantConfig, secret: Secret): Credential {
+    const opened = this.#openedOf(tenant);
+    let credential = opened.get(secret);
+    if (credential === undefined) {
+      credential = new Credential(this.#opener.open(secret, tenant.id));
+      opened.set(secret, credential);
     }
-    return credentials;
+    return credential;
   }
+
+  /**
+   * At a swap: `after`, which takes the place of `before`, has the credentials that both hold. A
+   * secret that was sealed anew over the same text is the same credential.
+   */
+  inherit(before: TenantConfig, after: TenantConfig): void {
+    const former = this.#byTenant.get(before);
+    if (former === undefined) return;
+    const byFingerprint = new Map(
+      [...former.values()].map((credential) => [credential.fingerprint, credential]),
+    );
+    const opened = this.#openedOf(after);
+    for (const secret of secretsOf(after)) {
+      const credential = this.#tryOpen(after, secret);
+      if (credential === undefined) continue;
+      opened.set(secret, byFingerprint.get(credential.fingerprint) ?? credential);
+    }
+  }
+
+  #openedOf(tenant: TenantConfig): Map<Secret, Credential> {
+    let opened = this.#byTenant.get(tenant);
+    if (opened === undefined) {
+      opened = new Map();
+      this.#byTenant.set(tenant, opened);
+    }
+    return opened;
+  }
+
+  /** What cannot be opened now is tried again, and told, when somebody needs it. */
+  #tryOpen(tenant: TenantConfig, secret: Secret): Credential | undefined {
+    try {
+      return this.of(tenant, secret);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function secretsOf(tenant: TenantConfig): readonly Secret[] {
+  return [tenant.password];
 }

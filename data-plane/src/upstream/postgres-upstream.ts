@@ -7,11 +7,13 @@
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { proxyErrors } from '../errors.ts';
 import { TRANSACTION_IDLE } from '../wire/postgres/backend-messages.ts';
 import { connectPostgres } from './connect-postgres.ts';
 import { simpleQuery } from './conversation.ts';
-import type { CredentialStore } from './credentials.ts';
+import type { Credential } from './credential.ts';
 import { idleSink } from './idle-sink.ts';
 import { initSession } from './init-session.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
@@ -22,7 +24,10 @@ import type { ServerEvents, Upstream } from './upstream.ts';
 export interface PostgresUpstreamOptions {
   readonly tenant: TenantConfig;
   readonly database: string;
-  readonly credentials: CredentialStore;
+  /** Who the connections are on the server. */
+  readonly user: string;
+  /** @throws AppError SECRET_UNAVAILABLE */
+  readonly credential: () => Credential;
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;
   /** As they are now: a swap may change them. */
@@ -67,6 +72,22 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     if (this.#reportedByVector.size >= REPORTED_VECTORS_MAX) this.#reportedByVector.clear();
     this.#reportedByVector.set(backend.vector.key, new Map(backend.parameters));
   }
+
+  /** A verifier alone cannot log in: a client with the password has to come first. */
+  readonly hindrance = (): AppError | undefined => {
+    const { tenant, user, credential } = this.#options;
+    try {
+      if (credential().readiness === 'ready') return undefined;
+    } catch {
+      // What keeps the credential from being opened is told by the dial.
+      return undefined;
+    }
+    const message = `user "${user}" of tenant "${tenant.id}" is known by a SCRAM verifier alone`;
+    return proxyErrors.fail('WAITING_FOR_LOGIN', message, {
+      detail: 'Its password is needed once, to log in to the database server as this user.',
+      hint: 'Connect again with the password of this user.',
+    });
+  };
 
   async dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
     const timeouts = this.settings;

@@ -41,6 +41,11 @@ export interface Upstream<B extends Backend> {
    * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE
    */
   dial(events: ServerEvents, signal: AbortSignal): Promise<B>;
+  /**
+   * Why no dial can succeed now, known without trying, and no fault of the server: it is not tried,
+   * and begins no pause. Only WAITING_FOR_LOGIN so far; absent: there is never such a reason.
+   */
+  readonly hindrance?: () => DialError | undefined;
   /** Cleans a dirty backend for its next client. @throws when it must be closed instead. */
   reset(backend: B): Promise<void>;
 }

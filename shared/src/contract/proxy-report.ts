@@ -10,7 +10,10 @@ export const poolReportSchema = z.strictObject({
   tenant: z.string(),
   protocol: z.enum(['postgres', 'mysql']),
   database: z.string(),
+  /** On the server. */
   user: z.string(),
+  /** Absent: open. `waiting_for_login`: nobody has logged in with the password of its verifier. */
+  state: z.enum(['waiting_for_login', 'draining']).optional(),
   /** Server connections by state; together they occupy the tenant's budget. */
   active: z.int().min(0),
   idle: z.int().min(0),

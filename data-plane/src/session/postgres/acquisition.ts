@@ -11,7 +11,7 @@ import { applyVector } from '../../upstream/apply-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { databaseNow } from './services.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
-import { databaseGone, parametersNotSet, tenantRemoved } from './session-errors.ts';
+import { databaseGone, parametersNotSet, tenantRemoved, userRemoved } from './session-errors.ts';
 
 /** Who wants a server connection. Each `begin` that said `later` is answered once. */
 export interface Acquirer {
@@ -74,7 +74,9 @@ export class Acquisition implements Waiter<PostgresBackend> {
     if (tenant === undefined) return tenantRemoved(this.#login.tenant);
     const database = databaseNow(tenant, this.#login);
     if (database === undefined) return databaseGone(tenant.id, this.#login.database);
-    this.#target = this.#services.targets.of(tenant, database);
+    const account = this.#login.member.accountIn(tenant);
+    if (account === undefined) return userRemoved(tenant.id, this.#login.user);
+    this.#target = this.#services.targets.of(account, database);
     return undefined;
   }
 

@@ -1,89 +1,78 @@
 /**
  * The proof that a client knows the password of a tenant's user. Who does not exist is asked for
  * one too.
- * Owns: the conversation, and that every failure reads alike. Leaves: SCRAM's arithmetic to
- * wire/postgres/scram.
- * Source: PostgreSQL manual, "SASL Authentication"; RFC 5802, RFC 7677.
+ * Owns: who is asked for what, and that every failure reads alike. Leaves: the conversations to
+ * auth/proofs.ts, who is a user to auth/account.ts.
+ * Source: PostgreSQL manual, "Password Authentication", "SASL Authentication".
  */
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
-import { SCRAM_ITERATIONS } from '../../upstream/credentials.ts';
-import {
-  encodeAuthenticationSASL,
-  encodeAuthenticationSASLContinue,
-  encodeAuthenticationSASLFinal,
-} from '../../wire/postgres/authentication-messages.ts';
-import { decodeSASLInitialResponse, FRONTEND } from '../../wire/postgres/frontend-messages.ts';
-import { mockVerifier, SCRAM_SHA_256, scramNonce } from '../../wire/postgres/scram.ts';
+import { SCRAM_ITERATIONS } from '../../upstream/credential.ts';
+import type { Credential } from '../../upstream/credential.ts';
+import { mockVerifier } from '../../wire/postgres/scram.ts';
 import type { ScramVerifier } from '../../wire/postgres/scram.ts';
-import { ScramServer } from '../../wire/postgres/scram-server.ts';
-import { WireError } from '../../wire/wire-error.ts';
 import type { AuthFailure } from '../meter.ts';
+import type { Account } from './auth/account.ts';
+import { proveByScram } from './auth/proofs.ts';
 import type { LoginReader } from './login-reader.ts';
 import type { SessionServices } from './services.ts';
 
-const NONCE_BYTES = 18;
-
 export type Claimant = Exclude<Resolution, { kind: 'conflict' }>;
 
-/** Resolves when the client is who it says. @throws AppError AUTH_FAILED; WireError, ClientGone */
+/**
+ * Resolves when the client is who it says, with who that is.
+ * @throws AppError AUTH_FAILED; WireError, ClientGone
+ */
 export async function authenticate(
   reader: LoginReader,
   services: SessionServices,
   claimant: Claimant,
-): Promise<void> {
-  const { verifier, failure } = await verifierOf(services, claimant);
-  reader.socket.write(encodeAuthenticationSASL([SCRAM_SHA_256]));
-  const initial = decodeSASLInitialResponse(await reader.message(FRONTEND.Password));
-  if (initial.mechanism !== SCRAM_SHA_256) {
-    throw new WireError(`SASL mechanism "${initial.mechanism}" was not offered`);
+): Promise<Account> {
+  const expected = expectedOf(services, claimant);
+  const salt = saltOf(services, claimant);
+  const verifier = (await expected.credential?.verifier(salt)) ?? mock(services, claimant, salt);
+  const verdict = await proveByScram(reader, verifier);
+  const { account, credential } = expected;
+  if (verdict.outcome === 'refused' || account === undefined || credential === undefined) {
+    throw refusal(services, claimant, expected.failure);
   }
-  const nonce = scramNonce(randomBytes(NONCE_BYTES));
-  const scram = new ScramServer({ mechanism: SCRAM_SHA_256, verifier, nonce });
-  const serverFirst = scram.first(initial.data ?? (await emptyChallenge(reader)));
-  reader.socket.write(encodeAuthenticationSASLContinue(serverFirst));
-  const verdict = scram.final(await reader.message(FRONTEND.Password));
-  if (verdict.outcome === 'refused') throw refusal(services, claimant, failure);
-  reader.socket.write(encodeAuthenticationSASLFinal(verdict.serverFinal));
+  credential.learn(verdict.clientKey);
+  return account;
 }
 
-/** A client that sent no initial response is asked for it with an empty challenge. */
-async function emptyChallenge(reader: LoginReader): Promise<Buffer> {
-  reader.socket.write(encodeAuthenticationSASLContinue(''));
-  return reader.message(FRONTEND.Password);
-}
-
+/** Who may be there: all that has to be known before the client proves anything. */
 interface Expected {
-  readonly verifier: ScramVerifier;
+  /** Nothing: no proof will do. */
+  readonly account?: Account;
+  readonly credential?: Credential;
   /** Why the client would fail, as the operator may know it. */
   readonly failure: AuthFailure;
 }
 
-async function verifierOf(services: SessionServices, claimant: Claimant): Promise<Expected> {
-  const { kind, user } = claimant;
-  if (kind === 'unknown') {
-    // The same salt for the same words on every proxy: nothing to tell it from a real user by.
-    const tenant = claimant.claimed ?? '';
-    return { verifier: mock(services, tenant, user), failure: claimant.reason };
-  }
-  const { tenant } = claimant;
-  const failure = user === tenant.username ? 'wrong_password' : 'unknown_user';
-  const standIn = mock(services, tenant.id, user);
-  if (failure === 'unknown_user') return { verifier: standIn, failure };
+function expectedOf(services: SessionServices, claimant: Claimant): Expected {
+  if (claimant.kind === 'unknown') return { failure: claimant.reason };
+  const { tenant, user } = claimant;
+  const account = services.accounts.find(tenant, user);
+  if (account === undefined) return { failure: 'unknown_user' };
   try {
-    const salt = saltOf(services, tenant.id, user);
-    return { verifier: await services.credentials.of(tenant).verifier(salt), failure };
+    return { account, credential: account.clientCredential(), failure: 'wrong_password' };
   } catch (error) {
     if (!(error instanceof AppError)) throw error;
     services.log.error({ tenant: tenant.id, reason: error.message }, 'a password cannot be opened');
-    return { verifier: standIn, failure: 'secret_unavailable' };
+    return { failure: 'secret_unavailable' };
   }
 }
 
-function mock(services: SessionServices, tenant: string, user: string): ScramVerifier {
-  const salt = saltOf(services, tenant, user);
+/** What the claimant's names are, the same for a tenant that exists and for one that does not. */
+function claimedTenant(claimant: Claimant): string {
+  return claimant.kind === 'tenant' ? claimant.tenant.id : (claimant.claimed ?? '');
+}
+
+function mock(services: SessionServices, claimant: Claimant, salt: Buffer): ScramVerifier {
+  const { user } = claimant;
+  const tenant = claimedTenant(claimant);
   const fleetSecret = services.mockSecret();
   const verifier = mockVerifier({ fleetSecret, tenant, user, iterations: SCRAM_ITERATIONS });
   return { ...verifier, salt };
@@ -91,9 +80,12 @@ function mock(services: SessionServices, tenant: string, user: string): ScramVer
 
 const SALT_BYTES = 16;
 
-/** Real users and those that do not exist get their salts in the same way. */
-function saltOf(services: SessionServices, tenant: string, user: string): Buffer {
-  const text = `salt\0${tenant.toLowerCase()}\0${user}`;
+/**
+ * Users with a password and those that do not exist get their salts in the same way: the same one
+ * for the same words on every proxy.
+ */
+function saltOf(services: SessionServices, claimant: Claimant): Buffer {
+  const text = `salt\0${claimedTenant(claimant).toLowerCase()}\0${claimant.user}`;
   const digest = createHmac('sha256', services.mockSecret()).update(text).digest();
   return digest.subarray(0, SALT_BYTES);
 }

@@ -20,6 +20,7 @@ import {
   TRANSACTION_IDLE,
 } from '../../wire/postgres/backend-messages.ts';
 import { encodeAuthenticationOk } from '../../wire/postgres/authentication-messages.ts';
+import type { Account } from './auth/account.ts';
 import { leaseOnce } from './lease-once.ts';
 import type { LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
@@ -27,13 +28,19 @@ import type { Asked } from './startup.ts';
 
 export type ResolvedTenant = Extract<Resolution, { kind: 'tenant' }>;
 
+/** Who the client has proved to be, and from where it may come as that. */
+export interface ProvedClient {
+  readonly account: Account;
+  readonly access: AccessRequest;
+}
+
 /** Greets an authenticated client. @throws AppError why the tenant's database cannot be used */
 export async function greet(
   reader: LoginReader,
   services: SessionServices,
   asked: Asked,
   resolved: ResolvedTenant,
-  access: AccessRequest,
+  { account, access }: ProvedClient,
 ): Promise<LoggedIn> {
   const { tenant, database, pool: settings } = resolved;
   const meter = services.meter.tenant(tenant.id, tenant.protocol);
@@ -41,7 +48,7 @@ export async function greet(
     meter.authFailed('database_not_listed');
     throw databaseNotListed(resolved);
   }
-  const target = services.targets.of(tenant, database);
+  const target = services.targets.of(account, database);
   const known = target.upstream.parameters;
   const vector = known === undefined ? asked.vector : withoutDefaults(asked.vector, known);
   const { reported, needed } = await parametersUnder(target, vector);
@@ -59,6 +66,7 @@ export async function greet(
     tenant: tenant.id,
     tenantKey: tenantKey(tenant.id),
     user: resolved.user,
+    member: services.accounts.member(account),
     database,
     access,
     databaseIs: database === tenant.database ? 'own' : 'listed',
@@ -66,7 +74,7 @@ export async function greet(
     vector: needed,
     standardConformingStrings: reported.get('standard_conforming_strings') !== 'off',
     cancelKey,
-    catalogue: services.targets.catalogue(tenant, database),
+    catalogue: services.targets.catalogue(account, database),
     meter,
   };
 }

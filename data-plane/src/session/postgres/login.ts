@@ -96,11 +96,14 @@ class ClientLogin implements Session {
     if (admission === 'too_many') throw this.#tooMany();
     await this.#configured();
     const resolution = this.#resolve(asked);
-    await authenticate(this.#reader, this.#services, resolution);
+    const account = await authenticate(this.#reader, this.#services, resolution);
     assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
     const access = admit(this.#reader.socket, this.#address, this.#services, resolution);
     this.#admitted = { tenantKey: tenantKey(resolution.tenant.id), access };
-    const loggedIn = await greet(this.#reader, this.#services, asked, resolution, access);
+    const loggedIn = await greet(this.#reader, this.#services, asked, resolution, {
+      account,
+      access,
+    });
     this.#handOver(loggedIn);
   }
 

@@ -10,12 +10,12 @@ import type { Pool } from '../../pool/pool.ts';
 import type { SelectorSettings } from '../../routing/resolve-tenant.ts';
 import type { Router } from '../../routing/router.ts';
 import type { Catalog } from '../../upstream/catalog/catalog.ts';
-import type { CredentialStore } from '../../upstream/credentials.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
 import type { Meter, TenantMeter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
+import type { Account, Accounts, Member } from './auth/account.ts';
 import type { CancelKey, CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
@@ -28,13 +28,14 @@ export interface Target {
   readonly catalog: Catalog;
 }
 
-/** The pools by tenant and database; made when first asked for. */
+/** The pools by tenant, server user and database; made when first asked for. */
 export interface Targets {
-  of(tenant: TenantConfig, database: string): Target;
+  of(account: Account, database: string): Target;
   /**
-   * The prepared statements of all clients with this tenant, database and user; outlives its pools.
+   * The prepared statements of all clients with this tenant, database and server user; outlives
+   * its pools.
    */
-  catalogue(tenant: TenantConfig, database: string): StatementCatalogue;
+  catalogue(account: Account, database: string): StatementCatalogue;
 }
 
 export interface LoginSettings {
@@ -55,7 +56,7 @@ export interface SessionServices {
   /** Resolves when there is one. */
   readonly whenConfigured: Promise<void>;
   readonly targets: Targets;
-  readonly credentials: CredentialStore;
+  readonly accounts: Accounts;
   /** Keys the salts shown for users and tenants that do not exist, alike on every proxy. */
   readonly mockSecret: () => Buffer;
   readonly registry: SessionRegistry;
@@ -73,6 +74,8 @@ export interface LoggedIn {
   readonly tenantKey: string;
   /** As the client presented it, without the selector. */
   readonly user: string;
+  /** That user, as the tenant's config changes. */
+  readonly member: Member;
   readonly database: string;
   /** What the tenant's access rules judge, at the login and when they change. */
   readonly access: AccessRequest;

@@ -21,6 +21,12 @@ export function tenantRemoved(tenant: string): AppError {
   });
 }
 
+export function userRemoved(tenant: string, user: string): AppError {
+  return proxyErrors.fail('USER_REMOVED', `user "${user}" is no longer one of tenant "${tenant}"`, {
+    hint: 'Connect again as a user that the tenant has.',
+  });
+}
+
 export function databaseGone(tenant: string, database: string): AppError {
   const message = `database "${database}" is no longer one of tenant "${tenant}"`;
   return proxyErrors.fail('DATABASE_NOT_LISTED', message, {

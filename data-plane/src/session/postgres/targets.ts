@@ -8,7 +8,9 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { Pools, PoolSpec } from '../../pool/pools.ts';
 import { poolKey } from '../../routing/pool-identity.ts';
+import type { PoolKey } from '../../routing/pool-identity.ts';
 import type { Router } from '../../routing/router.ts';
+import { tenantChanges } from '../../routing/snapshot.ts';
 import type { RoutingSnapshot } from '../../routing/snapshot.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { Catalog } from '../../upstream/catalog/catalog.ts';
@@ -17,6 +19,7 @@ import { simpleQuery } from '../../upstream/conversation.ts';
 import { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
 import type { PostgresUpstreamOptions } from '../../upstream/postgres-upstream.ts';
 import type { Meter } from '../meter.ts';
+import type { Account, Accounts, Member } from './auth/account.ts';
 import { withBackend } from './lease-once.ts';
 import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
@@ -26,8 +29,9 @@ const STATEMENTS_MAX = 20_000;
 
 export interface TargetOptions extends Omit<
   PostgresUpstreamOptions,
-  'tenant' | 'database' | 'onReset' | 'applicationName' | 'settings'
+  'tenant' | 'user' | 'credential' | 'database' | 'onReset' | 'applicationName' | 'settings'
 > {
+  readonly accounts: Accounts;
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
   readonly meter: Meter;
@@ -40,22 +44,49 @@ export class PostgresTargets implements Targets {
   /** By tenant, database and server user: never more than there are of these. */
   readonly #catalogues = new Map<string, StatementCatalogue>();
   readonly #targets = new WeakMap<Pool<PostgresBackend>, Target>();
+  readonly #members = new WeakMap<Pool<PostgresBackend>, Member>();
+  /** By account, then by database. */
+  readonly #keys = new WeakMap<Account, Map<string, PoolKey>>();
 
   constructor(options: TargetOptions) {
     this.#options = options;
-    options.router.onSwap((_previous, next) => this.#reconcile(next));
+    options.router.onSwap((previous, next) => {
+      for (const { before, after } of tenantChanges(previous, next)) {
+        if (before !== undefined && after !== undefined) options.accounts.inherit(before, after);
+      }
+      this.#reconcile(next);
+    });
   }
 
   /** @throws AppError SHUTTING_DOWN */
-  of(tenant: TenantConfig, database: string): Target {
-    const { pools } = this.#options;
+  of(account: Account, database: string): Target {
+    const { pools, accounts } = this.#options;
     let made: PostgresUpstream | undefined;
-    const pool = pools.get(poolKey(tenant, database), () => {
-      made = this.#upstream(tenant, database);
-      return this.#spec(tenant, database, made);
+    const pool = pools.get(this.#keyOf(account, database), () => {
+      made = this.#upstream(account, database);
+      return this.#spec(account, database, made);
     });
-    if (made !== undefined) this.#targets.set(pool, this.#target(pool, made));
+    if (made !== undefined) {
+      this.#targets.set(pool, this.#target(pool, made));
+      this.#members.set(pool, accounts.member(account));
+    }
     return this.#targets.get(pool) as Target;
+  }
+
+  #keyOf(account: Account, database: string): PoolKey {
+    let keys = this.#keys.get(account);
+    if (keys === undefined) {
+      keys = new Map();
+      this.#keys.set(account, keys);
+    }
+    let key = keys.get(database);
+    if (key === undefined) {
+      const { purpose, serverUser } = account;
+      const fingerprint = account.fingerprint();
+      key = poolKey(account.tenant, database, { purpose, serverUser, fingerprint });
+      keys.set(database, key);
+    }
+    return key;
   }
 
   #target(pool: Pool<PostgresBackend>, upstream: PostgresUpstream): Target {
@@ -70,8 +101,8 @@ export class PostgresTargets implements Targets {
     };
   }
 
-  catalogue(tenant: TenantConfig, database: string): StatementCatalogue {
-    const key = JSON.stringify([tenantKey(tenant.id), database, tenant.username]);
+  catalogue({ tenant, serverUser }: Account, database: string): StatementCatalogue {
+    const key = JSON.stringify([tenantKey(tenant.id), database, serverUser]);
     let catalogue = this.#catalogues.get(key);
     if (catalogue === undefined) {
       catalogue = new StatementCatalogue(STATEMENTS_MAX);
@@ -80,13 +111,15 @@ export class PostgresTargets implements Targets {
     return catalogue;
   }
 
-  #upstream(tenant: TenantConfig, database: string): PostgresUpstream {
-    const { credentials, clock, log, meter, applicationName, router } = this.#options;
+  #upstream(account: Account, database: string): PostgresUpstream {
+    const { clock, log, meter, applicationName, router } = this.#options;
+    const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
     return new PostgresUpstream({
       tenant,
+      user: serverUser,
+      credential: account.serverCredential,
       database,
-      credentials,
       clock,
       log: log.child({ tenant: tenant.id, database }),
       applicationName: applicationName(),
@@ -99,7 +132,7 @@ export class PostgresTargets implements Targets {
   }
 
   #spec(
-    tenant: TenantConfig,
+    { tenant, serverUser }: Account,
     database: string,
     upstream: PostgresUpstream,
   ): PoolSpec<PostgresBackend> {
@@ -108,19 +141,30 @@ export class PostgresTargets implements Targets {
       protocol: tenant.protocol,
       endpoint: `${tenant.host}:${tenant.port}`,
       database,
-      user: tenant.username,
+      user: serverUser,
     };
     return { identity, settings: this.#options.router.current.poolSettings(tenant), upstream };
   }
 
   /** Pools that the new snapshot does not know drain; the others take its settings. */
   #reconcile(next: RoutingSnapshot): void {
-    this.#options.pools.reconcile((key, { identity }) => {
-      const tenant = next.byKey(tenantKey(identity.tenant));
-      if (tenant === undefined || poolKey(tenant, identity.database) !== key) return undefined;
+    this.#options.pools.reconcile((key, pool) => {
+      const tenant = next.byKey(tenantKey(pool.identity.tenant));
+      if (tenant === undefined || this.#userOf(pool, key, tenant) === undefined) return undefined;
       const { database, databases } = tenant;
-      const isListed = identity.database === database || databases.includes(identity.database);
+      const wanted = pool.identity.database;
+      const isListed = wanted === database || databases.includes(wanted);
       return isListed ? next.poolSettings(tenant) : undefined;
     });
+  }
+
+  /** A user of `tenant` who has the connections of the pool: who it was made for, or another. */
+  #userOf(pool: Pool<PostgresBackend>, key: string, tenant: TenantConfig): Account | undefined {
+    const { database, user } = pool.identity;
+    const first = this.#members.get(pool)?.accountIn(tenant);
+    const others = this.#options.accounts.withServerUser(tenant, user);
+    return [first, ...others].find(
+      (account) => account !== undefined && this.#keyOf(account, database) === key,
+    );
   }
 }

@@ -5,6 +5,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 
 const PREFIX = 'md5';
+const VERIFIER_PATTERN = /^md5[0-9a-f]{32}$/;
+
+/** Whether a text is what PostgreSQL takes for an md5 verifier rather than a password. */
+export function isMd5Verifier(text: string): boolean {
+  return VERIFIER_PATTERN.test(text);
+}
 
 /** What a server keeps of a password: pg_authid.rolpassword of the method. */
 export function md5Verifier(user: string, password: string): string {

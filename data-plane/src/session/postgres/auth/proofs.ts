@@ -1,0 +1,48 @@
+/**
+ * The conversations in which a client proves that it knows a password.
+ * Owns: their messages and order. Leaves: SCRAM's arithmetic to wire/postgres, who is asked and
+ * what a failure reads to authenticate.ts.
+ * Source: PostgreSQL manual, "SASL Authentication"; RFC 5802, RFC 7677.
+ */
+import { randomBytes } from 'node:crypto';
+import {
+  encodeAuthenticationSASL,
+  encodeAuthenticationSASLContinue,
+  encodeAuthenticationSASLFinal,
+} from '../../../wire/postgres/authentication-messages.ts';
+import { decodeSASLInitialResponse, FRONTEND } from '../../../wire/postgres/frontend-messages.ts';
+import { SCRAM_SHA_256, scramNonce } from '../../../wire/postgres/scram.ts';
+import type { ScramVerifier } from '../../../wire/postgres/scram.ts';
+import { ScramServer } from '../../../wire/postgres/scram-server.ts';
+import type { ScramVerdict } from '../../../wire/postgres/scram-server.ts';
+import { WireError } from '../../../wire/wire-error.ts';
+import type { LoginReader } from '../login-reader.ts';
+
+const NONCE_BYTES = 18;
+
+/** @throws WireError, ClientGone */
+export async function proveByScram(
+  reader: LoginReader,
+  verifier: ScramVerifier,
+): Promise<ScramVerdict> {
+  reader.socket.write(encodeAuthenticationSASL([SCRAM_SHA_256]));
+  const initial = decodeSASLInitialResponse(await reader.message(FRONTEND.Password));
+  if (initial.mechanism !== SCRAM_SHA_256) {
+    throw new WireError(`SASL mechanism "${initial.mechanism}" was not offered`);
+  }
+  const nonce = scramNonce(randomBytes(NONCE_BYTES));
+  const scram = new ScramServer({ mechanism: SCRAM_SHA_256, verifier, nonce });
+  const serverFirst = scram.first(initial.data ?? (await emptyChallenge(reader)));
+  reader.socket.write(encodeAuthenticationSASLContinue(serverFirst));
+  const verdict = scram.final(await reader.message(FRONTEND.Password));
+  if (verdict.outcome === 'accepted') {
+    reader.socket.write(encodeAuthenticationSASLFinal(verdict.serverFinal));
+  }
+  return verdict;
+}
+
+/** A client that sent no initial response is asked for it with an empty challenge. */
+async function emptyChallenge(reader: LoginReader): Promise<Buffer> {
+  reader.socket.write(encodeAuthenticationSASLContinue(''));
+  return reader.message(FRONTEND.Password);
+}
