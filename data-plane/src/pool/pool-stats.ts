@@ -73,12 +73,14 @@ export function newCounters(): PoolCounters {
 export function statsOf<B, W>(
   core: PoolCore<B, W>,
   counters: PoolCounters,
+  hindrance: unknown,
   nowMs: number,
 ): PoolStats {
   const { head } = core.line;
+  const isHindered = hindrance !== undefined;
   const failing = core.backoff.error?.message;
   return {
-    state: core.drainReason === undefined ? 'open' : 'draining',
+    state: core.drainReason !== undefined ? 'draining' : isHindered ? 'waiting_for_login' : 'open',
     active: core.leased.size,
     idle: core.idle.size,
     dialing: core.dialing.size,

@@ -85,7 +85,7 @@ export class Pool<B extends Backend> {
       core: this.#core,
       cap: this.#cap,
       waitersMax: limits.waitersMax,
-      hindrance: () => this.#hindrance(),
+      hindrance: () => options.upstream.hindrance?.(),
       counters: this.#counters,
       log: this.#log,
     });
@@ -214,7 +214,7 @@ export class Pool<B extends Backend> {
     }
     this.#settle(nowMs);
     if (core.working > 0 || core.line.size > 0) this.#lastUseMs = nowMs;
-    if (this.#demand === 'none_yet' || this.#hindrance() !== undefined) return;
+    if (this.#demand === 'none_yet' || this.#refusals.hindrance !== undefined) return;
     while (this.#cap.room > 0 && core.dialsMissing(nowMs) > 0) this.#beginDial();
   }
 
@@ -225,9 +225,7 @@ export class Pool<B extends Backend> {
   }
 
   stats(): PoolStats {
-    const stats = statsOf(this.#core, this.#counters, this.#clock.nowMs());
-    const isOpen = stats.state === 'open' && stats.total === 0;
-    return isOpen && this.#hindrance() ? { ...stats, state: 'waiting_for_login' } : stats;
+    return statsOf(this.#core, this.#counters, this.#refusals.hindrance, this.#clock.nowMs());
   }
 
   // --- clients ---
@@ -345,10 +343,6 @@ export class Pool<B extends Backend> {
   }
 
   // --- dials ---
-
-  #hindrance(): AppError | undefined {
-    return this.#upstream.hindrance?.();
-  }
 
   #dialWanted(nowMs: number): void {
     while (this.#cap.room > 0 && this.#core.dialsWanted(nowMs) > 0) this.#beginDial();

@@ -31,6 +31,11 @@ export class Refusals<B> {
     this.#options = options;
   }
 
+  /** Why no dial can succeed now, known without trying. */
+  get hindrance(): AppError | undefined {
+    return this.#options.hindrance();
+  }
+
   /** Sends a client away that must not get in line; @returns whether it did. */
   turnAway(waiter: Waiter<B>, sinceMs: number, nowMs: number): boolean {
     const verdict = this.#whyNotJoin(nowMs);
@@ -66,8 +71,8 @@ export class Refusals<B> {
   }
 
   #whyNotJoin(nowMs: number): Verdict | undefined {
-    const { tenant, core, counters, waitersMax, hindrance } = this.#options;
-    const verdict = this.#whyDrained() ?? hindrance();
+    const { tenant, core, counters, waitersMax } = this.#options;
+    const verdict = this.#whyDrained() ?? this.hindrance;
     if (verdict !== undefined) return verdict;
     if (core.isHopeless(nowMs)) return core.backoff.error;
     if (core.line.size < waitersMax) return undefined;
