@@ -6,7 +6,7 @@ import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { PoolLimits } from '@dbbouncer/data-plane/pool/limits.ts';
 import { Pool } from '@dbbouncer/data-plane/pool/pool.ts';
 import type { PoolIdentity } from '@dbbouncer/data-plane/pool/pool.ts';
-import type { TenantCap } from '@dbbouncer/data-plane/pool/tenant-cap.ts';
+import type { SlotCap } from '@dbbouncer/data-plane/pool/slot-cap.ts';
 import { followPromises, ManualClock } from '../support/manual-clock.ts';
 import { identity, RecordingWaiter, ScriptedUpstream, settings } from './scripted-upstream.ts';
 import type { ScriptedBackend } from './scripted-upstream.ts';
@@ -15,7 +15,7 @@ export interface PoolRigOptions {
   readonly settings?: Partial<PoolSettings>;
   readonly identity?: Partial<PoolIdentity>;
   readonly limits?: PoolLimits;
-  readonly cap?: TenantCap;
+  readonly cap?: SlotCap;
   readonly clock?: ManualClock;
 }
 

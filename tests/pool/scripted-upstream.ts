@@ -186,6 +186,7 @@ export function identity(changes: Partial<PoolIdentity> = {}): PoolIdentity {
     endpoint: 'db.example:5432',
     database: 'acme',
     user: 'acme_app',
+    purpose: 'clients',
     ...changes,
   };
 }

@@ -14,12 +14,13 @@ import { LIFETIME_SHARE_MIN, SIBLING_PATIENCE_MS } from './limits.ts';
 import type { Random } from './random.ts';
 import { Slot, slotChain } from './slot.ts';
 import type { SlotChain } from './slot.ts';
-import type { CapNeeds, TenantCap } from './tenant-cap.ts';
+import type { SlotCap } from './slot-cap.ts';
+import type { CapNeeds } from './tenant-cap.ts';
 import { WaitLine } from './wait-line.ts';
 
 export interface PoolCoreOptions {
   readonly settings: PoolSettings;
-  readonly cap: TenantCap;
+  readonly cap: SlotCap;
   readonly dialsMax: number;
   readonly random: Random;
 }
@@ -38,7 +39,7 @@ export class PoolCore<B, W> implements CapNeeds {
   /** Set once the pool drains: no slot is idle or newly dialed from then on. */
   drainReason: CloseReason | undefined;
 
-  readonly #cap: TenantCap;
+  readonly #cap: SlotCap;
   readonly #dialsMax: number;
   readonly #random: Random;
   readonly #slots = new Map<B, Slot<B>>();

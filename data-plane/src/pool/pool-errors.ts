@@ -1,15 +1,16 @@
 /**
  * What a client reads when its pool cannot serve it: which tenant, which limit, what to do.
  */
-import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { proxyErrors } from '../errors.ts';
 import type { PoolCore } from './pool-core.ts';
-import type { TenantCap } from './tenant-cap.ts';
+import type { SlotCap } from './slot-cap.ts';
 
 export function acquireTimeout(
   tenant: string,
   pool: PoolCore<unknown, unknown>,
-  cap: TenantCap,
+  cap: SlotCap,
 ): AppError {
   const { acquireTimeoutMs } = pool.settings;
   const isFull = cap.room === 0;
@@ -43,11 +44,23 @@ export function shuttingDown(): AppError {
   });
 }
 
+/** What a failed dial is called. */
+export function dialError(
+  tenant: string,
+  cause: { readonly error: unknown } | 'closed_after_login',
+  log: Logger,
+): AppError {
+  if (cause === 'closed_after_login') return closedAfterLogin(tenant);
+  if (cause.error instanceof AppError) return cause.error;
+  log.error({ error: cause.error }, 'a dial failed in an unexpected way');
+  return unexpectedDialFailure(tenant, cause.error);
+}
+
 /**
  * A dial that failed with something else than an AppError: a defect of ours, told to the client
  * without its text.
  */
-export function unexpectedDialFailure(tenant: string, cause: unknown): AppError {
+function unexpectedDialFailure(tenant: string, cause: unknown): AppError {
   return proxyErrors.fail(
     'UPSTREAM_UNREACHABLE',
     `tenant "${tenant}": connecting to the database server failed unexpectedly`,
@@ -55,20 +68,22 @@ export function unexpectedDialFailure(tenant: string, cause: unknown): AppError 
   );
 }
 
-export function closedAfterLogin(tenant: string): AppError {
+function closedAfterLogin(tenant: string): AppError {
   return proxyErrors.fail(
     'UPSTREAM_UNREACHABLE',
     `tenant "${tenant}": the database server closed the connection right after the login`,
   );
 }
 
-function allInUse(pool: PoolCore<unknown, unknown>, cap: TenantCap): string {
+function allInUse(pool: PoolCore<unknown, unknown>, cap: SlotCap): string {
   const elsewhere = cap.occupied - pool.occupied;
-  const text = `all ${cap.limit} of max_connections are in use`;
-  return elsewhere > 0 ? `${text}, ${elsewhere} of them for other databases of the tenant` : text;
+  const text = `all ${cap.limit} of ${cap.settingName} are in use`;
+  return elsewhere > 0
+    ? `${text}, ${elsewhere} of them for other databases or users of the tenant`
+    : text;
 }
 
-function someInUse(pool: PoolCore<unknown, unknown>, cap: TenantCap): string {
+function someInUse(pool: PoolCore<unknown, unknown>, cap: SlotCap): string {
   const connecting = `${pool.dialing.size} of them still connecting`;
-  return `${cap.occupied} of max_connections (${cap.limit}) are in use, ${connecting}`;
+  return `${cap.occupied} of ${cap.settingName} (${cap.limit}) are in use, ${connecting}`;
 }

@@ -8,7 +8,7 @@ import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Backend, Upstream } from '../upstream/upstream.ts';
 import type { PoolLimits } from './limits.ts';
 import type { Random } from './random.ts';
-import type { TenantCap } from './tenant-cap.ts';
+import type { SlotCap } from './slot-cap.ts';
 
 export interface PoolIdentity {
   readonly tenant: string;
@@ -16,7 +16,10 @@ export interface PoolIdentity {
   /** host:port, for people. */
   readonly endpoint: string;
   readonly database: string;
+  /** On the server. */
   readonly user: string;
+  /** Connections of the proxy's own never serve a client. */
+  readonly purpose: 'clients' | 'auth_query';
 }
 
 export interface PoolOptions<B extends Backend> {
@@ -27,7 +30,7 @@ export interface PoolOptions<B extends Backend> {
   readonly clock: Clock;
   readonly log: Logger;
   /** Shared with the tenant's other pools. Default is one of its own, `settings.maxConnections`. */
-  readonly cap?: TenantCap;
+  readonly cap?: SlotCap;
   /** Default is DEFAULT_POOL_LIMITS. */
   readonly limits?: PoolLimits;
   /** Default is the system's. */

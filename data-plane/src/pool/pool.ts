@@ -9,7 +9,6 @@
  * itself. All other answers, and every answer to a waiter that has just come, arrive later.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
-import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
@@ -27,6 +26,7 @@ import type { PoolStats } from './pool-stats.ts';
 import { systemRandom } from './random.ts';
 import { Refusals } from './refusals.ts';
 import type { Slot } from './slot.ts';
+import type { SlotCap } from './slot-cap.ts';
 import { TenantCap } from './tenant-cap.ts';
 import type { CapMember } from './tenant-cap.ts';
 import type { Waiter } from './waiter.ts';
@@ -40,7 +40,7 @@ export class Pool<B extends Backend> {
   readonly #upstream: Upstream<B>;
   readonly #clock: Clock;
   readonly #log: Logger;
-  readonly #cap: TenantCap;
+  readonly #cap: SlotCap;
   readonly #core: PoolCore<B, Waiter<B>>;
   readonly #member: CapMember;
   readonly #counters = newCounters();
@@ -362,7 +362,7 @@ export class Pool<B extends Backend> {
 
   #dialFailed(slot: Slot<B>, cause: { readonly error: unknown } | 'closed_after_login'): void {
     const nowMs = this.#clock.nowMs();
-    const error = this.#dialError(cause);
+    const error = poolErrors.dialError(this.identity.tenant, cause, this.#log);
     const { pauseBegan } = this.#core.dialFailed(slot, error, nowMs);
     if (this.#core.drainReason === undefined) this.#counters.dialFailures += 1;
     if (pauseBegan) {
@@ -371,14 +371,6 @@ export class Pool<B extends Backend> {
       this.#log.warn(fields, 'the database server does not accept connections');
     }
     this.#slotFreed();
-  }
-
-  #dialError(cause: { readonly error: unknown } | 'closed_after_login'): AppError {
-    const { tenant } = this.identity;
-    if (cause === 'closed_after_login') return poolErrors.closedAfterLogin(tenant);
-    if (cause.error instanceof AppError) return cause.error;
-    this.#log.error({ error: cause.error }, 'a dial failed in an unexpected way');
-    return poolErrors.unexpectedDialFailure(tenant, cause.error);
   }
 
   // --- what follows from a change ---

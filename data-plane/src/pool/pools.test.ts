@@ -28,7 +28,7 @@ describe('Pools', () => {
   });
 
   function spec(upstream: ScriptedUpstream, tenant = 'acme'): PoolSpec<ScriptedBackend> {
-    return { identity: identity({ tenant }), settings: ONE, upstream };
+    return { identity: identity({ tenant }), settings: ONE, userMax: Infinity, upstream };
   }
 
   async function lease(pool: Pool<ScriptedBackend>, upstream: ScriptedUpstream) {
@@ -87,7 +87,8 @@ describe('Pools', () => {
       pools.get('gone', () => spec(gone, 'gone')),
       gone,
     );
-    pools.reconcile((key) => (key === 'kept' ? settings({ maxConnections: 2 }) : undefined));
+    const terms = { settings: settings({ maxConnections: 2 }), userMax: Infinity };
+    pools.reconcile((key) => (key === 'kept' ? terms : undefined));
     assert.equal(backend.closeReason, undefined);
     await lease(pool, kept);
     assert.equal(pool.stats().active, 2);

@@ -12,14 +12,19 @@ import type { Backend, CloseReason } from '../upstream/upstream.ts';
 import { DORMANT_POOL_MS } from './limits.ts';
 import { Pool } from './pool.ts';
 import { shuttingDown } from './pool-errors.ts';
-import type { PoolOptions } from './pool-options.ts';
+import type { PoolIdentity, PoolOptions } from './pool-options.ts';
 import { TenantCap } from './tenant-cap.ts';
+import { UserCap } from './user-cap.ts';
+
+/** What holds for a pool as long as its config does not change. */
+export interface PoolTerms {
+  readonly settings: PoolSettings;
+  /** Server connections of its user at most, over all the user's pools; Infinity: no limit. */
+  readonly userMax: number;
+}
 
 /** What one pool has for itself. */
-export type PoolSpec<B extends Backend> = Pick<
-  PoolOptions<B>,
-  'identity' | 'settings' | 'upstream'
->;
+export type PoolSpec<B extends Backend> = Pick<PoolOptions<B>, 'identity' | 'upstream'> & PoolTerms;
 
 /** What all pools have in common. */
 export type PoolsOptions<B extends Backend> = Pick<
@@ -33,6 +38,9 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
   readonly #draining = new Set<Pool<B>>();
   /** By `tenantKey`. A limit lives as long as a pool counts under it, drained ones included. */
   readonly #caps = new Map<string, TenantCap>();
+  /** By tenant, then by purpose and server user; lives like the tenant's limit. */
+  readonly #userCaps = new Map<string, TenantCap>();
+  readonly #shares = new WeakMap<Pool<B>, UserCap>();
   #state: 'open' | 'shutting_down' = 'open';
 
   constructor(options: PoolsOptions<B>) {
@@ -48,21 +56,26 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
     if (known !== undefined) return known;
     if (this.#state === 'shutting_down') throw shuttingDown();
     const spec = make();
-    const cap = this.#capOf(spec.identity.tenant, spec.settings);
+    const cap = this.#capOf(spec);
     const pool = new Pool({ ...this.#options, ...spec, cap });
+    this.#shares.set(pool, cap);
     this.#current.set(key, pool);
     return pool;
   }
 
   /**
-   * After a swap of the routing snapshot: pools that are current take their settings from
-   * `settingsOf`, those for which it has none drain, and their waiters are moved.
+   * After a swap of the routing snapshot: pools that are current take their terms from `termsOf`,
+   * those for which it has none drain, and their waiters are moved.
    */
-  reconcile(settingsOf: (key: string, pool: Pool<B>) => PoolSettings | undefined): void {
+  reconcile(termsOf: (key: string, pool: Pool<B>) => PoolTerms | undefined): void {
+    const nowMs = this.#options.clock.nowMs();
     for (const [key, pool] of Array.from(this.#current)) {
-      const settings = settingsOf(key, pool);
-      if (settings === undefined) this.#retire(key, pool, 'pool_drained');
-      else pool.resize(settings);
+      const terms = termsOf(key, pool);
+      if (terms === undefined) this.#retire(key, pool, 'pool_drained');
+      else {
+        this.#shares.get(pool)?.resizeUser(terms.userMax, nowMs);
+        pool.resize(terms.settings);
+      }
     }
   }
 
@@ -102,23 +115,36 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
   async #outlive(pool: Pool<B>, reason: CloseReason): Promise<void> {
     await pool.drain(reason);
     this.#draining.delete(pool);
-    this.#forgetCap(pool.identity.tenant);
+    this.#forgetCaps(pool.identity);
   }
 
-  #capOf(tenant: string, settings: PoolSettings): TenantCap {
-    const key = tenantKey(tenant);
-    const known = this.#caps.get(key);
-    if (known !== undefined) {
-      known.resize(settings.maxConnections, this.#options.clock.nowMs());
-      return known;
-    }
-    const cap = new TenantCap(settings.maxConnections);
-    this.#caps.set(key, cap);
+  /** The limits of the new pool, which hold as it has them for its older siblings too. */
+  #capOf({ identity, settings, userMax }: PoolSpec<B>): UserCap {
+    const nowMs = this.#options.clock.nowMs();
+    const tenant = capIn(this.#caps, tenantKey(identity.tenant), settings.maxConnections);
+    const user = capIn(this.#userCaps, userKey(identity), userMax);
+    const cap = new UserCap(tenant, user, identity.user);
+    cap.resizeUser(userMax, nowMs);
+    cap.resize(settings.maxConnections, nowMs);
     return cap;
   }
 
-  #forgetCap(tenant: string): void {
-    const key = tenantKey(tenant);
-    if (this.#caps.get(key)?.isUnused === true) this.#caps.delete(key);
+  #forgetCaps(identity: PoolIdentity): void {
+    forgetUnused(this.#caps, tenantKey(identity.tenant));
+    forgetUnused(this.#userCaps, userKey(identity));
   }
+}
+
+function userKey({ tenant, purpose, user }: PoolIdentity): string {
+  return JSON.stringify([tenantKey(tenant), purpose, user]);
+}
+
+function capIn(caps: Map<string, TenantCap>, key: string, limit: number): TenantCap {
+  const cap = caps.get(key) ?? new TenantCap(limit);
+  caps.set(key, cap);
+  return cap;
+}
+
+function forgetUnused(caps: Map<string, TenantCap>, key: string): void {
+  if (caps.get(key)?.isUnused === true) caps.delete(key);
 }

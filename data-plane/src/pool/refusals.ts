@@ -8,14 +8,14 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { acquireTimeout, queueFull, shuttingDown } from './pool-errors.ts';
 import type { PoolCore } from './pool-core.ts';
 import type { PoolCounters } from './pool-stats.ts';
-import type { TenantCap } from './tenant-cap.ts';
+import type { SlotCap } from './slot-cap.ts';
 import type { Verdict } from './wait-line.ts';
 import type { Waiter } from './waiter.ts';
 
 export interface RefusalsOptions<B> {
   readonly tenant: string;
   readonly core: PoolCore<B, Waiter<B>>;
-  readonly cap: TenantCap;
+  readonly cap: SlotCap;
   readonly waitersMax: number;
   /** Why no dial can succeed now, known without trying. */
   readonly hindrance: () => AppError | undefined;

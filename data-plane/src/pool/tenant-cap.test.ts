@@ -40,7 +40,7 @@ describe('TenantCap', () => {
     await clock.pass(1_000);
     assert.match(
       waiter.error?.message ?? '',
-      /all 3 of max_connections are in use, 2 of them for other databases of the tenant$/,
+      /all 3 of max_connections are in use, 2 of them for other databases or users of the tenant$/,
     );
   });
 

@@ -8,6 +8,7 @@
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { CloseReason } from '../upstream/upstream.ts';
 import { SIBLING_PATIENCE_MS } from './limits.ts';
+import type { SlotCap } from './slot-cap.ts';
 
 /**
  * What a pool wants, as its siblings see it. Times are arrivals, so that the tenant's longest wait
@@ -30,7 +31,8 @@ export interface CapMember {
   closeLongestIdle(reason: CloseReason): void;
 }
 
-export class TenantCap {
+export class TenantCap implements SlotCap {
+  readonly settingName = 'max_connections';
   #limit: number;
   #occupied = 0;
   #closing = 0;
@@ -82,13 +84,18 @@ export class TenantCap {
    * given back.
    */
   resize(limit: number, nowMs: number): void {
+    this.setLimit(limit);
+    this.deal(nowMs);
+  }
+
+  /** The same without handing out room. */
+  setLimit(limit: number): void {
     this.#limit = limit;
     while (this.isExceeded) {
       const victim = this.#longestIdle();
       if (victim === undefined) break;
       victim.closeLongestIdle('over_limit');
     }
-    this.deal(nowMs);
   }
 
   /** A slot is occupied from here. The caller has seen `room`. */

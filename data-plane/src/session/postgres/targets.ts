@@ -6,7 +6,7 @@
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Pool } from '../../pool/pool.ts';
-import type { Pools, PoolSpec } from '../../pool/pools.ts';
+import type { Pools, PoolSpec, PoolTerms } from '../../pool/pools.ts';
 import { poolKey } from '../../routing/pool-identity.ts';
 import type { PoolKey } from '../../routing/pool-identity.ts';
 import type { Router } from '../../routing/router.ts';
@@ -131,31 +131,39 @@ export class PostgresTargets implements Targets {
     });
   }
 
-  #spec(
-    { tenant, serverUser }: Account,
-    database: string,
-    upstream: PostgresUpstream,
-  ): PoolSpec<PostgresBackend> {
+  #spec(account: Account, database: string, upstream: PostgresUpstream): PoolSpec<PostgresBackend> {
+    const { tenant, serverUser, purpose } = account;
     const identity = {
       tenant: tenant.id,
       protocol: tenant.protocol,
       endpoint: `${tenant.host}:${tenant.port}`,
       database,
       user: serverUser,
+      purpose,
     };
-    return { identity, settings: this.#options.router.current.poolSettings(tenant), upstream };
+    return { identity, ...this.#terms(account, this.#options.router.current), upstream };
   }
 
   /** Pools that the new snapshot does not know drain; the others take its settings. */
   #reconcile(next: RoutingSnapshot): void {
     this.#options.pools.reconcile((key, pool) => {
       const tenant = next.byKey(tenantKey(pool.identity.tenant));
-      if (tenant === undefined || this.#userOf(pool, key, tenant) === undefined) return undefined;
+      const account = tenant && this.#userOf(pool, key, tenant);
+      if (tenant === undefined || account === undefined) return undefined;
       const { database, databases } = tenant;
       const wanted = pool.identity.database;
       const isListed = wanted === database || databases.includes(wanted);
-      return isListed ? next.poolSettings(tenant) : undefined;
+      return isListed ? this.#terms(account, next) : undefined;
     });
+  }
+
+  /** Users who share a server user share its pools: the lowest of their limits holds. */
+  #terms(account: Account, snapshot: RoutingSnapshot): PoolTerms {
+    const { tenant, serverUser, maxConnections } = account;
+    const sharers = this.#options.accounts.withServerUser(tenant, serverUser);
+    const limits = sharers.map((sharer) => sharer.maxConnections ?? Infinity);
+    const userMax = Math.min(maxConnections ?? Infinity, ...limits);
+    return { settings: snapshot.poolSettings(tenant), userMax };
   }
 
   /** A user of `tenant` who has the connections of the pool: who it was made for, or another. */

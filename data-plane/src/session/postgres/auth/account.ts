@@ -4,6 +4,7 @@
  * changes of the config. Leaves: proofs to authenticate.ts, credentials to upstream/.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { CredentialStore } from '../../../upstream/credentials.ts';
@@ -26,6 +27,12 @@ export interface Account {
   readonly purpose: PoolPurpose;
   /** Equal for equal server credentials; of its sealed form where that cannot be opened. */
   readonly fingerprint: () => string;
+  /** Server connections of the server user at most, beside the tenant's own limit. */
+  readonly maxConnections?: number | undefined;
+  /** Clients that may be logged in as this user at once. */
+  readonly maxClientConnections?: number | undefined;
+  /** Instead of the tenant's. */
+  readonly poolMode?: PoolMode | undefined;
 }
 
 /** One user of a tenant, whatever becomes of the tenant's config. */
