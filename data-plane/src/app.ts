@@ -38,6 +38,8 @@ import { Reporter } from './telemetry/reporter.ts';
 import { SessionTally } from './telemetry/session-tally.ts';
 import { startTelemetryServer } from './telemetry/http.ts';
 import type { Readiness } from './telemetry/http.ts';
+import { CertificateUsers } from './tls/certificate-users.ts';
+import { ClientTls } from './tls/client-tls.ts';
 import { CredentialStore } from './upstream/credentials.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
 
@@ -106,10 +108,12 @@ function makeParts(
   const clients = () => registry.size;
   const poolTally = new PoolTally(() => pools);
   const meter = new SessionTally();
+  const tls = clientTls(settings, clock, log);
   const metrics = new Metrics({
     pools: poolTally,
     sessions: meter,
     clients,
+    certificateNotAfterMs: () => tls?.notAfterMs,
     feed: () => feed.status,
   });
   endRemovedTenants(router, registry, (tenant) => metrics.forget(tenant));
@@ -126,11 +130,13 @@ function makeParts(
     log,
     proxyId,
     meter,
+    tls,
   });
   return {
     registry,
     pools,
     feed,
+    tls,
     clock,
     log,
     janitor: new Janitor(clock, [pools]),
@@ -184,6 +190,22 @@ function clientsServed(wanted: number, log: Logger): number {
   return served;
 }
 
+/** Nothing when clients are not offered TLS. @throws SETTINGS_INVALID */
+function clientTls(settings: Settings, clock: Clock, log: Logger): ClientTls | undefined {
+  const { tlsMode, tlsCertFile, tlsKeyFile, tlsClientCaFile, tlsMinVersion } = settings;
+  if (tlsMode === 'disable' || tlsCertFile === undefined || tlsKeyFile === undefined) {
+    return undefined;
+  }
+  return new ClientTls({
+    files: { certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile },
+    minVersion: tlsMinVersion,
+    protocol: 'postgresql',
+    handshakeTimeoutMs: settings.clientLoginTimeoutMs,
+    clock,
+    log,
+  });
+}
+
 interface SessionParts {
   readonly hasConfig: () => boolean;
   readonly whenConfigured: Promise<void>;
@@ -193,6 +215,7 @@ interface SessionParts {
   readonly registry: SessionRegistry;
   readonly keyring: Keyring;
   readonly meter: SessionTally;
+  readonly tls: ClientTls | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly proxyId: ProxyId;
@@ -200,7 +223,7 @@ interface SessionParts {
 
 function sessionServices(parts: SessionParts): SessionServices {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
-  const { hasConfig, whenConfigured } = parts;
+  const { hasConfig, whenConfigured, tls } = parts;
   const accounts = new Accounts(new CredentialStore(keyring));
   // The name under which surviving proxies find what a lost one has left behind.
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
@@ -226,11 +249,17 @@ function sessionServices(parts: SessionParts): SessionServices {
     meter,
     clock,
     log,
+    tls,
     settings: {
       clientLoginTimeoutMs: settings.clientLoginTimeoutMs,
       clientsMax: clientsServed(settings.maxClientConnections, log),
       unknownTenant: settings.unknownTenant,
       selectors: { sniSuffix: settings.sniSuffix, usernameDot: settings.usernameDot },
+      transport: {
+        mode: tls === undefined ? 'disable' : (settings.tlsMode ?? 'allow'),
+        certificateUsers: new CertificateUsers(settings.tlsClientCertUsers),
+        certificateLogin: settings.tlsClientCertLogin,
+      },
     },
   };
 }

@@ -30,6 +30,17 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: "The tenant's access rules do not let this user in from this address.",
   },
+  TLS_REQUIRED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The client did not ask for TLS, and tls_mode demands it.',
+  },
+  CERTIFICATE_REFUSED: {
+    kind: 'client',
+    retryable: false,
+    summary:
+      "tls_mode demands a client certificate, and there is none, or it is not valid or not the user's.",
+  },
   SELECTOR_CONFLICT: {
     kind: 'client',
     retryable: false,

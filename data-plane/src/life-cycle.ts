@@ -17,6 +17,8 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
   };
   readonly reporter: { start(): void; stop(): void };
   readonly janitor: { stop(): void };
+  /** Watches the files of its certificate. */
+  readonly tls: { close(): Promise<void> } | undefined;
   readonly startTelemetry: (readiness: () => Readiness) => Promise<TelemetryServer>;
   readonly listen: () => Promise<TcpListener>;
 }
@@ -64,13 +66,14 @@ export class LifeCycle {
    * shown and readiness is denied until nothing is left. To be called once.
    */
   async close(timeoutMs: number): Promise<void> {
-    const { registry, pools, clock, log, janitor, reporter, feed } = this.#parts;
+    const { registry, pools, clock, log, janitor, reporter, feed, tls } = this.#parts;
     this.#phase = 'draining';
     this.#listener?.stop();
     await drain({ registry, pools, clock, log, timeoutMs });
     janitor.stop();
     reporter.stop();
     await feed.stop();
+    await tls?.close();
     await this.#telemetry?.close();
   }
 

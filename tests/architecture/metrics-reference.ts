@@ -8,7 +8,12 @@ import { FleetState } from '@dbbouncer/control-plane/fleet/fleet-state.ts';
 import { projectViews } from '@dbbouncer/control-plane/projections/tenant-views.ts';
 import { createMemoryEventStore } from '@dbbouncer/control-plane/store/memory-event-store.ts';
 import { ControlMetrics } from '@dbbouncer/control-plane/telemetry/metrics.ts';
-import type { AuthFailure, PinReason, ResetStatus } from '@dbbouncer/data-plane/session/meter.ts';
+import type {
+  AuthFailure,
+  HandshakeFailure,
+  PinReason,
+  ResetStatus,
+} from '@dbbouncer/data-plane/session/meter.ts';
 import { Metrics } from '@dbbouncer/data-plane/telemetry/metrics.ts';
 import { PoolTally } from '@dbbouncer/data-plane/telemetry/pool-tally.ts';
 import { SessionTally } from '@dbbouncer/data-plane/telemetry/session-tally.ts';
@@ -45,11 +50,14 @@ export async function proxyPage(): Promise<string> {
   tenant.pinned('set');
   tenant.authFailed('wrong_password');
   tenant.backendReset('clean');
+  sessions.tlsBegan();
+  sessions.tlsFailed('malformed');
   const pool = new FakePool('acme', { counters: { closes: { idle_timeout: 1 } } });
   const metrics = new Metrics({
     pools: new PoolTally(() => [pool]),
     sessions,
     clients: () => 1,
+    certificateNotAfterMs: () => 0,
     feed: () => ({ appliedPosition: 1, rejectedTotal: 0 }),
   });
   return (await metrics.page()).text;
@@ -146,9 +154,12 @@ const AUTH_FAILURES: Readonly<Record<AuthFailure, string>> = Object.freeze({
   database_not_listed: 'the tenant has no such database',
   secret_unavailable: "the tenant's password cannot be opened on this proxy",
   method_refused: 'not in this version',
-  tls_required: 'not in this version',
-  timeout: 'not in this version',
-  malformed: 'not in this version',
+  tls_required: 'without TLS, and `tls_mode` demands it',
+  certificate_missing: 'without a client certificate, and `tls_mode` demands one',
+  certificate_invalid: 'the client certificate has expired or is of another authority',
+  certificate_user: 'the client certificate does not stand for the user',
+  timeout: 'not logged in within `client_login_timeout`',
+  malformed: 'bytes that are no login',
 });
 
 const RESETS: Readonly<Record<ResetStatus, string>> = Object.freeze({
@@ -156,11 +167,21 @@ const RESETS: Readonly<Record<ResetStatus, string>> = Object.freeze({
   failed: 'it did not, and the connection was closed',
 });
 
+const HANDSHAKE_FAILURES: Readonly<Record<HandshakeFailure, string>> = Object.freeze({
+  client_gone: 'the client closed the connection, or took too long',
+  refused_by_client: 'the client did not accept the certificate, or something else of ours',
+  version: 'no version of TLS in common (`tls_min_version`)',
+  cipher: 'no cipher in common',
+  protocol: 'the client named other protocols than `postgresql` by ALPN',
+  malformed: 'the bytes are not TLS',
+});
+
 /** Label values by metric. */
 const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['dbbouncer_session_pins_total', PINS],
   ['dbbouncer_server_closes_total', CLOSES],
   ['dbbouncer_auth_failures_total', AUTH_FAILURES],
+  ['dbbouncer_tls_handshake_failures_total', HANDSHAKE_FAILURES],
   ['dbbouncer_backend_resets_total', RESETS],
 ];
 

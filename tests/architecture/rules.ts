@@ -133,10 +133,17 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'data-plane/src/errors.ts': room('pure', 'shared/src/kernel'),
   'data-plane/src/wire': room('pure', 'shared/src/kernel'),
   'data-plane/src/access': room('pure', ...GROUND, PROXY_ERRORS),
+  'data-plane/src/tls': room('allowed', ...GROUND, SHARED_ERRORS, 'shared/src/files'),
   'data-plane/src/routing': room('pure', ...GROUND),
   // Of upstream it knows the port, upstream.ts, alone: see ONLY_FILE.
   'data-plane/src/pool': room('pure', ...GROUND, PROXY_ERRORS, 'data-plane/src/upstream'),
-  'data-plane/src/upstream': room('allowed', ...GROUND, PROXY_ERRORS, 'data-plane/src/wire'),
+  'data-plane/src/upstream': room(
+    'allowed',
+    ...GROUND,
+    PROXY_ERRORS,
+    'data-plane/src/tls',
+    'data-plane/src/wire',
+  ),
   'data-plane/src/session/postgres/sql': room('pure', 'shared/src/kernel'),
   'data-plane/src/session': room(
     'allowed',
@@ -144,6 +151,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     PROXY_ERRORS,
     'data-plane/src/session/postgres/sql',
     'data-plane/src/access',
+    'data-plane/src/tls',
     'data-plane/src/wire',
     'data-plane/src/routing',
     'data-plane/src/pool',

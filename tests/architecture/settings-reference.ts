@@ -29,9 +29,6 @@ export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
 /** Heeded in part. */
 const RESTRICTIONS: Readonly<Partial<Record<SettingName, string>>> = Object.freeze({
   workers: 'more than 1 is refused in this version',
-  tlsCertFile: 'the REST API alone, in this version',
-  tlsKeyFile: 'the REST API alone, in this version',
-  sniSuffix: 'no client can use TLS in this version, so no effect yet',
 });
 
 export function settingsTable(): string {

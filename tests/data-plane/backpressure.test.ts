@@ -2,15 +2,14 @@
  * Slow clients and slow servers: what one side does not take, the proxy does not pile up.
  */
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
+import { bytesReceived, externalGrowth, MEGABYTE } from '../support/memory.ts';
 import { copyData, copyDone, firstColumns, query, RawClient } from '../support/raw-client.ts';
 import { TestProxy } from '../support/test-proxy.ts';
 
 const PASSWORD = 'slow secret';
-const MEGABYTE = 1024 * 1024;
 const login = { user: 'postgres', password: PASSWORD, database: 'acme' };
 let cluster: PostgresCluster;
 let proxy: TestProxy;
@@ -25,33 +24,6 @@ after(async () => {
   await proxy.stop();
   await cluster.stop();
 });
-
-/**
- * In megabytes: the most that the process holds outside of the JavaScript heap while `work` runs,
- * above what it held before.
- */
-async function externalGrowth(work: () => Promise<void>): Promise<number> {
-  const held = () => process.memoryUsage().arrayBuffers;
-  const before = held();
-  let most = 0;
-  const timer = setInterval(() => (most = Math.max(most, held() - before)), 20);
-  await work();
-  clearInterval(timer);
-  return most / MEGABYTE;
-}
-
-/** Lets a paused socket flow, past its former reader; resolves once it has given `count` bytes. */
-function bytesReceived(socket: Socket, count: number): Promise<void> {
-  let received = 0;
-  socket.removeAllListeners('data');
-  return new Promise((resolve) => {
-    socket.on('data', (chunk: Buffer) => {
-      received += chunk.length;
-      if (received >= count) resolve();
-    });
-    socket.resume();
-  });
-}
 
 describe('a client that does not read', () => {
   it('makes the server wait: 300 MB of result cost the proxy less than 20 MB', async () => {

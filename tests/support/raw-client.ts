@@ -31,6 +31,8 @@ export interface RawLogin {
   readonly database?: string;
   /** More startup parameters. */
   readonly parameters?: Readonly<Record<string, string>>;
+  /** Of protocol 3; default is 0. */
+  readonly minor?: number;
 }
 
 export class RawClient {
@@ -68,6 +70,11 @@ export class RawClient {
       socket.once('error', reject);
     });
     return client;
+  }
+
+  /** On a connection that somebody else has made, for example through TLS. */
+  static over(socket: Socket): RawClient {
+    return new RawClient(socket);
   }
 
   /** Connects and logs in with SCRAM; returns when the first ReadyForQuery has come. */
@@ -119,8 +126,9 @@ export class RawClient {
     while ((await this.next()) !== undefined);
   }
 
-  async authenticate({ user, password, database, parameters }: RawLogin): Promise<void> {
-    this.send(startup({ user, ...(database === undefined ? {} : { database }), ...parameters }));
+  async authenticate({ user, password, database, parameters, minor }: RawLogin): Promise<void> {
+    const named = { user, ...(database === undefined ? {} : { database }), ...parameters };
+    this.send(startup(named, minor));
     const asked = await this.#expect('R');
     if (asked.body.readInt32BE(0) !== 10) throw new Error('SASL was not asked for');
     const bare = `n=,r=${randomBytes(18).toString('base64')}`;
@@ -206,9 +214,11 @@ export function frame(type: string, body: Buffer): Buffer {
   return Buffer.concat([header, body]);
 }
 
-export function startup(parameters: Readonly<Record<string, string>>): Buffer {
+/** @param minor of protocol 3 */
+export function startup(parameters: Readonly<Record<string, string>>, minor = 0): Buffer {
   const pairs = Object.entries(parameters).flatMap((pair) => pair.map(cstring));
-  const body = Buffer.concat([Buffer.from([0, 3, 0, 0]), ...pairs, Buffer.from([0])]);
+  const version = Buffer.from([0, 3, minor >> 8, minor & 0xff]);
+  const body = Buffer.concat([version, ...pairs, Buffer.from([0])]);
   const length = Buffer.alloc(4);
   length.writeInt32BE(4 + body.length);
   return Buffer.concat([length, body]);

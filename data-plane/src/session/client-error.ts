@@ -13,6 +13,8 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   LOGIN_TIMEOUT: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
   AUTH_FAILED: SqlState.invalid_password,
   ACCESS_REFUSED: SqlState.invalid_authorization_specification,
+  TLS_REQUIRED: SqlState.invalid_authorization_specification,
+  CERTIFICATE_REFUSED: SqlState.invalid_authorization_specification,
   SELECTOR_CONFLICT: SqlState.invalid_authorization_specification,
   DATABASE_NOT_LISTED: SqlState.invalid_catalog_name,
   PARAMETER_REFUSED: SqlState.invalid_parameter_value,

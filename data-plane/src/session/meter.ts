@@ -5,9 +5,11 @@
  * Owns: the words of the labels; every union here is closed, so that no metric grows without bound.
  * Leaves: what pools count themselves (closes, dials) to their statistics.
  */
+import type { HandshakeFailure } from '../tls/handshake-failed.ts';
 import type { PinReason } from './postgres/sql/statement-effects.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 
+export type { HandshakeFailure } from '../tls/handshake-failed.ts';
 export type { PinReason } from './postgres/sql/statement-effects.ts';
 
 /** Why a login failed, as the operator may know it; the client reads less. */
@@ -21,6 +23,9 @@ export type AuthFailure =
   | 'method_refused'
   | 'tls_required'
   | 'access_refused'
+  | 'certificate_missing'
+  | 'certificate_invalid'
+  | 'certificate_user'
   | 'timeout'
   | 'database_not_listed'
   | 'malformed';
@@ -46,6 +51,10 @@ export interface Meter {
   tenant(id: string, protocol: Protocol): TenantMeter;
   /** A login that reached no tenant. */
   authFailed(reason: AuthFailure): void;
+  /** A client speaks TLS from now on, until `tlsEnded`. */
+  tlsBegan(): void;
+  tlsEnded(): void;
+  tlsFailed(reason: HandshakeFailure): void;
 }
 
 const nullTenantMeter: TenantMeter = Object.freeze({
@@ -61,4 +70,7 @@ const nullTenantMeter: TenantMeter = Object.freeze({
 export const nullMeter: Meter = Object.freeze({
   tenant: () => nullTenantMeter,
   authFailed: () => {},
+  tlsBegan: () => {},
+  tlsEnded: () => {},
+  tlsFailed: () => {},
 });

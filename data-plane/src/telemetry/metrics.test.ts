@@ -20,6 +20,7 @@ beforeEach(() => {
   metrics = new Metrics({
     pools: new PoolTally(() => pools),
     sessions,
+    certificateNotAfterMs: () => undefined,
     clients: () => 12,
     feed: () => ({ appliedPosition: 77, rejectedTotal: 2 }),
   });

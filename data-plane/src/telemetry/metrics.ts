@@ -19,6 +19,8 @@ export interface MetricSources {
   readonly sessions: SessionTally;
   /** Clients that are connected, those that still log in included. */
   readonly clients: () => number;
+  /** When the certificate shown to clients ends; nothing when there is none. */
+  readonly certificateNotAfterMs: () => number | undefined;
   readonly feed: () => { readonly appliedPosition: number; readonly rejectedTotal: number };
 }
 
@@ -47,6 +49,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     this.#registerPools();
     this.#registerSessions();
+    this.#registerTls();
     this.#registerProxy();
   }
 
@@ -126,6 +129,28 @@ export class Metrics {
     this.#add('counter', 'dbbouncer_dirty_disconnects_total', dirtyHelp, () =>
       plain(sessions.dirtyDisconnects),
     );
+  }
+
+  #registerTls(): void {
+    const { sessions, certificateNotAfterMs } = this.#sources;
+    this.#add(
+      'gauge',
+      'dbbouncer_tls_clients',
+      'Connected clients whose connection is encrypted',
+      () => plain(sessions.tlsClients),
+    );
+    this.#add('counter', 'dbbouncer_tls_handshakes_total', 'TLS handshakes with clients', () =>
+      plain(sessions.tlsHandshakes),
+    );
+    const failuresHelp = 'TLS handshakes with clients that failed, by reason';
+    this.#add('counter', 'dbbouncer_tls_handshake_failures_total', failuresHelp, () =>
+      byLabel('reason', sessions.tlsFailures),
+    );
+    const endsHelp = 'When the certificate shown to clients ends, in seconds since 1970';
+    this.#add('gauge', 'dbbouncer_tls_certificate_not_after_seconds', endsHelp, () => {
+      const notAfterMs = certificateNotAfterMs();
+      return notAfterMs === undefined ? [] : plain(notAfterMs / 1_000);
+    });
   }
 
   #registerProxy(): void {

@@ -4,7 +4,14 @@
  */
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
-import type { AuthFailure, Meter, PinReason, ResetStatus, TenantMeter } from '../session/meter.ts';
+import type {
+  AuthFailure,
+  HandshakeFailure,
+  Meter,
+  PinReason,
+  ResetStatus,
+  TenantMeter,
+} from '../session/meter.ts';
 import { DurationTally } from './duration-tally.ts';
 
 /** What is counted without regard to the tenant. */
@@ -12,7 +19,10 @@ class FleetCounts {
   readonly pins = new Map<PinReason, number>();
   readonly resets = new Map<ResetStatus, number>();
   readonly authFailures = new Map<AuthFailure, number>();
+  readonly tlsFailures = new Map<HandshakeFailure, number>();
   dirtyDisconnects = 0;
+  tlsHandshakes = 0;
+  tlsClients = 0;
 }
 
 /** The counts of one tenant on one protocol. */
@@ -72,6 +82,19 @@ export class SessionTally implements Meter {
     increment(this.#fleet.authFailures, reason);
   }
 
+  tlsBegan(): void {
+    this.#fleet.tlsHandshakes += 1;
+    this.#fleet.tlsClients += 1;
+  }
+
+  tlsEnded(): void {
+    this.#fleet.tlsClients -= 1;
+  }
+
+  tlsFailed(reason: HandshakeFailure): void {
+    increment(this.#fleet.tlsFailures, reason);
+  }
+
   /** Drops the counts of a tenant that was removed; its sessions go on counting into nowhere. */
   forget(tenant: string): void {
     this.#tenants.delete(tenantKey(tenant));
@@ -95,6 +118,19 @@ export class SessionTally implements Meter {
 
   get dirtyDisconnects(): number {
     return this.#fleet.dirtyDisconnects;
+  }
+
+  get tlsFailures(): ReadonlyMap<HandshakeFailure, number> {
+    return this.#fleet.tlsFailures;
+  }
+
+  get tlsHandshakes(): number {
+    return this.#fleet.tlsHandshakes;
+  }
+
+  /** Clients whose connection is encrypted now. */
+  get tlsClients(): number {
+    return this.#fleet.tlsClients;
   }
 }
 

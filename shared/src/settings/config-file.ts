@@ -204,7 +204,7 @@ function* tenantProblems(
 const TEXT_FIELDS: ReadonlySet<string> = new Set(
   (
     'host dbname databases username password' +
-    ' api_key data_dir proxy_id sni_suffix tls_cert tls_key'
+    ' api_key data_dir proxy_id sni_suffix tls_cert tls_key tls_client_ca tls_client_cert_users'
   ).split(' '),
 );
 const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', ...POOL_NUMBER_FIELDS]);

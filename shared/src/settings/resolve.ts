@@ -30,7 +30,7 @@ export interface ResolvedSettings {
   readonly file: ConfigFile | undefined;
 }
 
-const PATHS: readonly SettingName[] = ['dataDir', 'tlsCertFile', 'tlsKeyFile'];
+const PATHS: readonly SettingName[] = ['dataDir', 'tlsCertFile', 'tlsKeyFile', 'tlsClientCaFile'];
 /**
  * Kubernetes sets DBBOUNCER_API_PORT=tcp://… in every pod beside a service called dbbouncer-api.
  */
@@ -93,10 +93,23 @@ function* contradictions(settings: Settings): Iterable<string> {
   if ((settings.tlsCertFile === undefined) !== (settings.tlsKeyFile === undefined)) {
     yield 'tls_cert and tls_key must be given together';
   }
+  yield* tlsContradictions(settings);
   if (settings.bufferInitialSizeBytes > settings.bufferMaxSizeBytes) {
     yield (
       `pool.buffer_initial_size (${settings.bufferInitialSizeBytes}) is above` +
       ` pool.buffer_max_size (${settings.bufferMaxSizeBytes})`
     );
   }
+}
+
+function* tlsContradictions(settings: Settings): Iterable<string> {
+  const { tlsMode, tlsCertFile, tlsClientCaFile } = settings;
+  if (tlsCertFile === undefined && tlsMode !== undefined && tlsMode !== 'disable') {
+    yield `tls_mode ${tlsMode} needs tls_cert and tls_key`;
+  }
+  if (tlsClientCaFile !== undefined) return;
+  if (tlsMode === 'verify-ca' || tlsMode === 'verify-full') {
+    yield `tls_mode ${tlsMode} needs tls_client_ca`;
+  }
+  if (settings.tlsClientCertLogin === 'on') yield 'tls_client_cert_login needs tls_client_ca';
 }

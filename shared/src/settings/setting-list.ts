@@ -4,6 +4,8 @@
  * read this list.
  */
 import { DURATION_MS_MAX } from '../contract/duration.ts';
+import { CLIENT_TLS_MODES } from '../contract/tls-modes.ts';
+import type { ClientTlsMode } from '../contract/tls-modes.ts';
 import { LOG_LEVELS } from '../kernel/log.ts';
 import type { LogLevel } from '../kernel/log.ts';
 import { choice, duration, either, port, secretText, text, wholeNumber } from './setting-kinds.ts';
@@ -30,6 +32,9 @@ export interface SettingSpec<Value> {
 const anyText = text(/\S/, 'not empty');
 const HOST = /^[A-Za-z0-9:][A-Za-z0-9.:_%-]*$/;
 const SUFFIX = /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/;
+
+/** `name=user`, several separated by commas. */
+const CERTIFICATE_USERS = /^\s*[^\s,=][^,=]*=\s*[^,=\s]+\s*(,\s*[^\s,=][^,=]*=\s*[^,=\s]+\s*)*$/;
 
 export const SETTINGS = Object.freeze({
   dataDir: setting<string>({
@@ -138,6 +143,47 @@ export const SETTINGS = Object.freeze({
     default: undefined,
     description: 'PEM file with the private key for tls_cert',
     read: anyText,
+  }),
+  tlsMode: setting<ClientTlsMode | undefined>({
+    env: 'DBBOUNCER_TLS_MODE',
+    yaml: 'tls_mode',
+    default: undefined,
+    defaultText: 'allow, with tls_cert',
+    description:
+      'Clients of databases: disable: no TLS; allow: with or without; require: with TLS alone;' +
+      ' verify-ca: with a certificate from tls_client_ca too;' +
+      ' verify-full: and it must name the user',
+    read: choice(CLIENT_TLS_MODES),
+  }),
+  tlsMinVersion: setting<'TLSv1.2' | 'TLSv1.3'>({
+    env: 'DBBOUNCER_TLS_MIN_VERSION',
+    yaml: 'tls_min_version',
+    default: 'TLSv1.2',
+    description: 'The oldest version of TLS that clients of databases may use',
+    read: choice(['TLSv1.2', 'TLSv1.3']),
+  }),
+  tlsClientCaFile: setting<string | undefined>({
+    env: 'DBBOUNCER_TLS_CLIENT_CA',
+    yaml: 'tls_client_ca',
+    default: undefined,
+    description:
+      'PEM file with the authorities whose client certificates count; asks clients for one',
+    read: anyText,
+  }),
+  tlsClientCertUsers: setting<string | undefined>({
+    env: 'DBBOUNCER_TLS_CLIENT_CERT_USERS',
+    yaml: 'tls_client_cert_users',
+    default: undefined,
+    description: 'Which users the name in a client certificate stands for, where not for itself',
+    read: text(CERTIFICATE_USERS, 'pairs of name and user such as batch.internal=acme__app, ops=*'),
+  }),
+  tlsClientCertLogin: setting<'on' | 'off'>({
+    env: 'DBBOUNCER_TLS_CLIENT_CERT_LOGIN',
+    yaml: 'tls_client_cert_login',
+    default: 'off',
+    defaultText: 'false',
+    description: 'A valid client certificate that names tenant and user replaces the password',
+    read: either('on', 'off'),
   }),
   durability: setting<'full' | 'normal'>({
     env: 'DBBOUNCER_DURABILITY',

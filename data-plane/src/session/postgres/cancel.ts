@@ -1,6 +1,7 @@
 /**
  * The cancel keys this proxy hands out. A key names the proxy and one session; the servers' own
- * never leave. 8 bytes as protocol 3.0 has them: 15 bits of the proxy, then 48 random bits.
+ * never leave. A short key has the 8 bytes of protocol 3.0: 15 bits of the proxy, then 48 random
+ * bits. A long one, since 3.2, has 32 random bytes behind them, and then the proxy's whole id.
  * Source: PostgreSQL manual, "Canceling Requests in Progress", BackendKeyData.
  */
 import { createHash, randomBytes } from 'node:crypto';
@@ -12,25 +13,31 @@ export interface CancelKey {
   readonly secretKey: Buffer;
 }
 
+const SHORT_RANDOM_BYTES = 4;
+const LONG_RANDOM_BYTES = 32;
+
 export interface Cancellable {
   cancel(): void;
 }
 
 export class CancelRegistry {
+  readonly #proxyId: Buffer;
   readonly #proxyBits: number;
   readonly #sessions = new Map<string, Cancellable>();
 
   constructor(proxy: ProxyId) {
+    this.#proxyId = Buffer.from(proxy);
     this.#proxyBits = createHash('sha256').update(proxy).digest().readUInt16BE(0) & 0x7fff;
   }
 
   /** A key that no session of this proxy has. */
-  newKey(): CancelKey {
+  newKey(length: 'short' | 'long'): CancelKey {
     for (;;) {
-      const random = randomBytes(6);
+      const random = randomBytes(2 + (length === 'long' ? LONG_RANDOM_BYTES : SHORT_RANDOM_BYTES));
+      const secret = random.subarray(2);
       const key = {
         processId: (this.#proxyBits << 16) | random.readUInt16BE(0),
-        secretKey: random.subarray(2),
+        secretKey: length === 'long' ? Buffer.concat([secret, this.#proxyId]) : secret,
       };
       if (!this.#sessions.has(registryKey(key))) return key;
     }

@@ -52,7 +52,7 @@ export async function greet(
   const known = target.upstream.parameters;
   const vector = known === undefined ? asked.vector : withoutDefaults(asked.vector, known);
   const { reported, needed } = await parametersUnder(target, vector);
-  const cancelKey = services.cancels.newKey();
+  const cancelKey = services.cancels.newKey(asked.cancelKeys);
   const own = new Map(reported).set('application_name', asked.applicationName);
   reader.socket.write(
     Buffer.concat([

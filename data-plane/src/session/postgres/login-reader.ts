@@ -5,6 +5,7 @@
  * login.ts.
  */
 import type { Socket } from 'node:net';
+import type { ClientTlsPort, SecureChannel } from '../../tls/client-tls.ts';
 import { FirstPacketReader } from '../../wire/postgres/startup-message.ts';
 import type { FirstPacket } from '../../wire/postgres/startup-message.ts';
 import { AUTH_MESSAGE_BYTES_MAX } from '../../wire/postgres/limits.ts';
@@ -18,14 +19,42 @@ export class ClientGone extends Error {
 const HEADER_BYTES = 5;
 const EMPTY = Buffer.alloc(0);
 
+/**
+ * - `clear`: bytes go as they are
+ * - `handshake`: they belong to TLS; nobody may write any
+ * - `encrypted`: they go through TLS
+ */
+export type Transport = 'clear' | 'handshake' | 'encrypted';
+
 export class LoginReader {
-  readonly socket: Socket;
+  #socket: Socket;
+  #transport: Transport = 'clear';
+  #channel: SecureChannel | undefined;
   #buffer: Buffer = EMPTY;
   #gone = false;
   #wake: (() => void) | undefined;
 
   constructor(socket: Socket) {
-    this.socket = socket;
+    this.#socket = socket;
+    this.#listen();
+  }
+
+  /** Of the moment: encryption puts another in its place. */
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  get transport(): Transport {
+    return this.#transport;
+  }
+
+  /** What was agreed on the encrypted connection; nothing on one in clear. */
+  get channel(): SecureChannel | undefined {
+    return this.#channel;
+  }
+
+  #listen(): void {
+    const socket = this.#socket;
     socket.on('data', this.#onData);
     socket.on('end', this.#onGone);
     socket.on('error', this.#onGone);
@@ -35,7 +64,7 @@ export class LoginReader {
   readonly #onData = (chunk: Buffer): void => {
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
     // Nobody may make us keep more than one read ahead of the conversation.
-    this.socket.pause();
+    this.#socket.pause();
     this.#awake();
   };
 
@@ -54,7 +83,7 @@ export class LoginReader {
     if (this.#gone) throw new ClientGone('the client closed the connection during its login');
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      this.socket.resume();
+      this.#socket.resume();
     });
     if (this.#gone && this.#buffer.length === 0) {
       throw new ClientGone('the client closed the connection during its login');
@@ -63,7 +92,24 @@ export class LoginReader {
 
   /** Whether bytes have come that nobody has read yet. */
   get hasRest(): boolean {
-    return this.#buffer.length > 0;
+    return this.#buffer.length > 0 || this.#socket.readableLength > 0;
+  }
+
+  /**
+   * Goes on under TLS; bytes that have come are the beginning of the handshake.
+   * @throws HandshakeFailed; the connection is closed then
+   */
+  async encrypt(tls: ClientTlsPort): Promise<void> {
+    const begun = this.release();
+    const clear = this.#socket;
+    this.#transport = 'handshake';
+    clear.pause();
+    if (begun.length > 0) clear.unshift(begun);
+    this.#buffer = EMPTY;
+    this.#channel = await tls.accept(clear);
+    this.#socket = this.#channel.socket;
+    this.#transport = 'encrypted';
+    this.#listen();
   }
 
   /** @throws WireError, ClientGone */
@@ -108,10 +154,10 @@ export class LoginReader {
 
   /** Lets go of the socket. @returns what the client has sent beyond its login. */
   release(): Buffer {
-    this.socket.off('data', this.#onData);
-    this.socket.off('end', this.#onGone);
-    this.socket.off('error', this.#onGone);
-    this.socket.off('close', this.#onGone);
+    this.#socket.off('data', this.#onData);
+    this.#socket.off('end', this.#onGone);
+    this.#socket.off('error', this.#onGone);
+    this.#socket.off('close', this.#onGone);
     return this.#buffer;
   }
 

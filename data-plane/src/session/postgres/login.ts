@@ -13,11 +13,15 @@ import { describeClient } from '../../access/client-address.ts';
 import { proxyErrors } from '../../errors.ts';
 import { resolveTenant } from '../../routing/resolve-tenant.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
+import type { ClientTlsPort } from '../../tls/client-tls.ts';
+import { HandshakeFailed } from '../../tls/handshake-failed.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import { encodePostgresError } from '../client-error.ts';
 import type { Session, SessionState } from '../session.ts';
 import { admit } from './admit.ts';
+import type { Account } from './auth/account.ts';
 import { authenticate } from './authenticate.ts';
+import type { Claimant } from './authenticate.ts';
 import { greet } from './greeting.ts';
 import { ClientGone, LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
@@ -25,6 +29,8 @@ import { readStartup } from './startup.ts';
 import type { Asked } from './startup.ts';
 import { asSessionError } from './session-errors.ts';
 import { PostgresSession } from './transaction.ts';
+import { certificateVerdict, transportRefusal } from './transport.ts';
+import type { TransportRefusal } from './transport.ts';
 
 /**
  * Takes a freshly accepted socket; never throws, and never lets go of it without closing or a
@@ -39,7 +45,6 @@ export function servePostgresClient(
 }
 
 class ClientLogin implements Session {
-  readonly #socket: Socket;
   readonly #address: ClientAddress;
   readonly #services: SessionServices;
   readonly #reader: LoginReader;
@@ -48,7 +53,6 @@ class ClientLogin implements Session {
   #admitted: { readonly tenantKey: string; readonly access: AccessRequest } | undefined;
 
   constructor(socket: Socket, address: ClientAddress, services: SessionServices) {
-    this.#socket = socket;
     this.#address = address;
     this.#services = services;
     this.#reader = new LoginReader(socket);
@@ -87,16 +91,18 @@ class ClientLogin implements Session {
   }
 
   async #steps(admission: 'admitted' | 'too_many'): Promise<void> {
-    const asked = await readStartup(this.#reader);
+    const asked = await readStartup(this.#reader, tlsFor(this.#address, this.#services));
     if (asked.kind === 'cancel') {
       this.#services.cancels.cancel(asked.key);
       return this.#end();
     }
     // Only now: a client that has not sent its startup message cannot read an error.
     if (admission === 'too_many') throw this.#tooMany();
+    const { transport } = this.#services.settings;
+    this.#refuseIf(transportRefusal(this.#reader.channel, this.#address, transport));
     await this.#configured();
     const resolution = this.#resolve(asked);
-    const account = await authenticate(this.#reader, this.#services, resolution);
+    const account = await this.#prove(resolution, asked.login.user);
     assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
     const access = admit(this.#reader.socket, this.#address, this.#services, resolution);
     this.#admitted = { tenantKey: tenantKey(resolution.tenant.id), access };
@@ -105,6 +111,26 @@ class ClientLogin implements Session {
       access,
     });
     this.#handOver(loggedIn);
+  }
+
+  /** By its certificate where that suffices, else by its password. */
+  async #prove(claimant: Claimant, presentedUser: string): Promise<Account> {
+    const { accounts, settings } = this.#services;
+    const { channel } = this.#reader;
+    const verdict = certificateVerdict(channel, settings.transport, claimant, presentedUser);
+    if (typeof verdict === 'object') this.#refuseIf(verdict);
+    const isProven = verdict === 'proven' && claimant.kind === 'tenant';
+    const account = isProven ? accounts.find(claimant.tenant, claimant.user) : undefined;
+    return account ?? authenticate(this.#reader, this.#services, claimant);
+  }
+
+  #refuseIf(refusal: TransportRefusal | undefined): void {
+    if (refusal === undefined) return;
+    const { error, failure } = refusal;
+    this.#services.meter.authFailed(failure);
+    const client = describeClient(this.#address);
+    this.#services.log.warn({ reason: failure, detail: error.detail, client }, 'login refused');
+    throw error;
   }
 
   /** Shortly after its start a proxy may have to wait for its config; so do its first clients. */
@@ -129,11 +155,11 @@ class ClientLogin implements Session {
     if (this.#state === 'closed' || this.#reader.gone) throw new ClientGone('the client has left');
     this.#state = 'closed';
     const { registry, cancels } = this.#services;
-    const session = new PostgresSession(this.#socket, this.#services, loggedIn);
+    const session = new PostgresSession(this.#reader.socket, this.#services, loggedIn);
     registry.add(session);
     cancels.register(loggedIn.cancelKey, session);
     const rest = this.#reader.release();
-    this.#socket.resume();
+    this.#reader.socket.resume();
     session.start(rest);
   }
 
@@ -176,9 +202,17 @@ class ClientLogin implements Session {
   }
 
   #failed(error: unknown): void {
+    if (error instanceof HandshakeFailed) this.#handshakeFailed(error);
     if (this.#state === 'closed' || error instanceof ClientGone) return this.#end();
     if (error instanceof WireError) this.#services.meter.authFailed('malformed');
     this.kill(asSessionError(error, this.#services.log));
+  }
+
+  /** Whoever does not speak TLS with us cannot be told why. */
+  #handshakeFailed({ reason, message }: HandshakeFailed): void {
+    this.#state = 'closed';
+    this.#services.meter.tlsFailed(reason);
+    this.#services.log.debug({ reason, message }, 'TLS handshake failed');
   }
 
   endWhenIdle(error: AppError): void {
@@ -187,21 +221,48 @@ class ClientLogin implements Session {
 
   kill(error: AppError): void {
     if (this.#state === 'closed') return;
-    this.#socket.write(encodePostgresError(error, 'FATAL'));
+    // Bytes of ours in the middle of a handshake would say nothing.
+    if (this.#reader.transport === 'handshake') return this.#abandonHandshake();
+    this.#reader.socket.write(encodePostgresError(error, 'FATAL'));
     this.#end();
+  }
+
+  #abandonHandshake(): void {
+    this.#state = 'closed';
+    this.#reader.abandon();
+    this.#reader.socket.destroy();
   }
 
   #end(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#reader.abandon();
+    const { socket } = this.#reader;
     // What still arrives is read and thrown away: unread bytes would turn our close into a reset.
-    this.#socket.on('error', () => {});
-    this.#socket.on('data', () => {});
-    this.#socket.resume();
-    this.#socket.end();
-    this.#socket.setTimeout(CLOSE_TIMEOUT_MS, () => this.#socket.destroy());
+    socket.on('error', () => {});
+    socket.on('data', () => {});
+    socket.resume();
+    socket.end();
+    socket.setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());
   }
+}
+
+/**
+ * TLS, with every client that speaks it counted for as long as it is there. Bytes in a socket file
+ * leave no machine: they are not encrypted, as with PostgreSQL.
+ */
+function tlsFor(
+  address: ClientAddress,
+  { tls, meter }: SessionServices,
+): ClientTlsPort | undefined {
+  if (tls === undefined || address.kind === 'unix') return undefined;
+  const accept = async (socket: Socket) => {
+    const channel = await tls.accept(socket);
+    meter.tlsBegan();
+    channel.socket.once('close', () => meter.tlsEnded());
+    return channel;
+  };
+  return { accept };
 }
 
 /** As long as a proxy takes to find its copy on disk, and some more. */

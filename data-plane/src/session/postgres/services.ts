@@ -9,6 +9,7 @@ import type { AccessRequest } from '../../access/access-rules.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { SelectorSettings } from '../../routing/resolve-tenant.ts';
 import type { Router } from '../../routing/router.ts';
+import type { ClientTls } from '../../tls/client-tls.ts';
 import type { Catalog } from '../../upstream/catalog/catalog.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
@@ -19,6 +20,7 @@ import type { Account, Accounts, Member } from './auth/account.ts';
 import type { CancelKey, CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
+import type { TransportPolicy } from './transport.ts';
 
 /** A pool with what its dials have learned about the server. */
 export interface Target {
@@ -47,6 +49,7 @@ export interface LoginSettings {
    */
   readonly unknownTenant: 'hidden' | 'disclosed';
   readonly selectors: SelectorSettings;
+  readonly transport: TransportPolicy;
 }
 
 export interface SessionServices {
@@ -59,6 +62,8 @@ export interface SessionServices {
   readonly accounts: Accounts;
   /** Keys the salts shown for users and tenants that do not exist, alike on every proxy. */
   readonly mockSecret: () => Buffer;
+  /** Absent: clients that ask for TLS are told that there is none. */
+  readonly tls: ClientTls | undefined;
   readonly registry: SessionRegistry;
   readonly cancels: CancelRegistry;
   readonly leases: Leases;

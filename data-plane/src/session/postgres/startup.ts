@@ -6,8 +6,10 @@
  * Source: PostgreSQL manual, "Start-up", "SSL Session Encryption", "GSSAPI Session Encryption".
  */
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Login } from '../../routing/resolve-tenant.ts';
+import type { ClientTlsPort } from '../../tls/client-tls.ts';
 import { parameterVector } from '../../upstream/parameter-vector.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
 import { encodeNegotiateProtocolVersion } from '../../wire/postgres/backend-messages.ts';
@@ -15,11 +17,13 @@ import type { CancelKey, StartupMessage } from '../../wire/postgres/startup-mess
 import { parseOptions } from '../../wire/postgres/startup-options.ts';
 import type { LoginReader } from './login-reader.ts';
 
-/** The answer to a request for encryption that is not offered. */
+/** The answers to a request for encryption. */
+const OFFERED = Buffer.from('S');
 const NOT_OFFERED = Buffer.from('N');
 /** A client asks for TLS once and for GSSAPI once, then goes on without. */
 const ENCRYPTION_REQUESTS_MAX = 2;
-const MINOR_VERSION = 0;
+/** Of protocol 3; 3.1 was never made, and a client that asks for it is served as one of 3.0. */
+const MINOR_VERSION_MAX = 2;
 
 export interface Asked {
   readonly kind: 'session';
@@ -27,14 +31,19 @@ export interface Asked {
   /** Session parameters for the server, without those that only say who asks. */
   readonly vector: ParameterVector;
   readonly applicationName: string;
+  /** Since 3.2 a cancel key may be long. */
+  readonly cancelKeys: 'short' | 'long';
 }
 
 /**
- * What the client wants. @throws WireError, ClientGone, AppError PROTOCOL_VIOLATION | UNSUPPORTED |
- * PARAMETER_REFUSED
+ * What the client wants; goes over to TLS on the way where the client asks for it and `tls` is
+ * there.
+ * @throws WireError, ClientGone, HandshakeFailed, AppError PROTOCOL_VIOLATION | UNSUPPORTED |
+ *   PARAMETER_REFUSED
  */
 export async function readStartup(
   reader: LoginReader,
+  tls: ClientTlsPort | undefined,
 ): Promise<Asked | { readonly kind: 'cancel'; readonly key: CancelKey }> {
   for (let asked = 0; ; asked++) {
     const packet = await reader.firstPacket();
@@ -45,28 +54,61 @@ export async function readStartup(
         return understand(packet, reader);
       case 'unsupported_protocol': {
         const { major, minor } = packet;
-        const message = `unsupported frontend protocol ${major}.${minor}: the proxy supports 3.0`;
+        const message = `unsupported frontend protocol ${major}.${minor}: the proxy supports 3.0 to 3.2`;
         throw proxyErrors.fail('UNSUPPORTED', message);
       }
       case 'ssl_request':
       case 'gss_enc_request':
-        if (asked === ENCRYPTION_REQUESTS_MAX) {
-          const message = `more than ${ENCRYPTION_REQUESTS_MAX} requests for encryption`;
-          throw proxyErrors.fail('PROTOCOL_VIOLATION', message);
-        }
-        if (reader.hasRest) {
-          // Somebody may have put these bytes in front of an encrypted session (CVE-2021-23222).
-          const message = 'bytes follow a request for encryption before its answer';
-          throw proxyErrors.fail('PROTOCOL_VIOLATION', message);
-        }
-        reader.socket.write(NOT_OFFERED);
+        await answerRequest(packet.kind, asked, reader, tls);
         break;
       case 'direct_tls':
-        throw proxyErrors.fail('UNSUPPORTED', 'this listener does not offer TLS');
+        await encryptAtOnce(asked, reader, tls);
+        break;
       default:
         return unreachable(packet);
     }
   }
+}
+
+async function answerRequest(
+  kind: 'ssl_request' | 'gss_enc_request',
+  asked: number,
+  reader: LoginReader,
+  tls: ClientTlsPort | undefined,
+): Promise<void> {
+  if (reader.channel !== undefined) throw violation('a request for encryption under encryption');
+  if (asked >= ENCRYPTION_REQUESTS_MAX) {
+    throw violation(`more than ${ENCRYPTION_REQUESTS_MAX} requests for encryption`);
+  }
+  // Somebody may have put these bytes in front of an encrypted session (CVE-2021-23222).
+  if (reader.hasRest) throw violation('bytes follow a request for encryption before its answer');
+  if (kind === 'gss_enc_request' || tls === undefined) {
+    reader.socket.write(NOT_OFFERED);
+    return;
+  }
+  reader.socket.write(OFFERED);
+  await reader.encrypt(tls);
+}
+
+/** `sslnegotiation=direct`: the handshake is the first that comes, and has to name the protocol. */
+async function encryptAtOnce(
+  asked: number,
+  reader: LoginReader,
+  tls: ClientTlsPort | undefined,
+): Promise<void> {
+  if (asked > 0) throw violation('a TLS handshake where a startup packet was expected');
+  if (tls === undefined) {
+    throw proxyErrors.fail('UNSUPPORTED', 'this listener does not offer TLS');
+  }
+  await reader.encrypt(tls);
+  // Else a browser could be made to speak to us in another protocol's name (ALPACA).
+  if (reader.channel?.protocolNamed !== 'named') {
+    throw violation('a direct TLS connection must name the protocol "postgresql" by ALPN');
+  }
+}
+
+function violation(message: string): AppError {
+  return proxyErrors.fail('PROTOCOL_VIOLATION', message);
 }
 
 /** Startup parameters that are about the connection itself and are not set on the server. */
@@ -87,11 +129,12 @@ function understand(packet: StartupMessage, reader: LoginReader): Asked {
     throw proxyErrors.fail('PARAMETER_REFUSED', message, { context: { sqlState: '28000' } });
   }
   refuseReplication(parameters.get('replication'));
-  if (packet.minor > MINOR_VERSION || packet.protocolOptions.length > 0) {
+  const minor = Math.min(packet.minor, MINOR_VERSION_MAX);
+  if (packet.minor > minor || packet.protocolOptions.length > 0) {
     reader.socket.write(
       encodeNegotiateProtocolVersion({
         major: 3,
-        minor: MINOR_VERSION,
+        minor,
         unrecognizedOptions: packet.protocolOptions,
       }),
     );
@@ -105,11 +148,16 @@ function understand(packet: StartupMessage, reader: LoginReader): Asked {
       protocol: 'postgres',
       user,
       database: parameters.get('database'),
-      selectors: { options: options.tenantId, parameter: parameters.get('tenant_id') },
+      selectors: {
+        options: options.tenantId,
+        parameter: parameters.get('tenant_id'),
+        sni: reader.channel?.serverName,
+      },
     },
     // A startup parameter of its own counts over the same one in `options`, as on the server.
     vector: parameterVector([...options.settings, ...own]),
     applicationName,
+    cancelKeys: minor >= MINOR_VERSION_MAX ? 'long' : 'short',
   };
 }
 

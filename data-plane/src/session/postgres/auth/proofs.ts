@@ -11,8 +11,8 @@ import {
   encodeAuthenticationSASLFinal,
 } from '../../../wire/postgres/authentication-messages.ts';
 import { decodeSASLInitialResponse, FRONTEND } from '../../../wire/postgres/frontend-messages.ts';
-import { SCRAM_SHA_256, scramNonce } from '../../../wire/postgres/scram.ts';
-import type { ScramVerifier } from '../../../wire/postgres/scram.ts';
+import { SCRAM_SHA_256, SCRAM_SHA_256_PLUS, scramNonce } from '../../../wire/postgres/scram.ts';
+import type { ScramMechanism, ScramVerifier } from '../../../wire/postgres/scram.ts';
 import { ScramServer } from '../../../wire/postgres/scram-server.ts';
 import type { ScramVerdict } from '../../../wire/postgres/scram-server.ts';
 import { WireError } from '../../../wire/wire-error.ts';
@@ -25,13 +25,18 @@ export async function proveByScram(
   reader: LoginReader,
   verifier: ScramVerifier,
 ): Promise<ScramVerdict> {
-  reader.socket.write(encodeAuthenticationSASL([SCRAM_SHA_256]));
+  const { endPoint } = reader.channel ?? {};
+  const offered: readonly ScramMechanism[] =
+    endPoint === undefined ? [SCRAM_SHA_256] : [SCRAM_SHA_256_PLUS, SCRAM_SHA_256];
+  reader.socket.write(encodeAuthenticationSASL(offered));
   const initial = decodeSASLInitialResponse(await reader.message(FRONTEND.Password));
-  if (initial.mechanism !== SCRAM_SHA_256) {
+  const mechanism = offered.find((name) => name === initial.mechanism);
+  if (mechanism === undefined) {
     throw new WireError(`SASL mechanism "${initial.mechanism}" was not offered`);
   }
   const nonce = scramNonce(randomBytes(NONCE_BYTES));
-  const scram = new ScramServer({ mechanism: SCRAM_SHA_256, verifier, nonce });
+  const binding = endPoint === undefined ? {} : { endPoint };
+  const scram = new ScramServer({ mechanism, verifier, nonce, ...binding });
   const serverFirst = scram.first(initial.data ?? (await emptyChallenge(reader)));
   reader.socket.write(encodeAuthenticationSASLContinue(serverFirst));
   const verdict = scram.final(await reader.message(FRONTEND.Password));
