@@ -256,7 +256,7 @@ function sessionServices(parts: SessionParts): SessionServices {
       unknownTenant: settings.unknownTenant,
       selectors: { sniSuffix: settings.sniSuffix, usernameDot: settings.usernameDot },
       transport: {
-        mode: tls === undefined ? 'disable' : (settings.tlsMode ?? 'allow'),
+        mode: tls === undefined ? 'disable' : settings.tlsMode,
         certificateUsers: new CertificateUsers(settings.tlsClientCertUsers),
         certificateLogin: settings.tlsClientCertLogin,
       },

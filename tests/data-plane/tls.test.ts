@@ -17,7 +17,14 @@ import type { LogFields, Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { bytesReceived, externalGrowth } from '../support/memory.ts';
 import { Authority } from '../support/certificates.ts';
 import type { KeyAndCertificate } from '../support/certificates.ts';
-import { errorText, firstColumns, query, RawClient, startup } from '../support/raw-client.ts';
+import {
+  errorText,
+  firstColumns,
+  query,
+  RawClient,
+  saslInitial,
+  startup,
+} from '../support/raw-client.ts';
 import { scratchOfTest } from '../support/scratch.ts';
 import { TestProxy } from '../support/test-proxy.ts';
 import { directTls, requestTls, SSL_REQUEST } from '../support/tls-client.ts';
@@ -148,6 +155,46 @@ describe('a TLS connection', () => {
   it('binds the login to the channel when psql requires it', async () => {
     assert.equal(await psql(proxy, 'sslmode=verify-full channel_binding=require'), '1');
     assert.match(await psql(proxy, 'sslmode=disable channel_binding=require'), /channel binding/);
+  });
+
+  it('notices that somebody has taken the offer of channel binding away', async () => {
+    const client = RawClient.over(await requestTls(proxy, options()));
+    client.send(startup({ user: 'app', database: 'acme' }));
+    const offer = await client.next();
+    assert.equal(offer?.body.toString('utf8', 4), 'SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0');
+    // "y": the client could bind, and was told that the server cannot.
+    client.send(saslInitial('y,,n=,r=abcdefghijklmnopqrstuvwx'));
+    const refusal = await client.next();
+    assert.ok(refusal !== undefined);
+    assert.match(errorText(refusal), /^08P01: .* the offer of channel binding did not arrive/);
+    await client.closed();
+  });
+
+  it('binds to certificates signed by RSA, RSA-PSS or ECDSA with SHA-256 to SHA-512', async () => {
+    const cases = [
+      ['rsa', 'SHA-256'],
+      ['rsa', 'SHA-512'],
+      ['rsa-pss', 'SHA-384'],
+      ['ecdsa', 'SHA-384'],
+    ] as const;
+    for (const [kind, digest] of cases) {
+      const signer = await Authority.create(`${kind} ${digest}`, kind);
+      save('signed', await signer.issue({ commonName: 'proxy', digest }));
+      const [cert, key] = [file('signed.crt'), file('signed.key')];
+      const other = await startProxy({ DBBOUNCER_TLS_CERT: cert, DBBOUNCER_TLS_KEY: key });
+      const said = await psql(other, "sslmode=require sslrootcert='' channel_binding=require");
+      assert.equal(said, '1', `${kind} ${digest}`);
+    }
+  });
+
+  it('offers no binding to a certificate that cannot be bound to, and no client minds', async () => {
+    const signer = await Authority.create('Ed25519', 'ed25519');
+    save('edwards', await signer.issue({ commonName: 'proxy' }));
+    const [cert, key] = [file('edwards.crt'), file('edwards.key')];
+    const other = await startProxy({ DBBOUNCER_TLS_CERT: cert, DBBOUNCER_TLS_KEY: key });
+    assert.equal(await psql(other, "sslmode=require sslrootcert=''"), '1');
+    const demanding = "sslmode=require sslrootcert='' channel_binding=require";
+    assert.match(await psql(other, demanding), /channel binding/);
   });
 
   it('begins directly with ALPN "postgresql", or after an SSLRequest without it', async () => {

@@ -197,7 +197,8 @@ function clientFinal(password: string, bare: string, serverFirst: string): strin
   return `${withoutProof},p=${proof.toString('base64')}`;
 }
 
-function saslInitial(clientFirst: string): Buffer {
+/** SASLInitialResponse for SCRAM-SHA-256. */
+export function saslInitial(clientFirst: string): Buffer {
   const length = Buffer.alloc(4);
   length.writeInt32BE(Buffer.byteLength(clientFirst));
   return frame('p', Buffer.concat([cstring('SCRAM-SHA-256'), length, Buffer.from(clientFirst)]));

@@ -18,7 +18,7 @@ import { proxyReportSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolOverrides } from '@dbbouncer/shared/contract/pool-settings.ts';
-import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
@@ -48,19 +48,27 @@ export interface TestProxyOptions {
 
 const REPORT_TIMEOUT_MS = 10_000;
 
+interface TestProxyParts {
+  readonly bus: Bus;
+  readonly dir: string;
+  readonly passwords: Map<string, string>;
+  readonly config: RoutingConfig;
+}
+
 export class TestProxy {
   readonly host = '127.0.0.1';
   readonly #passwords: Map<string, string>;
   readonly #bus: Bus;
   readonly #proxy: RunningProxy;
   readonly #dir: string;
-  #config = EMPTY_CONFIG;
+  #config: RoutingConfig;
 
-  private constructor(proxy: RunningProxy, bus: Bus, dir: string, passwords: Map<string, string>) {
+  private constructor(proxy: RunningProxy, parts: TestProxyParts) {
     this.#proxy = proxy;
-    this.#bus = bus;
-    this.#dir = dir;
-    this.#passwords = passwords;
+    this.#bus = parts.bus;
+    this.#dir = parts.dir;
+    this.#passwords = parts.passwords;
+    this.#config = parts.config;
   }
 
   static async start(options: TestProxyOptions): Promise<TestProxy> {
@@ -73,6 +81,8 @@ export class TestProxy {
       env: { DBBOUNCER_MASTER_KEY: 'a master key for tests only', ...options.env },
       cwd: dir,
     });
+    // Before the proxy asks for it: it waits a second where there is none.
+    const config = await publishFirst(bus, options.tenants, passwords);
     const proxy = await startProxy(settings, {
       bus,
       clock: systemClock,
@@ -80,9 +90,8 @@ export class TestProxy {
       readEnv: (name) => passwords.get(name),
       version: 'test',
     });
-    const test = new TestProxy(proxy, bus, dir, passwords);
-    await test.#publish(options.tenants);
-    return test;
+    await proxy.whenReady;
+    return new TestProxy(proxy, { bus, dir, passwords, config });
   }
 
   get port(): number {
@@ -93,41 +102,9 @@ export class TestProxy {
     return `http://127.0.0.1:${this.#proxy.metricsPort}/metrics`;
   }
 
-  async #publish(tenants: readonly TestTenant[]): Promise<void> {
-    const changes = tenants.map((tenant) => this.#setTenant(tenant));
-    const delta = { epoch: 1, from: 0, to: 1, changes };
-    const config = applyDelta(this.#config, delta);
-    if (typeof config === 'string') throw new Error(`the first config does not apply: ${config}`);
-    this.#config = config;
-    const { createdAt } = await this.#bus.log(CONFIG_LOG).state();
-    const snapshot = encodeSnapshot({ logCreatedAt: createdAt, logSequence: 0, config });
-    const data = new TextEncoder().encode(snapshot);
-    await this.#bus.objects(SUBJECTS.snapshotBucket).put(SUBJECTS.snapshotObject, data);
-    await this.#proxy.whenReady;
-  }
-
-  #setTenant(tenant: TestTenant): ConfigChange {
-    const name = `TEST_PASSWORD_${tenant.id.toUpperCase().replaceAll('-', '_')}_${passwordCount++}`;
-    this.#passwords.set(name, tenant.password);
-    const config: TenantConfig = {
-      id: tenant.id as TenantId,
-      protocol: 'postgres',
-      host: '127.0.0.1',
-      port: tenant.port,
-      database: tenant.database,
-      databases: [...(tenant.databases ?? [])],
-      username: tenant.username,
-      password: { kind: 'env', name },
-      pool: tenant.pool ?? {},
-      access: tenant.access,
-      initSql: tenant.initSql,
-    };
-    return { kind: 'tenant_set', tenant: config };
-  }
-
   /** Registers or replaces a tenant and waits until the proxy serves it. */
   async setTenant(tenant: TestTenant): Promise<void> {
-    await this.#change([this.#setTenant(tenant)]);
+    await this.#change([tenantSet(tenant, this.#passwords)]);
   }
 
   async removeTenant(id: string): Promise<void> {
@@ -180,3 +157,38 @@ export class TestProxy {
 }
 
 let passwordCount = 0;
+
+/** Where a proxy that starts looks first. */
+async function publishFirst(
+  bus: Bus,
+  tenants: readonly TestTenant[],
+  passwords: Map<string, string>,
+): Promise<RoutingConfig> {
+  const changes = tenants.map((tenant) => tenantSet(tenant, passwords));
+  const config = applyDelta(EMPTY_CONFIG, { epoch: 1, from: 0, to: 1, changes });
+  if (typeof config === 'string') throw new Error(`the first config does not apply: ${config}`);
+  const { createdAt } = await bus.log(CONFIG_LOG).state();
+  const snapshot = encodeSnapshot({ logCreatedAt: createdAt, logSequence: 0, config });
+  const data = new TextEncoder().encode(snapshot);
+  await bus.objects(SUBJECTS.snapshotBucket).put(SUBJECTS.snapshotObject, data);
+  return config;
+}
+
+function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigChange {
+  const name = `TEST_PASSWORD_${tenant.id.toUpperCase().replaceAll('-', '_')}_${passwordCount++}`;
+  passwords.set(name, tenant.password);
+  const config: TenantConfig = {
+    id: tenant.id as TenantId,
+    protocol: 'postgres',
+    host: '127.0.0.1',
+    port: tenant.port,
+    database: tenant.database,
+    databases: [...(tenant.databases ?? [])],
+    username: tenant.username,
+    password: { kind: 'env', name },
+    pool: tenant.pool ?? {},
+    access: tenant.access,
+    initSql: tenant.initSql,
+  };
+  return { kind: 'tenant_set', tenant: config };
+}

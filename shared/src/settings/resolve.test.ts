@@ -98,6 +98,33 @@ describe('resolveSettings', () => {
     );
   });
 
+  it('refuses a tls_mode that lacks what it needs', () => {
+    const pair = { DBBOUNCER_TLS_CERT: 'a.crt', DBBOUNCER_TLS_KEY: 'a.key' };
+    const refused = (env: Record<string, string>) => {
+      let text = '';
+      assert.throws(
+        () => resolved(env),
+        (error: Error) => (text = error.message) !== '',
+      );
+      return text;
+    };
+    assert.equal(
+      refused({ DBBOUNCER_TLS_MODE: 'require' }),
+      'tls_mode require needs tls_cert and tls_key',
+    );
+    assert.equal(
+      refused({ ...pair, DBBOUNCER_TLS_MODE: 'verify-ca' }),
+      'tls_mode verify-ca needs tls_client_ca',
+    );
+    assert.equal(
+      refused({ ...pair, DBBOUNCER_TLS_CLIENT_CERT_LOGIN: 'true' }),
+      'tls_client_cert_login needs tls_client_ca',
+    );
+    for (const users of ['batch', '=app', 'batch=', 'a=b=c', 'a=b,,c=d']) {
+      assert.match(refused({ DBBOUNCER_TLS_CLIENT_CERT_USERS: users }), /must be pairs of name/);
+    }
+  });
+
   it('refuses a named config file that does not exist', () => {
     assert.throws(
       () => resolved({}, { config: 'none.yaml' }),

@@ -104,7 +104,8 @@ function* contradictions(settings: Settings): Iterable<string> {
 
 function* tlsContradictions(settings: Settings): Iterable<string> {
   const { tlsMode, tlsCertFile, tlsClientCaFile } = settings;
-  if (tlsCertFile === undefined && tlsMode !== undefined && tlsMode !== 'disable') {
+  const isDemanded = tlsMode !== 'disable' && tlsMode !== 'allow';
+  if (tlsCertFile === undefined && isDemanded) {
     yield `tls_mode ${tlsMode} needs tls_cert and tls_key`;
   }
   if (tlsClientCaFile !== undefined) return;

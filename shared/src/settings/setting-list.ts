@@ -144,13 +144,12 @@ export const SETTINGS = Object.freeze({
     description: 'PEM file with the private key for tls_cert',
     read: anyText,
   }),
-  tlsMode: setting<ClientTlsMode | undefined>({
+  tlsMode: setting<ClientTlsMode>({
     env: 'DBBOUNCER_TLS_MODE',
     yaml: 'tls_mode',
-    default: undefined,
-    defaultText: 'allow, with tls_cert',
+    default: 'allow',
     description:
-      'Clients of databases: disable: no TLS; allow: with or without; require: with TLS alone;' +
+      'Clients of databases: disable: without TLS; allow: with it where they ask; require: with it alone;' +
       ' verify-ca: with a certificate from tls_client_ca too;' +
       ' verify-full: and it must name the user',
     read: choice(CLIENT_TLS_MODES),
