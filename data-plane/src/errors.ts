@@ -38,8 +38,7 @@ export const proxyErrors = defineErrors({
   CERTIFICATE_REFUSED: {
     kind: 'client',
     retryable: false,
-    summary:
-      "tls_mode demands a client certificate, and there is none, or it is not valid or not the user's.",
+    summary: "The client certificate is missing, not valid, or not the user's.",
   },
   SELECTOR_CONFLICT: {
     kind: 'client',

@@ -187,7 +187,7 @@ describe('a TLS connection', () => {
     }
   });
 
-  it('offers no binding to a certificate that cannot be bound to, and no client minds', async () => {
+  it('offers no binding to a certificate that cannot be bound to; no client minds', async () => {
     const signer = await Authority.create('Ed25519', 'ed25519');
     save('edwards', await signer.issue({ commonName: 'proxy' }));
     const [cert, key] = [file('edwards.crt'), file('edwards.key')];
@@ -403,7 +403,7 @@ describe('an encrypted client that does not read', () => {
     await proxy.atRest();
   });
 
-  it('while it sends: 40 MB of statements and the same in replies pass without a deadlock', async () => {
+  it('while it sends: 40 MB of statements and of replies pass without a deadlock', async () => {
     const proxy = await startProxy({ ...SERVER(), DBBOUNCER_TLS_MODE: 'require' });
     const socket = await requestTls(proxy, { ca: authority.cert });
     const client = RawClient.over(socket);

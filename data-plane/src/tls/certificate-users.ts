@@ -74,7 +74,9 @@ export class CertificateUsers {
   }
 }
 
-/** `tenant__user`; the tenant in any case. The first `__` splits, so that one name means one user. */
+/**
+ * `tenant__user`; the tenant in any case. The first `__` splits, so that one name means one user.
+ */
 function namesUserOfTenant(name: string, { tenant, user }: Claim): boolean {
   const split = name.indexOf('__');
   if (split !== tenant.length || name.slice(split + 2) !== user) return false;

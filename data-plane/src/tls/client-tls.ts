@@ -1,9 +1,9 @@
 /**
  * TLS towards clients: turns an accepted socket into an encrypted one, under the certificate of the
- * moment. New files take effect for new connections; those that do not fit together are refused, and
- * what was loaded before stays.
- * Owns: handshakes, reloading, whether a client's certificate is valid. Leaves: what a client may do
- * without TLS or a certificate to session/, the files' content to key-files.ts.
+ * moment. New files take effect for new connections; those that do not fit together are refused,
+ * and what was loaded before stays.
+ * Owns: handshakes, reloading, whether a client's certificate is valid. Leaves: what a client may
+ * do without TLS or a certificate to session/, the files' content to key-files.ts.
  * Source: RFC 8446, RFC 7301 (ALPN); PostgreSQL 18 manual, "SSL Session Encryption".
  */
 import { constants } from 'node:crypto';

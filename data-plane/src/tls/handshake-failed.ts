@@ -19,9 +19,9 @@ export class HandshakeFailed extends Error {
   readonly reason: HandshakeFailure;
 
   /** @param cause OpenSSL's error; nothing when the connection ended. */
-  constructor(cause: Error | undefined) {
+  constructor(cause: NodeJS.ErrnoException | undefined) {
     super(cause?.message ?? 'the connection ended during the TLS handshake', { cause });
-    this.reason = reasonOf((cause as NodeJS.ErrnoException | undefined)?.code);
+    this.reason = reasonOf(cause?.code);
   }
 }
 

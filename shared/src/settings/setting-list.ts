@@ -149,7 +149,8 @@ export const SETTINGS = Object.freeze({
     yaml: 'tls_mode',
     default: 'allow',
     description:
-      'Clients of databases: disable: without TLS; allow: with it where they ask; require: with it alone;' +
+      'Clients of databases: disable: without TLS; allow: with it where they ask;' +
+      ' require: with it alone;' +
       ' verify-ca: with a certificate from tls_client_ca too;' +
       ' verify-full: and it must name the user',
     read: choice(CLIENT_TLS_MODES),

@@ -54,8 +54,8 @@ export async function readStartup(
         return understand(packet, reader);
       case 'unsupported_protocol': {
         const { major, minor } = packet;
-        const message = `unsupported frontend protocol ${major}.${minor}: the proxy supports 3.0 to 3.2`;
-        throw proxyErrors.fail('UNSUPPORTED', message);
+        const words = `unsupported frontend protocol ${major}.${minor}`;
+        throw proxyErrors.fail('UNSUPPORTED', `${words}: the proxy supports 3.0 to 3.2`);
       }
       case 'ssl_request':
       case 'gss_enc_request':

@@ -89,7 +89,7 @@ function certificateInvalid(reason: string): TransportRefusal {
 function othersCertificate(user: string): TransportRefusal {
   const message = `certificate authentication failed for user "${user}"`;
   const error = proxyErrors.fail('CERTIFICATE_REFUSED', message, {
-    hint: 'The name in the client certificate must be the user, or stand for it in tls_client_cert_users.',
+    hint: 'Its name must be the user, or stand for the user in tls_client_cert_users.',
   });
   return { error, failure: 'certificate_user' };
 }
