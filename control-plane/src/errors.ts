@@ -25,6 +25,11 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: "A tenant's protocol cannot be changed: remove the tenant and register it anew.",
   },
+  TENANT_BEING_DRAINED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The tenant is being drained; resume it first.',
+  },
   VERSION_CONFLICT: {
     kind: 'client',
     retryable: false,

@@ -29,9 +29,10 @@ import { Leases } from './session/postgres/leases.ts';
 import { servePostgresClient } from './session/postgres/login.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
-import { endRemovedTenants } from './session/removed-tenants.ts';
 import { endForbiddenSessions } from './session/access-changes.ts';
+import { HaltedTenants } from './session/halted-tenants.ts';
 import { SessionRegistry } from './session/session.ts';
+import { obeyTenantChanges } from './session/tenant-changes.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { PoolTally } from './telemetry/pool-tally.ts';
 import { Reporter } from './telemetry/reporter.ts';
@@ -116,8 +117,9 @@ function makeParts(
     certificateNotAfterMs: () => tls?.notAfterMs,
     feed: () => feed.status,
   });
-  endRemovedTenants(router, registry, (tenant) => metrics.forget(tenant));
   endForbiddenSessions(router, registry);
+  obeyTenantChanges(router, registry, (tenant) => metrics.forget(tenant));
+  const halted = new HaltedTenants(router, registry);
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
     whenConfigured: feed.whenReady(),
@@ -148,6 +150,7 @@ function makeParts(
       feed,
       pools: poolTally,
       clients,
+      halted: (read) => halted.read(read),
     }),
     startTelemetry: (readiness: () => Readiness) =>
       startTelemetryServer({

@@ -36,7 +36,7 @@ export async function drain({
       { clients: registry.size, timeoutMs },
       'ending clients that are still in a transaction',
     );
-    registry.killAll(ending);
+    registry.kill(ending, 'let_finish');
   }
   await within(clock, POOLS_TIMEOUT_MS, pools.shutdown());
 }

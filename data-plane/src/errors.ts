@@ -65,6 +65,27 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: 'The tenant was removed while the client was connected.',
   },
+  TENANT_PAUSED: {
+    kind: 'unavailable',
+    retryable: true,
+    summary:
+      'The tenant is paused and was not resumed within pause_wait_timeout; nothing was sent.',
+  },
+  TENANT_DRAINING: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The tenant is being drained: nobody logs in until its operator resumes it.',
+  },
+  TENANT_DRAINED: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The tenant is being drained: the session was ended between two transactions.',
+  },
+  CLIENTS_KILLED: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The operator has ended every client of the tenant; what was under way is undone.',
+  },
   SECRET_UNAVAILABLE: {
     kind: 'config',
     retryable: true,

@@ -141,6 +141,7 @@ const CLOSES: Readonly<Record<CloseReason, string>> = Object.freeze({
   protocol_error: 'the server sent what the protocol does not allow',
   client_gone: 'its client vanished and the statement could not be brought to an end',
   suspect_state: 'its replies could no longer be counted with certainty',
+  paused: 'its tenant was paused',
   shutdown: 'the proxy ended',
 });
 

@@ -88,6 +88,8 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   idle_timeout: 'A connection above the minimum that was not used so long is closed; `0s`: never.',
   max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
+  pause_wait_timeout:
+    'How long a client waits while its tenant is paused before it reads an error (57P03).',
   access: 'From where its clients may come: see [Access rules](#access-rules).',
   server_connect_timeout: 'How long the database server may take to accept a connection.',
   server_login_timeout: 'How long a login there may take once connected, `init_sql` included.',

@@ -20,7 +20,10 @@ import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolOverrides } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
+import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
@@ -105,6 +108,22 @@ export class TestProxy {
   /** Registers or replaces a tenant and waits until the proxy serves it. */
   async setTenant(tenant: TestTenant): Promise<void> {
     await this.#change([tenantSet(tenant, this.#passwords)]);
+  }
+
+  /** Does what an operator asks for, as the control plane would tell it. */
+  async operate(id: string, operation: TenantOperation): Promise<void> {
+    const tenant = this.#config.tenants.get(tenantKey(id));
+    if (tenant === undefined) throw new Error(`there is no tenant "${id}"`);
+    const operations = operated(operationsOf(tenant), operation);
+    await this.#change([{ kind: 'tenant_set', tenant: { ...tenant, operations } }]);
+  }
+
+  /** Changes pool settings of a tenant that stays otherwise as it is, its pools included. */
+  async setPool(id: string, pool: PoolOverrides): Promise<void> {
+    const tenant = this.#config.tenants.get(tenantKey(id));
+    if (tenant === undefined) throw new Error(`there is no tenant "${id}"`);
+    const changed = { ...tenant, pool: { ...tenant.pool, ...pool } };
+    await this.#change([{ kind: 'tenant_set', tenant: changed }]);
   }
 
   async removeTenant(id: string): Promise<void> {

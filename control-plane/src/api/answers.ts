@@ -6,12 +6,15 @@ import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { poolAnswerSchema, toPoolAnswer } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { toTenantFields } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import { haltedTenantSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
+import { operationsOf, tenantStateSchema } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantFieldsSchema } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { describeSecret } from '@dbbouncer/shared/secrets/password.ts';
 import type { CoreStatus } from '../core.ts';
 import { tenantOriginSchema } from '../domain/tenant/events.ts';
-import type { ConnectionTotals, ProxyView } from '../fleet/fleet-state.ts';
+import { haltedIn } from '../fleet/fleet-state.ts';
+import type { ConnectionTotals, FleetReader, ProxyView } from '../fleet/fleet-state.ts';
 import type { TenantView } from '../store/read-models.ts';
 
 const totalsShape = {
@@ -25,6 +28,12 @@ const totalsShape = {
 
 export const totalsSchema = z.strictObject(totalsShape);
 
+const progressSchema = z.strictObject({ reached: z.int(), live: z.int() }).meta({
+  description:
+    'On how many of the live proxies the last change of the tenant holds. A pause holds when no' +
+    ' server connection is left, a drain when no client is left either.',
+});
+
 export const tenantAnswerSchema = z
   .strictObject({
     ...tenantFieldsSchema.shape,
@@ -32,6 +41,10 @@ export const tenantAnswerSchema = z
     origin: tenantOriginSchema.meta({
       description: 'Who registered it. The config file removes only what it registered itself.',
     }),
+    state: tenantStateSchema.meta({
+      description: 'What pause, resume and drain have made of it.',
+    }),
+    on_proxies: progressSchema,
     version: z.int().meta({ description: 'The ETag without its quotes.' }),
     created_at: z.iso.datetime(),
     updated_at: z.iso.datetime(),
@@ -51,6 +64,16 @@ export const tenantStatsSchema = z
   .strictObject({
     id: z.string(),
     ...totalsShape,
+    state: tenantStateSchema,
+    on_proxies: progressSchema,
+    halted: z
+      .array(
+        z.strictObject({
+          proxy: z.string(),
+          ...haltedTenantSchema.pick({ state: true, clients: true, connections: true }).shape,
+        }),
+      )
+      .meta({ description: 'How far a pause or drain has come on each live proxy.' }),
     pools: z.array(
       z.strictObject({
         proxy: z.string(),
@@ -101,41 +124,60 @@ export const fleetSchema = z
 export function toTenantAnswer(
   view: TenantView,
   defaults: PoolSettings,
-  stats: ConnectionTotals,
+  fleet: FleetReader,
 ): TenantAnswer {
   return {
     ...toTenantFields(view.config, describeSecret),
     effective: toPoolAnswer(effectivePool({ defaults }, view.config)),
     origin: view.origin,
+    ...stateOf(view, fleet),
     version: view.version,
     created_at: view.createdAt,
     updated_at: view.updatedAt,
-    stats: pickTotals(stats),
+    stats: pickTotals(fleet.tenantTotals(view.config.id)),
   };
+}
+
+function stateOf({ config, position }: TenantView, fleet: FleetReader) {
+  const { state } = operationsOf(config);
+  return { state, on_proxies: fleet.progressOf({ id: config.id, state, position }) };
 }
 
 export function toTenantStats(
   view: TenantView,
-  totals: ConnectionTotals,
-  proxies: readonly ProxyView[],
+  fleet: FleetReader,
 ): z.infer<typeof tenantStatsSchema> {
-  const key = tenantKey(view.config.id);
-  const pools = proxies
-    .filter(({ status }) => status === 'live')
-    .flatMap(({ id, report }) =>
-      report.pools
-        .filter((pool) => tenantKey(pool.tenant) === key)
-        .map((pool) => ({
-          proxy: id,
-          database: pool.database,
-          user: pool.user,
-          state: pool.state ?? ('open' as const),
-          ...pickTotals(pool),
-          longest_wait_ms: pool.longestWaitMs,
-          failing: pool.failing ?? null,
-        })),
-    );
-  return { id: view.config.id, ...pickTotals(totals), pools };
+  const { id } = view.config;
+  const live = fleet.proxies().filter(({ status }) => status === 'live');
+  return {
+    id,
+    ...pickTotals(fleet.tenantTotals(id)),
+    ...stateOf(view, fleet),
+    halted: live.flatMap((proxy) => toHaltedAnswer(proxy, id)),
+    pools: live.flatMap((proxy) => toPoolAnswers(proxy, id)),
+  };
+}
+
+function toHaltedAnswer({ id: proxy, report }: ProxyView, id: string) {
+  const halted = haltedIn(report, id);
+  if (halted === undefined) return [];
+  const { state, clients, connections } = halted;
+  return [{ proxy, state, clients, connections }];
+}
+
+function toPoolAnswers({ id: proxy, report }: ProxyView, id: string) {
+  const key = tenantKey(id);
+  return report.pools
+    .filter((pool) => tenantKey(pool.tenant) === key)
+    .map((pool) => ({
+      proxy,
+      database: pool.database,
+      user: pool.user,
+      state: pool.state ?? ('open' as const),
+      ...pickTotals(pool),
+      longest_wait_ms: pool.longestWaitMs,
+      failing: pool.failing ?? null,
+    }));
 }
 
 export function toFleetAnswer(

@@ -22,6 +22,7 @@ import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './
 import { requestIdOf } from './request-meta.ts';
 import type { ApiServices, TlsMaterial } from './services.ts';
 import { registerStatusRoutes } from './status-routes.ts';
+import { registerTenantOperations } from './tenant-operations.ts';
 import { registerTenantRoutes } from './tenants.ts';
 
 export type Api = ReturnType<typeof withZod>;
@@ -57,6 +58,7 @@ export async function createApi(services: ApiServices, tls?: TlsMaterial): Promi
   await registerApiDescription(instance, services.version);
   const api = withZod(instance);
   registerTenantRoutes(api, services);
+  registerTenantOperations(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;

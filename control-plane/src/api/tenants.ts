@@ -2,7 +2,6 @@
  * The tenant routes: validate, seal, hand a command to the core, answer with its view and ETag.
  * Leaves: the rules to the core, the outside shape to shared/contract/tenant-resource.ts.
  */
-import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import {
   newTenantConfig,
@@ -16,30 +15,23 @@ import {
   tenantPatchSchema,
   tenantReplaceSchema,
 } from '@dbbouncer/shared/contract/tenant-resource.ts';
-import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { toSecret } from '@dbbouncer/shared/secrets/password.ts';
-import type { TenantResult } from '../commands/commands.ts';
-import type { TenantCommand } from '../domain/tenant/commands.ts';
-import { controlErrors } from '../errors.ts';
-import type { TenantView } from '../store/read-models.ts';
 import { tenantAnswerSchema, tenantListSchema, tenantStatsSchema } from './answers.ts';
 import { toTenantAnswer, toTenantStats } from './answers.ts';
-import type { TenantAnswer } from './answers.ts';
 import { invalidField } from './api-errors.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
-import { etagOf, expectedVersion } from './preconditions.ts';
-import { commandMeta, reasonQuery, writeHeaders } from './request-meta.ts';
+import { reasonQuery, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
+import { answer, change, handle, idParams, requireTenant } from './tenant-requests.ts';
 
 const TAGS = ['Tenants'];
 const PAGE_DEFAULT = 100;
 const PAGE_MAX = 1_000;
 
-const idParams = z.strictObject({ id: z.string().min(1) });
 const noQuery = z.strictObject({});
 const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_DEFAULT),
@@ -72,9 +64,7 @@ function registerReads(api: Api, services: ApiServices): void {
       const page = tenants.listTenants({ limit, after: decodeCursor(cursor), search });
       const { defaults } = tenants.getDefaults();
       return {
-        tenants: page.tenants.map((view) =>
-          toTenantAnswer(view, defaults, fleet.tenantTotals(view.config.id)),
-        ),
+        tenants: page.tenants.map((view) => toTenantAnswer(view, defaults, fleet)),
         next_cursor: encodeCursor(page.next),
       };
     },
@@ -103,7 +93,7 @@ function registerReads(api: Api, services: ApiServices): void {
     },
     handler: ({ params }) => {
       const view = requireTenant(services, params.id);
-      return toTenantStats(view, fleet.tenantTotals(view.config.id), fleet.proxies());
+      return toTenantStats(view, fleet);
     },
   });
 }
@@ -200,13 +190,6 @@ function registerRemoval(api: Api, services: ApiServices): void {
   });
 }
 
-/** @throws TENANT_NOT_FOUND */
-function requireTenant({ core }: ApiServices, id: string): TenantView {
-  const view = core.tenants.getTenant(id);
-  if (view !== undefined) return view;
-  throw controlErrors.fail('TENANT_NOT_FOUND', `Tenant ${JSON.stringify(id)} does not exist.`);
-}
-
 /** A tenant cannot be renamed: an id in the body must be the one of the path. */
 function requireSameId(config: TenantConfig, id: string | undefined): TenantConfig {
   if (id === undefined || tenantKey(id) === tenantKey(config.id)) return config;
@@ -215,34 +198,4 @@ function requireSameId(config: TenantConfig, id: string | undefined): TenantConf
 
 function secretMaker({ keyring }: ApiServices, id: TenantId): MakeSecret {
   return (written, current) => toSecret(keyring, written, id, current);
-}
-
-/** The view after a command that leaves the tenant there. @throws what commands throw */
-async function change(
-  services: ApiServices,
-  request: FastifyRequest,
-  command: TenantCommand,
-  current?: TenantView,
-): Promise<TenantView> {
-  const { view } = await handle(services, request, command, current);
-  assert(view !== undefined, 'only a removal leaves no view');
-  return view;
-}
-
-function handle(
-  { core }: ApiServices,
-  request: FastifyRequest,
-  command: TenantCommand,
-  current?: TenantView,
-): Promise<TenantResult> {
-  return core.commands.handle(command, {
-    ...commandMeta(request),
-    expectedVersion: current && expectedVersion(request.headers['if-match'], current),
-  });
-}
-
-function answer({ core }: ApiServices, reply: FastifyReply, view: TenantView): TenantAnswer {
-  reply.header('etag', etagOf(view.version));
-  const { defaults } = core.tenants.getDefaults();
-  return toTenantAnswer(view, defaults, core.fleet.tenantTotals(view.config.id));
 }

@@ -34,8 +34,8 @@ export interface Commands {
   /**
    * Resolves when the change is on disk and visible to reads. Commands take effect in the order of
    * the calls.
-   * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, VALIDATION_FAILED,
-   * VERSION_CONFLICT: nothing changed.
+   * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, TENANT_BEING_DRAINED,
+   * VALIDATION_FAILED, VERSION_CONFLICT: nothing changed.
    * @throws STORE_BUSY, STORE_FULL, STORE_FAILED, STORE_CLOSED: nothing changed.
    */
   handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;

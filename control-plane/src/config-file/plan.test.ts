@@ -72,6 +72,13 @@ describe('planChanges', () => {
     assert.deepEqual(plan({ file: { a: {} } }), ['register_tenant a by file']);
   });
 
+  it('neither says nor undoes what operators have done to a tenant', () => {
+    const operations = { state: 'paused', connectionsGeneration: 1, clientsGeneration: 2 } as const;
+    const tenants = [view('a', 'file', { operations })];
+    assert.deepEqual(plan({ file: { a: {} }, tenants }), []);
+    assert.deepEqual(plan({ file: { a: { host: 'x' } }, tenants }), ['replace_tenant a']);
+  });
+
   it('replaces what differs in any field, the password too', () => {
     const tenants = [view('a', 'file')];
     for (const change of [

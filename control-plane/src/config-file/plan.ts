@@ -63,7 +63,9 @@ function planTenant(
   const tenant = replaceTenantConfig(current, entry, (written, secret) =>
     secretFor(current.id, written, secret),
   );
-  return isDeepStrictEqual(tenant, current) ? [] : [{ kind: 'replace_tenant', tenant }];
+  // What was operated on a tenant is no setting: a file neither says nor undoes it.
+  const { operations: _, ...settings } = current;
+  return isDeepStrictEqual(tenant, settings) ? [] : [{ kind: 'replace_tenant', tenant }];
 }
 
 function register(id: TenantId, entry: TenantInFile, secretFor: SecretFor): TenantCommand {

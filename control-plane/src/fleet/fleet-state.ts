@@ -2,7 +2,12 @@
  * What the proxies last said of themselves, in plain data. No I/O: reports and time are passed in.
  */
 import { REPORT_INTERVAL_MS } from '@dbbouncer/shared/contract/proxy-report.ts';
-import type { PoolReport, ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
+import type {
+  HaltedTenant,
+  PoolReport,
+  ProxyReport,
+} from '@dbbouncer/shared/contract/proxy-report.ts';
+import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 
@@ -32,6 +37,20 @@ export interface ConnectionTotals {
   readonly waiting: number;
 }
 
+/** A tenant as the control plane has it now. */
+export interface WantedTenant {
+  readonly id: string;
+  readonly state: TenantTraffic;
+  /** Of its last change. */
+  readonly position: Position;
+}
+
+/** On how many of the live proxies something is so. */
+export interface Progress {
+  readonly reached: number;
+  readonly live: number;
+}
+
 export interface FleetReader {
   /** Every proxy heard of lately, ordered by id. */
   proxies(): readonly ProxyView[];
@@ -39,6 +58,8 @@ export interface FleetReader {
   tenantTotals(id: string): ConnectionTotals;
   /** Of every tenant with a pool, by tenant key. */
   totalsByTenant(): ReadonlyMap<string, ConnectionTotals>;
+  /** Where the tenant's last change holds; its pause or drain counts when it is complete. */
+  progressOf(tenant: WantedTenant): Progress;
   /** Live proxies that have not applied `position` yet. */
   lagging(position: Position): readonly ProxyId[];
   /** Calls `listener` after each report, until the returned function is called. */
@@ -104,6 +125,17 @@ export class FleetState implements FleetReader {
     return totals;
   }
 
+  progressOf({ id, state, position }: WantedTenant): Progress {
+    const live = this.#live();
+    const reached = live.filter(({ report }) => {
+      if (report.appliedPosition < position) return false;
+      if (state === 'active') return true;
+      const here = haltedIn(report, id)?.state;
+      return here === (state === 'paused' ? 'paused' : 'drained');
+    });
+    return { reached: reached.length, live: live.length };
+  }
+
   lagging(position: Position): readonly ProxyId[] {
     return this.#live()
       .filter(({ report }) => report.appliedPosition < position)
@@ -134,6 +166,12 @@ export class FleetState implements FleetReader {
     if (silent?.status !== 'lost') return false;
     return this.#heard.delete(silent.id);
   }
+}
+
+/** What a proxy says about a tenant that it does not serve now. */
+export function haltedIn(report: ProxyReport, id: string): HaltedTenant | undefined {
+  const key = tenantKey(id);
+  return report.halted?.find(({ tenant }) => tenantKey(tenant) === key);
 }
 
 function statusAfter(silentMs: number): ProxyView['status'] {

@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { applyDelta, decodeDelta, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { TENANT_OPERATIONS } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { ManualClock } from '../../../tests/support/manual-clock.ts';
@@ -41,6 +42,9 @@ const commands: fc.Arbitrary<Command> = fc.oneof(
     const password = { kind: 'env', name: `SECRET_${id}` } as const;
     return { kind: 'update_tenant', id, changes: { password } };
   }),
+  fc
+    .record({ id: ids, operation: fc.constantFrom(...TENANT_OPERATIONS) })
+    .map((fields): Command => ({ kind: 'operate_tenant', ...fields })),
   ids.map((id): Command => ({ kind: 'remove_tenant', id })),
   fc.record({ minConnections: limit, maxConnections: limit }).map((own): Command => {
     return { kind: 'set_defaults', defaults: { ...DEFAULT_POOL_SETTINGS, ...own } };

@@ -25,8 +25,12 @@ export class Keeping<B> {
     this.#keepers.delete(backend);
   }
 
-  /** Each keeper is told in a microtask of its own: it may call any method of the pool. */
-  tell(reason: CloseReason): void {
+  /**
+   * Each keeper is told in a microtask of its own: it may call any method of the pool. Nobody is
+   * told without a reason.
+   */
+  tell(reason: CloseReason | undefined): void {
+    if (reason === undefined) return;
     for (const [backend, keeper] of this.#keepers) {
       queueMicrotask(() => {
         if (this.#keepers.get(backend) === keeper) keeper.giveUp(reason);

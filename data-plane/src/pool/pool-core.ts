@@ -8,6 +8,7 @@
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { CloseReason } from '../upstream/upstream.ts';
 import { DialBackoff } from './dial-backoff.ts';
 import { LIFETIME_SHARE_MIN, SIBLING_PATIENCE_MS } from './limits.ts';
@@ -20,6 +21,7 @@ import { WaitLine } from './wait-line.ts';
 
 export interface PoolCoreOptions {
   readonly settings: PoolSettings;
+  readonly traffic: TenantTraffic;
   readonly cap: SlotCap;
   readonly dialsMax: number;
   readonly random: Random;
@@ -38,6 +40,9 @@ export class PoolCore<B, W> implements CapNeeds {
   settings: PoolSettings;
   /** Set once the pool drains: no slot is idle or newly dialed from then on. */
   drainReason: CloseReason | undefined;
+  #traffic: TenantTraffic;
+  /** When it last changed: waits count from here, unless they began later. */
+  #turnedMs = -Infinity;
 
   readonly #cap: SlotCap;
   readonly #dialsMax: number;
@@ -46,10 +51,28 @@ export class PoolCore<B, W> implements CapNeeds {
 
   constructor(options: PoolCoreOptions) {
     this.settings = options.settings;
+    this.#traffic = options.traffic;
     this.backoff = new DialBackoff(options.random);
     this.#cap = options.cap;
     this.#dialsMax = options.dialsMax;
     this.#random = options.random;
+  }
+
+  /**
+   * `paused`: no slot is idle or newly dialed, who is in line stays there. `draining`: who is in
+   * line is served, no slot is kept beyond that.
+   */
+  get traffic(): TenantTraffic {
+    return this.#traffic;
+  }
+
+  get turnedMs(): number {
+    return this.#turnedMs;
+  }
+
+  turn(traffic: TenantTraffic, nowMs: number): void {
+    this.#traffic = traffic;
+    this.#turnedMs = nowMs;
   }
 
   /** Slots that occupy the tenant's limit. */
@@ -148,9 +171,15 @@ export class PoolCore<B, W> implements CapNeeds {
     if (slot.backend !== undefined) this.#slots.delete(slot.backend);
   }
 
+  /** Why nobody may keep a slot for another purpose than a client's. */
+  get whyNotKeep(): CloseReason | undefined {
+    return this.drainReason ?? (this.#traffic === 'paused' ? 'paused' : undefined);
+  }
+
   /** Why a slot that is given back must not become idle. */
   whyClose(slot: Slot<B>, nowMs: number): CloseReason | undefined {
-    if (this.drainReason !== undefined) return this.drainReason;
+    if (this.whyNotKeep !== undefined) return this.whyNotKeep;
+    if (this.#traffic === 'draining' && this.line.size === 0) return 'pool_drained';
     if (this.#cap.isExceeded) return 'over_limit';
     const { maxLifetimeMs } = this.settings;
     if (maxLifetimeMs > 0 && nowMs - slot.bornMs >= maxLifetimeMs * slot.lifetimeShare) {
@@ -178,6 +207,7 @@ export class PoolCore<B, W> implements CapNeeds {
 
   /** Dials to begin so that the pool holds its minimum. */
   dialsMissing(nowMs: number): number {
+    if (this.#traffic !== 'active') return 0;
     return this.#dialsAllowed(this.settings.minConnections - this.#open, nowMs);
   }
 
@@ -220,13 +250,20 @@ export class PoolCore<B, W> implements CapNeeds {
    * said no.
    */
   isHopeless(nowMs: number): boolean {
+    if (this.#traffic === 'paused') return false;
     return this.working === 0 && this.dialing.size === 0 && this.backoff.isPaused(nowMs);
   }
 
   /** When the longest waiting must be refused; later arrivals never have an earlier deadline. */
   get deadlineMs(): number | undefined {
     const { head } = this.line;
-    return head === undefined ? undefined : head.sinceMs + this.settings.acquireTimeoutMs;
+    return head && Math.max(head.sinceMs, this.#turnedMs) + this.#patienceMs;
+  }
+
+  /** How long a client waits as things are. */
+  get #patienceMs(): number {
+    const { pauseWaitTimeoutMs, acquireTimeoutMs } = this.settings;
+    return this.#traffic === 'paused' ? pauseWaitTimeoutMs : acquireTimeoutMs;
   }
 
   /**
@@ -249,7 +286,8 @@ export class PoolCore<B, W> implements CapNeeds {
 
   /** While the server says no, one dial at a time asks again. */
   #dialsAllowed(needed: number, nowMs: number): number {
-    if (needed <= 0 || this.drainReason !== undefined || this.backoff.isPaused(nowMs)) return 0;
+    if (needed <= 0 || this.drainReason !== undefined || this.#traffic === 'paused') return 0;
+    if (this.backoff.isPaused(nowMs)) return 0;
     const parallel = this.backoff.error === undefined ? this.#dialsMax : 1;
     return Math.max(0, Math.min(needed, parallel - this.dialing.size));
   }

@@ -29,6 +29,16 @@ export function acquireTimeout(
   );
 }
 
+export function pausedTooLong(tenant: string, pool: PoolCore<unknown, unknown>): AppError {
+  const { pauseWaitTimeoutMs } = pool.settings;
+  return proxyErrors.fail(
+    'TENANT_PAUSED',
+    `tenant "${tenant}" is paused, and was not resumed within pause_wait_timeout ` +
+      `(${pauseWaitTimeoutMs} ms)`,
+    { hint: 'Nothing was sent to the database: try again once the operator has resumed it.' },
+  );
+}
+
 export function queueFull(tenant: string, waiting: number, waitersMax: number): AppError {
   return proxyErrors.fail(
     'POOL_QUEUE_FULL',
@@ -44,7 +54,10 @@ export function shuttingDown(): AppError {
   });
 }
 
-/** What a failed dial is called. */
+/**
+ * Why a dial failed. With something else than an AppError it is a defect of ours, told to the
+ * client without its text.
+ */
 export function dialError(
   tenant: string,
   cause: { readonly error: unknown } | 'closed_after_login',
@@ -56,10 +69,6 @@ export function dialError(
   return unexpectedDialFailure(tenant, cause.error);
 }
 
-/**
- * A dial that failed with something else than an AppError: a defect of ours, told to the client
- * without its text.
- */
 function unexpectedDialFailure(tenant: string, cause: unknown): AppError {
   return proxyErrors.fail(
     'UPSTREAM_UNREACHABLE',

@@ -4,6 +4,7 @@
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Backend, Upstream } from '../upstream/upstream.ts';
 import type { PoolLimits } from './limits.ts';
@@ -25,6 +26,8 @@ export interface PoolIdentity {
 export interface PoolOptions<B extends Backend> {
   readonly identity: PoolIdentity;
   readonly settings: PoolSettings;
+  /** Default is `active`. */
+  readonly traffic?: TenantTraffic;
   /** Its dials and resets must settle and its closes end in `closed`, within times of its own. */
   readonly upstream: Upstream<B>;
   readonly clock: Clock;

@@ -60,6 +60,7 @@ export function newCounters(): PoolCounters {
       over_limit: 0,
       evicted: 0,
       pool_drained: 0,
+      paused: 0,
       reset_failed: 0,
       server_gone: 0,
       protocol_error: 0,

@@ -12,6 +12,7 @@ import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { Backend, CloseReason, Upstream } from '../upstream/upstream.ts';
 import { Dialer } from './dialer.ts';
 import { DueTimer } from './due-timer.ts';
@@ -25,6 +26,7 @@ import { newCounters, statsOf } from './pool-stats.ts';
 import type { PoolStats } from './pool-stats.ts';
 import { systemRandom } from './random.ts';
 import { Refusals } from './refusals.ts';
+import { resetOf } from './reset-of.ts';
 import type { Slot } from './slot.ts';
 import type { SlotCap } from './slot-cap.ts';
 import { TenantCap } from './tenant-cap.ts';
@@ -71,6 +73,7 @@ export class Pool<B extends Backend> {
     this.#cap = options.cap ?? new TenantCap(options.settings.maxConnections);
     this.#core = new PoolCore({
       settings: options.settings,
+      traffic: options.traffic ?? 'active',
       cap: this.#cap,
       dialsMax: limits.dialsMax,
       random: options.random ?? systemRandom,
@@ -170,7 +173,7 @@ export class Pool<B extends Backend> {
     const slot = this.#leasedSlot(backend);
     if (slot !== undefined) this.#core.toKept(slot);
     this.#keeping.begin(backend, keeper);
-    if (this.#core.drainReason !== undefined) this.#keeping.tell(this.#core.drainReason);
+    this.#keeping.tell(this.#core.whyNotKeep);
     return 'kept';
   }
 
@@ -182,6 +185,18 @@ export class Pool<B extends Backend> {
     this.#cap.resize(settings.maxConnections, nowMs);
     if (this.#cap.kept >= this.#cap.limit) this.#keeping.tell('over_limit');
     this.#settle(nowMs);
+  }
+
+  /**
+   * Obeys another state of the tenant. Paused: idle backends close now and others when they are
+   * given back, who is in line waits for `active`, up to `pauseWaitTimeoutMs`. Draining: who is in
+   * line is served, then all close. Waits count anew from here.
+   */
+  direct(traffic: TenantTraffic): void {
+    if (this.#core.traffic === traffic) return;
+    this.#core.turn(traffic, this.#clock.nowMs());
+    this.#keeping.tell(this.#core.whyNotKeep);
+    this.sweep();
   }
 
   /**
@@ -218,10 +233,11 @@ export class Pool<B extends Backend> {
     while (this.#cap.room > 0 && core.dialsMissing(nowMs) > 0) this.#beginDial();
   }
 
-  /** Since when the pool has had neither backends nor clients; undefined while it has. */
+  /** Since when it has had neither backends nor clients; undefined while it has, or is paused. */
   get emptySinceMs(): number | undefined {
-    const { occupied, line } = this.#core;
-    return occupied === 0 && line.size === 0 ? this.#lastUseMs : undefined;
+    const { occupied, line, traffic } = this.#core;
+    const isEmpty = occupied === 0 && line.size === 0;
+    return isEmpty && traffic !== 'paused' ? this.#lastUseMs : undefined;
   }
 
   stats(): PoolStats {
@@ -289,18 +305,10 @@ export class Pool<B extends Backend> {
   }
 
   async #reset(slot: Slot<B>, backend: B): Promise<void> {
-    let failure: { readonly error: unknown } | undefined;
-    try {
-      await this.#upstream.reset(backend);
-    } catch (error) {
-      failure = { error };
-    }
+    const outcome = await resetOf(this.#upstream, backend);
     if (slot.state !== 'resetting') return;
-    if (failure === undefined) {
-      this.#giveBack(slot, this.#clock.nowMs());
-      return;
-    }
-    this.#log.warn({ error: failure.error }, 'a server connection could not be reset');
+    if (outcome === 'clean') return this.#giveBack(slot, this.#clock.nowMs());
+    this.#log.warn({ error: outcome.error }, 'a server connection could not be reset');
     this.#close(slot, 'reset_failed');
     this.#settle(this.#clock.nowMs());
   }

@@ -16,6 +16,7 @@ import type { Pool } from './pool.ts';
 import { Pools } from './pools.ts';
 import type { PoolSpec } from './pools.ts';
 
+const UNLIMITED = { traffic: 'active', userMax: Infinity } as const;
 const ONE = settings({ maxConnections: 1 });
 
 describe('Pools', () => {
@@ -28,7 +29,7 @@ describe('Pools', () => {
   });
 
   function spec(upstream: ScriptedUpstream, tenant = 'acme'): PoolSpec<ScriptedBackend> {
-    return { identity: identity({ tenant }), settings: ONE, userMax: Infinity, upstream };
+    return { identity: identity({ tenant }), ...UNLIMITED, settings: ONE, upstream };
   }
 
   async function lease(pool: Pool<ScriptedBackend>, upstream: ScriptedUpstream) {
@@ -87,7 +88,7 @@ describe('Pools', () => {
       pools.get('gone', () => spec(gone, 'gone')),
       gone,
     );
-    const terms = { settings: settings({ maxConnections: 2 }), userMax: Infinity };
+    const terms = { ...UNLIMITED, settings: settings({ maxConnections: 2 }) };
     pools.reconcile((key) => (key === 'kept' ? terms : undefined));
     assert.equal(backend.closeReason, undefined);
     await lease(pool, kept);

@@ -8,6 +8,7 @@
  */
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { Backend, CloseReason } from '../upstream/upstream.ts';
 import { DORMANT_POOL_MS } from './limits.ts';
 import { Pool } from './pool.ts';
@@ -19,6 +20,7 @@ import { UserCap } from './user-cap.ts';
 /** What holds for a pool as long as its config does not change. */
 export interface PoolTerms {
   readonly settings: PoolSettings;
+  readonly traffic: TenantTraffic;
   /** Server connections of its user at most, over all the user's pools; Infinity: no limit. */
   readonly userMax: number;
 }
@@ -75,6 +77,7 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
       else {
         this.#shares.get(pool)?.resizeUser(terms.userMax, nowMs);
         pool.resize(terms.settings);
+        pool.direct(terms.traffic);
       }
     }
   }

@@ -5,7 +5,7 @@
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
-import { acquireTimeout, queueFull, shuttingDown } from './pool-errors.ts';
+import { acquireTimeout, pausedTooLong, queueFull, shuttingDown } from './pool-errors.ts';
 import type { PoolCore } from './pool-core.ts';
 import type { PoolCounters } from './pool-stats.ts';
 import type { SlotCap } from './slot-cap.ts';
@@ -45,12 +45,13 @@ export class Refusals<B> {
     return true;
   }
 
-  /** Refuses those who have waited for `acquireTimeoutMs`. */
+  /** Refuses those who have waited as long as they may. */
   refuseExpired(nowMs: number): void {
     const { tenant, core, cap, counters } = this.#options;
     let refusal: AppError | undefined;
     for (let due = core.deadlineMs; due !== undefined && due <= nowMs; due = core.deadlineMs) {
-      refusal ??= acquireTimeout(tenant, core, cap);
+      refusal ??=
+        core.traffic === 'paused' ? pausedTooLong(tenant, core) : acquireTimeout(tenant, core, cap);
       core.line.dismissHead(refusal);
       counters.acquireTimeouts += 1;
     }
@@ -107,7 +108,7 @@ export class Refusals<B> {
     for (let told = core.line.takeDecided(); told !== undefined; told = core.line.takeDecided()) {
       const { ticket, verdict } = told;
       try {
-        if (verdict === 'moved') ticket.waiter.moved(ticket.sinceMs);
+        if (verdict === 'moved') ticket.waiter.moved(Math.max(ticket.sinceMs, core.turnedMs));
         else ticket.waiter.refused(verdict);
       } catch (error) {
         log.error({ error }, 'a client failed while it left the line');

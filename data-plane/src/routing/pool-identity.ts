@@ -1,11 +1,12 @@
 /**
  * Which pool a tenant's connections belong to: a hash of everything that decides where they go,
- * who they are and how they begin. A changed host, user, password or init_sql makes another pool;
- * changed sizes and timeouts do not.
+ * who they are and how they begin. A changed host, user, password or init_sql makes another pool,
+ * and so does a reconnect; changed sizes and timeouts do not.
  */
 import { createHash } from 'node:crypto';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
+import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 
@@ -38,6 +39,7 @@ export function poolKey(tenant: TenantConfig, database: string, user: PoolUser):
     user.serverUser,
     user.fingerprint,
     tenant.initSql ?? null,
+    operationsOf(tenant).connectionsGeneration,
   ];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64url') as PoolKey;
 }

@@ -15,6 +15,12 @@ import type { AccessRequest } from '../access/access-rules.ts';
  */
 export type SessionState = 'login' | 'idle' | 'waiting' | 'leased' | 'skipping' | 'closed';
 
+/**
+ * What becomes of a statement under way outside a transaction when its session is killed; the
+ * default is `let_finish`. Within a transaction it is cancelled in any case.
+ */
+export type WorkOfKilled = 'let_finish' | 'cancel';
+
 export interface Session {
   readonly state: SessionState;
   /** `tenantKey` of its tenant, once it is authenticated. */
@@ -26,13 +32,17 @@ export interface Session {
    * way.
    */
   endWhenIdle(error: AppError): void;
+  /** Takes back an `endWhenIdle` with an error of this code, where it has not happened yet. */
+  stay(code: AppError['code']): void;
   /** Ends it now, whatever it does. */
-  kill(error: AppError): void;
+  kill(error: AppError, work?: WorkOfKilled): void;
 }
 
-/** Every session of the process: for limits, drains and the removal of tenants. */
+/** Every session of the process: for limits, drains, and what happens to tenants. */
 export class SessionRegistry {
   readonly #sessions = new Set<Session>();
+  /** Those that are authenticated, by `tenantKey`. */
+  readonly #byTenant = new Map<string, Set<Session>>();
   #empty: PromiseWithResolvers<void> | undefined;
 
   get size(): number {
@@ -41,11 +51,34 @@ export class SessionRegistry {
 
   add(session: Session): void {
     this.#sessions.add(session);
+    this.placed(session);
+  }
+
+  /** The tenant of a session that was added has become known. */
+  placed(session: Session): void {
+    const { tenantKey } = session;
+    if (tenantKey === undefined) return;
+    const known = this.#byTenant.get(tenantKey);
+    if (known === undefined) this.#byTenant.set(tenantKey, new Set([session]));
+    else known.add(session);
   }
 
   delete(session: Session): void {
     this.#sessions.delete(session);
+    this.#deleteOfTenant(session);
     if (this.#sessions.size === 0) this.#empty?.resolve();
+  }
+
+  #deleteOfTenant(session: Session): void {
+    const { tenantKey } = session;
+    if (tenantKey === undefined) return;
+    const known = this.#byTenant.get(tenantKey);
+    if (known?.delete(session) === true && known.size === 0) this.#byTenant.delete(tenantKey);
+  }
+
+  /** The sessions of one tenant. */
+  of(tenantKey: string): ReadonlySet<Session> {
+    return this.#byTenant.get(tenantKey) ?? NONE;
   }
 
   /** Resolves as soon as no session is left. */
@@ -55,16 +88,28 @@ export class SessionRegistry {
     return this.#empty.promise;
   }
 
-  /** Ends those that `concerns` says, each as soon as it is between transactions. */
-  endWhenIdle(error: AppError, concerns: (session: Session) => boolean = () => true): void {
-    for (const session of this.#sessions) if (concerns(session)) session.endWhenIdle(error);
+  /** Ends all, or those of one tenant, each as soon as it is between transactions. */
+  endWhenIdle(error: AppError, tenantKey?: string): void {
+    for (const session of this.#those(tenantKey)) session.endWhenIdle(error);
   }
 
   *where(fits: (session: Session) => boolean): Iterable<Session> {
     for (const session of this.#sessions) if (fits(session)) yield session;
   }
 
-  killAll(error: AppError): void {
-    for (const session of this.#sessions) session.kill(error);
+  /** Lets those go on that were to end with an error of this code and have not yet. */
+  stay(code: AppError['code'], tenantKey: string): void {
+    for (const session of this.#those(tenantKey)) session.stay(code);
+  }
+
+  /** Ends all, or those of one tenant, now. */
+  kill(error: AppError, work: WorkOfKilled, tenantKey?: string): void {
+    for (const session of this.#those(tenantKey)) session.kill(error, work);
+  }
+
+  #those(tenantKey: string | undefined): ReadonlySet<Session> {
+    return tenantKey === undefined ? this.#sessions : this.of(tenantKey);
   }
 }
+
+const NONE: ReadonlySet<Session> = new Set();

@@ -58,6 +58,7 @@ beforeEach(() => {
     bus,
     clock,
     feed,
+    halted: () => [],
     pools: new PoolTally(() => pools),
     clients: () => 3,
   });

@@ -5,7 +5,11 @@
  */
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { REPORT_INTERVAL_MS } from '@dbbouncer/shared/contract/proxy-report.ts';
-import type { PoolReport, ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
+import type {
+  HaltedTenant,
+  PoolReport,
+  ProxyReport,
+} from '@dbbouncer/shared/contract/proxy-report.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
@@ -31,12 +35,14 @@ export interface ReporterOptions {
   readonly feed: ReportedFeed;
   readonly pools: PoolTally;
   readonly clients: () => number;
+  /** Tenants that are paused or drained, given the pools there are. */
+  readonly halted: (pools: readonly ReadPool[]) => HaltedTenant[];
 }
 
 /** At most 20 reports a second, however fast positions change. */
 const REPORT_GAP_MS = 50;
-/** Leaves room for the rest of the report below the bus's limit of a message. */
-const POOLS_BYTES_MAX = 900_000;
+/** Leaves room for HALTED_MAX tenants and the rest below the bus's limit of a message. */
+const POOLS_BYTES_MAX = 800_000;
 const FAILING_CHARS_MAX = 500;
 
 export class Reporter {
@@ -91,7 +97,9 @@ export class Reporter {
 
   #report({ epoch, appliedPosition, rejected }: ReportedStatus): ProxyReport {
     const { proxy, version, clock, clients } = this.#options;
-    const { pools, omitted } = fitting(this.#options.pools.read());
+    const all = this.#options.pools.read();
+    const { pools, omitted } = fitting(all);
+    const halted = this.#options.halted(all);
     return {
       proxy,
       version,
@@ -103,6 +111,7 @@ export class Reporter {
       clients: clients(),
       pools,
       ...(omitted > 0 && { poolsOmitted: omitted }),
+      ...(halted.length > 0 && { halted }),
     };
   }
 }

@@ -12,6 +12,8 @@ export type CloseReason =
   /** Closed so that another database of its tenant could have the slot. */
   | 'evicted'
   | 'pool_drained'
+  /** Its tenant is paused. */
+  | 'paused'
   | 'reset_failed'
   | 'server_gone'
   | 'protocol_error'

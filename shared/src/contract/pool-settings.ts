@@ -71,6 +71,11 @@ export const POOL_SETTINGS = Object.freeze({
     { minMs: 10, maxMs: 600_000, defaultMs: 10_000 },
     'How long a cancelled statement may take to end, and a connection to be cleaned;',
   ),
+  pauseWaitTimeoutMs: duration(
+    'pause_wait_timeout',
+    { minMs: 1, maxMs: 86_400_000, defaultMs: 300_000 },
+    'How long a client waits while its tenant is paused;',
+  ),
 });
 
 type Table = typeof POOL_SETTINGS;

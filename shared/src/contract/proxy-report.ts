@@ -26,6 +26,19 @@ export const poolReportSchema = z.strictObject({
 });
 export type PoolReport = Readonly<z.infer<typeof poolReportSchema>>;
 
+/**
+ * A tenant whose config says `paused` or `draining`, and how far that has come on this proxy:
+ * `paused` when no server connection is left, `drained` when no client is left either.
+ */
+export const haltedTenantSchema = z.strictObject({
+  tenant: z.string(),
+  state: z.enum(['pausing', 'paused', 'draining', 'drained']),
+  clients: z.int().min(0),
+  /** Server connections in any state. */
+  connections: z.int().min(0),
+});
+export type HaltedTenant = Readonly<z.infer<typeof haltedTenantSchema>>;
+
 export const proxyReportSchema = z.strictObject({
   proxy: z.custom<ProxyId>((value) => typeof value === 'string' && isProxyId(value)),
   version: z.string(),
@@ -39,7 +52,12 @@ export const proxyReportSchema = z.strictObject({
   pools: z.array(poolReportSchema),
   /** How many pools more there are than fit a message; those in trouble are left out last. */
   poolsOmitted: z.int().min(1).optional(),
+  /** Absent: none. At most HALTED_MAX; those still on their way come first. */
+  halted: z.array(haltedTenantSchema).optional(),
 });
 export type ProxyReport = Readonly<z.infer<typeof proxyReportSchema>>;
+
+/** Halted tenants of one report. */
+export const HALTED_MAX = 1_000;
 
 export const REPORT_INTERVAL_MS = 1_000;

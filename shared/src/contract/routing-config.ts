@@ -11,6 +11,7 @@ import type { Position, TenantId } from '../kernel/ids.ts';
 import { DEFAULT_POOL_SETTINGS, poolOverridesSchema, poolSettingsSchema } from './pool-settings.ts';
 import type { PoolOverrides, PoolSettings } from './pool-settings.ts';
 import { secretSchema } from './secret.ts';
+import { tenantOperationsSchema } from './tenant-operations.ts';
 import { storedPartFields } from './tenant-parts.ts';
 
 export const protocolSchema = z.enum(['postgres', 'mysql']);
@@ -33,6 +34,8 @@ export const tenantConfigSchema = z.strictObject({
   /** Only what this tenant sets itself. */
   pool: poolOverridesSchema,
   ...storedPartFields,
+  /** Absent: nobody has operated on the tenant. No change of settings touches it. */
+  operations: tenantOperationsSchema.optional(),
 });
 export type TenantConfig = Readonly<z.infer<typeof tenantConfigSchema>>;
 

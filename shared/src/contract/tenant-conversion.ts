@@ -30,8 +30,11 @@ export function newTenantConfig(
   });
 }
 
-/** All of a tenant but a password that was not given: that one stays as it is. */
-export type TenantReplacement = Omit<TenantConfig, 'password'> & {
+/**
+ * All of a tenant's settings but a password that was not given: that one stays as it is. What was
+ * operated on the tenant is no setting.
+ */
+export type TenantReplacement = Omit<TenantConfig, 'password' | 'operations'> & {
   readonly password?: Secret | undefined;
 };
 
@@ -51,7 +54,7 @@ export function replaceTenantConfig(
   });
 }
 
-type OwnField = Exclude<keyof TenantConfig, 'id' | 'pool' | keyof TenantParts>;
+type OwnField = Exclude<keyof TenantConfig, 'id' | 'pool' | 'operations' | keyof TenantParts>;
 
 /**
  * Only what is to change; a pool setting of null goes back to the default, a part of null is taken

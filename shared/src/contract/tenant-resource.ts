@@ -92,6 +92,8 @@ const readOnlyFields = {
   created_at: ignored,
   updated_at: ignored,
   stats: ignored,
+  state: ignored,
+  on_proxies: ignored,
 } as const;
 
 /** A tenant in the config file: its id is the key it stands under. */

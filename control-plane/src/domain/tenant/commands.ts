@@ -3,8 +3,11 @@
  */
 import type { PoolChangeSet } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
-import type { TenantChangeSet } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import type {
+  TenantChangeSet,
+  TenantReplacement,
+} from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantOrigin } from './events.ts';
 
@@ -21,7 +24,7 @@ export interface RegisterTenant {
  */
 export interface ReplaceTenant {
   readonly kind: 'replace_tenant';
-  readonly tenant: Omit<TenantConfig, 'password'> & { readonly password?: Secret | undefined };
+  readonly tenant: TenantReplacement;
 }
 
 /**
@@ -38,7 +41,15 @@ export interface RemoveTenant {
   readonly id: TenantId;
 }
 
-export type TenantCommand = RegisterTenant | ReplaceTenant | UpdateTenant | RemoveTenant;
+/** Does something to the tenant's traffic; its settings stay as they are. */
+export interface OperateTenant {
+  readonly kind: 'operate_tenant';
+  readonly id: TenantId;
+  readonly operation: TenantOperation;
+}
+
+export type TenantCommand =
+  RegisterTenant | ReplaceTenant | UpdateTenant | OperateTenant | RemoveTenant;
 
 export type TenantPatch = Omit<TenantChangeSet, 'pool'> & {
   readonly pool?: PoolChangeSet | undefined;

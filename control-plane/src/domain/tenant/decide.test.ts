@@ -1,6 +1,7 @@
 /** The rules of tenants, as given events → when command → then events or refusal. */
 import { describe, it } from 'node:test';
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { given, givenDefaults, sampleTenant } from '../given-when-then.ts';
 import type { TenantPatch } from './commands.ts';
@@ -180,5 +181,56 @@ describe('remove_tenant', () => {
     given(registered(), removed)
       .when({ kind: 'remove_tenant', id })
       .thenRefused('TENANT_NOT_FOUND');
+  });
+});
+
+describe('operate_tenant', () => {
+  const bare = (type: 'TenantPaused' | 'TenantResumed' | 'TenantDrained' | 'TenantReconnected') =>
+    ({ type, data: {} }) as const;
+  const killed = { type: 'TenantClientsKilled', data: {} } as const;
+  const operate = (operation: TenantOperation) =>
+    ({ kind: 'operate_tenant', id, operation }) as const;
+
+  it('pauses, resumes and drains once each', () => {
+    const paused = bare('TenantPaused');
+    const drained = bare('TenantDrained');
+    given(registered()).when(operate('pause')).thenEvents(paused);
+    given(registered(), paused).when(operate('pause')).thenEvents();
+    given(registered(), paused).when(operate('resume')).thenEvents(bare('TenantResumed'));
+    given(registered()).when(operate('resume')).thenEvents();
+    given(registered(), paused).when(operate('drain')).thenEvents(drained);
+    given(registered(), drained).when(operate('drain')).thenEvents();
+    given(registered(), drained).when(operate('resume')).thenEvents(bare('TenantResumed'));
+  });
+
+  it('reconnects and kills as often as it is asked', () => {
+    const reconnected = bare('TenantReconnected');
+    given(registered(), reconnected).when(operate('reconnect')).thenEvents(reconnected);
+    given(registered(), killed).when(operate('kill')).thenEvents(killed);
+  });
+
+  it('does not pause a tenant that is being drained', () => {
+    given(registered(), bare('TenantDrained'))
+      .when(operate('pause'))
+      .thenRefused('TENANT_BEING_DRAINED', /"acme" is being drained/);
+  });
+
+  it('forgets what was operated on a tenant that was removed', () => {
+    given(registered(), bare('TenantPaused'), removed, registered())
+      .when(operate('pause'))
+      .thenEvents(bare('TenantPaused'));
+  });
+
+  it('is undone by no change of settings', () => {
+    const { password: _, ...target } = sampleTenant({ port: 6000 });
+    const replaced = { type: 'TenantUpdated', data: { changes: { port: 6000 } } } as const;
+    given(registered(), bare('TenantPaused'))
+      .when({ kind: 'replace_tenant', tenant: target })
+      .thenEvents(replaced);
+    given(registered(), bare('TenantPaused'), replaced).when(operate('pause')).thenEvents();
+  });
+
+  it('refuses an unknown tenant', () => {
+    given().when(operate('pause')).thenRefused('TENANT_NOT_FOUND');
   });
 });

@@ -6,7 +6,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { effectivePool, findPoolInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Protocol, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { controlErrors } from '../../errors.ts';
 import type { PoolChangeSet } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { POOL_SETTING_KEYS } from '@dbbouncer/shared/contract/pool-settings.ts';
@@ -20,7 +24,8 @@ import type { TenantPool, TenantState } from './state.ts';
 /**
  * What `command` makes happen; nothing when it changes nothing.
  * @param defaults the fleet's settings of now: limits must agree on what will really hold.
- * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, VALIDATION_FAILED
+ * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, TENANT_BEING_DRAINED,
+ * VALIDATION_FAILED
  */
 export function decideTenant(
   command: TenantCommand,
@@ -36,6 +41,8 @@ export function decideTenant(
       return change(state.tenant, patchTo(command.tenant), defaults);
     case 'update_tenant':
       return change(state.tenant, command.changes, defaults);
+    case 'operate_tenant':
+      return operate(state.tenant, command.operation);
     case 'remove_tenant':
       return [{ type: 'TenantRemoved', data: {} }];
     default:
@@ -118,6 +125,30 @@ function changedSettings(present: TenantPool, patch: PoolChangeSet): PoolChanges
       value !== undefined && value !== (present[name as keyof PoolSettings] ?? null),
   );
   return Object.fromEntries(changed);
+}
+
+const EVENT_OF = Object.freeze({
+  pause: 'TenantPaused',
+  resume: 'TenantResumed',
+  drain: 'TenantDrained',
+  reconnect: 'TenantReconnected',
+  kill: 'TenantClientsKilled',
+});
+
+function operate(tenant: TenantConfig, operation: TenantOperation): readonly TenantEvent[] {
+  const before = operationsOf(tenant);
+  if (operated(before, operation) === before) return [];
+  if (operation === 'pause' && before.state === 'draining') throw draining(tenant.id);
+  return [{ type: EVENT_OF[operation], data: {} }];
+}
+
+/** Clients that are being ended cannot be kept waiting. */
+function draining(id: TenantId): AppError {
+  return controlErrors.fail(
+    'TENANT_BEING_DRAINED',
+    `Tenant "${id}" is being drained and cannot be paused.`,
+    { hint: 'Resume it first.' },
+  );
 }
 
 function requireSameProtocol(tenant: TenantConfig, protocol: Protocol | undefined): void {

@@ -24,6 +24,11 @@ export type TenantChanges = Readonly<z.infer<typeof tenantChangesSchema>>;
 export const tenantOriginSchema = z.enum(['api', 'file']);
 export type TenantOrigin = z.infer<typeof tenantOriginSchema>;
 
+/** An event that says all it has to say with its type. */
+function bare<const Type extends string>(type: Type) {
+  return z.strictObject({ type: z.literal(type), data: z.strictObject({}) });
+}
+
 export const tenantEventSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('TenantRegistered'),
@@ -37,7 +42,12 @@ export const tenantEventSchema = z.discriminatedUnion('type', [
     type: z.literal('TenantCredentialsChanged'),
     data: z.strictObject({ password: secretSchema }),
   }),
-  z.strictObject({ type: z.literal('TenantRemoved'), data: z.strictObject({}) }),
+  bare('TenantPaused'),
+  bare('TenantResumed'),
+  bare('TenantDrained'),
+  bare('TenantReconnected'),
+  bare('TenantClientsKilled'),
+  bare('TenantRemoved'),
 ]);
 export type TenantEvent = Readonly<z.infer<typeof tenantEventSchema>>;
 

@@ -2,6 +2,8 @@
  * What a tenant is after its events: the one fold that views, routing config and decisions share.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { PoolChanges, TenantChanges, TenantEvent, TenantOrigin } from './events.ts';
 
@@ -42,11 +44,29 @@ export function evolveConfig(
       return withChanges(tenant, event.data.changes);
     case 'TenantCredentialsChanged':
       return { ...tenant, password: event.data.password };
+    case 'TenantPaused':
+    case 'TenantResumed':
+    case 'TenantDrained':
+    case 'TenantReconnected':
+    case 'TenantClientsKilled':
+      return withOperation(tenant, OPERATION_OF[event.type]);
     case 'TenantRemoved':
       return undefined;
     default:
       return unreachable(event);
   }
+}
+
+const OPERATION_OF = Object.freeze({
+  TenantPaused: 'pause',
+  TenantResumed: 'resume',
+  TenantDrained: 'drain',
+  TenantReconnected: 'reconnect',
+  TenantClientsKilled: 'kill',
+});
+
+function withOperation(tenant: TenantConfig, operation: TenantOperation): TenantConfig {
+  return { ...tenant, operations: operated(operationsOf(tenant), operation) };
 }
 
 function withChanges(tenant: TenantConfig, changes: TenantChanges): TenantConfig {

@@ -9,9 +9,10 @@ import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Pool, Waiter } from '../../pool/pool.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import { tenantRemoved } from '../tenant-changes.ts';
 import { databaseNow } from './services.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
-import { databaseGone, parametersNotSet, tenantRemoved, userRemoved } from './session-errors.ts';
+import { databaseGone, parametersNotSet, userRemoved } from './session-errors.ts';
 
 /** Who wants a server connection. Each `begin` that said `later` is answered once. */
 export interface Acquirer {

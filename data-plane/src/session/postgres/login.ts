@@ -20,6 +20,7 @@ import { encodePostgresError } from '../client-error.ts';
 import type { Session, SessionState } from '../session.ts';
 import { admit } from './admit.ts';
 import type { Account } from './auth/account.ts';
+import { requireServed, whyServedLate } from '../tenant-changes.ts';
 import { authenticate } from './authenticate.ts';
 import type { Claimant } from './authenticate.ts';
 import { greet } from './greeting.ts';
@@ -74,14 +75,7 @@ class ClientLogin implements Session {
     const { registry, clock, settings } = this.#services;
     const admitted = registry.size < settings.clientsMax;
     registry.add(this);
-    const deadline = clock.after(settings.clientLoginTimeoutMs, () =>
-      this.#timedOut(
-        proxyErrors.fail(
-          'LOGIN_TIMEOUT',
-          `the login took longer than client_login_timeout (${settings.clientLoginTimeoutMs} ms)`,
-        ),
-      ),
-    );
+    const deadline = clock.after(settings.clientLoginTimeoutMs, () => this.#timedOut());
     this.#steps(admitted ? 'admitted' : 'too_many')
       .catch((error: unknown) => this.#failed(error))
       .finally(() => {
@@ -105,7 +99,9 @@ class ClientLogin implements Session {
     const account = await this.#prove(resolution, asked.login.user);
     assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
     const access = admit(this.#reader.socket, this.#address, this.#services, resolution);
+    requireServed(this.#services.router, resolution.tenant);
     this.#admitted = { tenantKey: tenantKey(resolution.tenant.id), access };
+    this.#services.registry.placed(this);
     const loggedIn = await greet(this.#reader, this.#services, asked, resolution, {
       account,
       access,
@@ -146,9 +142,17 @@ class ClientLogin implements Session {
     });
   }
 
-  #timedOut(error: AppError): void {
-    this.#services.meter.authFailed('timeout');
-    this.kill(error);
+  #timedOut(): void {
+    const { meter, router, settings } = this.#services;
+    meter.authFailed('timeout');
+    const paused = whyServedLate(router, this.tenantKey);
+    this.kill(
+      proxyErrors.fail(
+        'LOGIN_TIMEOUT',
+        `the login took longer than client_login_timeout (${settings.clientLoginTimeoutMs} ms)`,
+        paused === undefined ? {} : { detail: paused },
+      ),
+    );
   }
 
   #handOver(loggedIn: LoggedIn): void {
@@ -218,6 +222,9 @@ class ClientLogin implements Session {
   endWhenIdle(error: AppError): void {
     this.kill(error);
   }
+
+  /** A login ends at once or goes on. */
+  stay(): void {}
 
   kill(error: AppError): void {
     if (this.#state === 'closed') return;

@@ -11,6 +11,7 @@ import { sendCancel } from '../../upstream/send-cancel.ts';
 import { TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { encodeCopyFail, encodeSync } from '../../wire/postgres/frontend-messages.ts';
 import type { TenantMeter } from '../meter.ts';
+import type { WorkOfKilled } from '../session.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import type { LeaseCondition, Leases } from './leases.ts';
 import { COPY_END, SYNC } from './outstanding.ts';
@@ -31,6 +32,8 @@ export interface OrphanContext {
    * said Terminate.
    */
   readonly statement: 'let_finish' | 'cancel';
+  /** The same for one outside a transaction. */
+  readonly autocommit: WorkOfKilled;
   /** The client left within a message of which the server has seen the beginning. */
   readonly message: 'whole' | 'partial';
 }
@@ -49,7 +52,7 @@ export function orphan(lease: ExclusiveLease, context: OrphanContext): void {
     return context.leases.end(lease, context.pool, inTransaction ? 'dirty' : context.condition);
   }
   context.meter.dirtyDisconnect();
-  new Orphan(lease, context).begin(inTransaction ? context.statement : 'let_finish');
+  new Orphan(lease, context).begin(inTransaction ? context.statement : context.autocommit);
 }
 
 class Orphan implements LeaseOwner {

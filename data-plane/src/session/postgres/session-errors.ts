@@ -15,12 +15,6 @@ export function asSessionError(error: unknown, log: Logger): AppError {
   });
 }
 
-export function tenantRemoved(tenant: string): AppError {
-  return proxyErrors.fail('TENANT_REMOVED', `tenant "${tenant}" was removed`, {
-    hint: 'Ask the operator of the database proxy.',
-  });
-}
-
 export function userRemoved(tenant: string, user: string): AppError {
   return proxyErrors.fail('USER_REMOVED', `user "${user}" is no longer one of tenant "${tenant}"`, {
     hint: 'Connect again as a user that the tenant has.',

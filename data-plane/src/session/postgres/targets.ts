@@ -4,6 +4,7 @@
  * Owns: tying pool keys to upstreams, and what a swap of the routing snapshot does to pools.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { Pools, PoolSpec, PoolTerms } from '../../pool/pools.ts';
@@ -163,7 +164,8 @@ export class PostgresTargets implements Targets {
     const sharers = this.#options.accounts.withServerUser(tenant, serverUser);
     const limits = sharers.map((sharer) => sharer.maxConnections ?? Infinity);
     const userMax = Math.min(maxConnections ?? Infinity, ...limits);
-    return { settings: snapshot.poolSettings(tenant), userMax };
+    const traffic = operationsOf(tenant).state;
+    return { settings: snapshot.poolSettings(tenant), traffic, userMax };
   }
 
   /** A user of `tenant` who has the connections of the pool: who it was made for, or another. */

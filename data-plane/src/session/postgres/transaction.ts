@@ -16,7 +16,7 @@ import { DROP, HOLD } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import { encodePostgresError } from '../client-error.ts';
-import type { Session, SessionState } from '../session.ts';
+import type { Session, SessionState, WorkOfKilled } from '../session.ts';
 import { Acquisition } from './acquisition.ts';
 import type { Acquirer } from './acquisition.ts';
 import { answerBetweenBatches, RefusedBatch } from './between-batches.ts';
@@ -281,17 +281,21 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     else this.#fatal(error);
   }
 
-  kill(error: AppError): void {
-    this.#fatal(error);
+  stay(code: AppError['code']): void {
+    if (this.#ending?.code === code) this.#ending = undefined;
   }
 
-  #fatal(error: AppError): void {
+  kill(error: AppError, work: WorkOfKilled = 'let_finish'): void {
+    this.#fatal(error, work);
+  }
+
+  #fatal(error: AppError, work: WorkOfKilled = 'let_finish'): void {
     if (this.state === 'closed') return;
     this.#socket.write(encodePostgresError(error, 'FATAL'));
-    this.#close();
+    this.#close(work);
   }
 
-  #close(): void {
+  #close(work: WorkOfKilled = 'let_finish'): void {
     if (this.state === 'closed') return;
     const before = this.state;
     const lease = this.#lease;
@@ -302,17 +306,18 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#services.registry.delete(this);
     this.#services.cancels.forget(this.#login.cancelKey);
     if (before === 'waiting') this.#acquisition.cancel();
-    if (lease !== undefined) this.#abandon(lease);
+    if (lease !== undefined) this.#abandon(lease, work);
     if (!this.#socket.destroyed) this.#socket.end();
   }
 
-  #abandon(lease: ExclusiveLease): void {
+  #abandon(lease: ExclusiveLease, autocommit: WorkOfKilled): void {
     orphan(lease, {
       pool: this.#acquisition.target.pool,
       clock: this.#services.clock,
       leases: this.#services.leases,
       meter: this.#login.meter,
       condition: this.#watch.leaseEnded(),
+      autocommit,
       statement: this.#terminating || this.#watch.committing ? 'let_finish' : 'cancel',
       cancelWaitTimeoutMs: this.#cancelWaitTimeoutMs,
       message: this.#input.atBoundary ? 'whole' : 'partial',

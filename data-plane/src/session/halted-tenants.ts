@@ -1,0 +1,65 @@
+/**
+ * The tenants that operators have paused or are draining, and how far that has come here.
+ * Owns: knowing them without looking through all tenants. Leaves: pausing to the pools, draining to
+ * tenant-changes.ts.
+ */
+import { HALTED_MAX } from '@dbbouncer/shared/contract/proxy-report.ts';
+import type { HaltedTenant } from '@dbbouncer/shared/contract/proxy-report.ts';
+import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { Router } from '../routing/router.ts';
+import { tenantChanges } from '../routing/snapshot.ts';
+import type { SessionRegistry } from './session.ts';
+
+/** Server connections of one pool, whatever their state. */
+export interface OccupiedSlots {
+  readonly identity: { readonly tenant: string };
+  readonly reading: { readonly total: number };
+}
+
+export class HaltedTenants {
+  readonly #registry: SessionRegistry;
+  /** By `tenantKey`. */
+  readonly #halted = new Map<string, { readonly id: string; readonly state: Halt }>();
+
+  constructor(router: Router, registry: SessionRegistry) {
+    this.#registry = registry;
+    router.onSwap((previous, next) => {
+      for (const { key, after } of tenantChanges(previous, next)) {
+        const state = after === undefined ? 'active' : operationsOf(after).state;
+        if (after === undefined || state === 'active') this.#halted.delete(key);
+        else this.#halted.set(key, { id: after.id, state });
+      }
+    });
+  }
+
+  /** At most HALTED_MAX, those that are still on their way first. */
+  read(pools: readonly OccupiedSlots[]): HaltedTenant[] {
+    if (this.#halted.size === 0) return [];
+    const connections = new Map<string, number>();
+    for (const { identity, reading } of pools) {
+      const key = tenantKey(identity.tenant);
+      if (!this.#halted.has(key)) continue;
+      connections.set(key, (connections.get(key) ?? 0) + reading.total);
+    }
+    return Array.from(this.#halted, ([key, { id, state }]) =>
+      howFar(id, state, this.#registry.of(key).size, connections.get(key) ?? 0),
+    )
+      .toSorted((a, b) => rank(a) - rank(b))
+      .slice(0, HALTED_MAX);
+  }
+}
+
+type Halt = 'paused' | 'draining';
+
+function howFar(tenant: string, halt: Halt, clients: number, connections: number): HaltedTenant {
+  if (halt === 'paused') {
+    return { tenant, state: connections === 0 ? 'paused' : 'pausing', clients, connections };
+  }
+  const isDrained = connections === 0 && clients === 0;
+  return { tenant, state: isDrained ? 'drained' : 'draining', clients, connections };
+}
+
+function rank({ state }: HaltedTenant): number {
+  return state === 'pausing' || state === 'draining' ? 0 : 1;
+}
