@@ -64,6 +64,11 @@ describe('/openapi.json', () => {
         'get /tenants/{id}/stats',
         'patch /tenants/{id}',
         'post /tenants',
+        'post /tenants/{id}/drain',
+        'post /tenants/{id}/kill',
+        'post /tenants/{id}/pause',
+        'post /tenants/{id}/reconnect',
+        'post /tenants/{id}/resume',
         'put /tenants/{id}',
       ],
     );

@@ -6,6 +6,12 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import {
+  DEFAULT_POOL_SETTINGS,
+  toOwnPoolAnswer,
+  toPoolAnswer,
+} from '@dbbouncer/shared/contract/pool-settings.ts';
+import { toPartsAnswer } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import { API_KEY, assertProblem, TestControlPlane, tenantBody } from './harness.ts';
 import type { Answer } from './harness.ts';
 
@@ -63,22 +69,12 @@ describe('POST /tenants', () => {
       databases: ['other'],
       username: 'app',
       password_source: 'sealed',
-      pool_mode: null,
-      min_connections: null,
-      max_connections: null,
+      ...toOwnPoolAnswer({}),
+      ...toPartsAnswer({}, () => ''),
       idle_timeout: '1m30s',
-      max_lifetime: null,
-      acquire_timeout: null,
-      init_sql: null,
-      access: null,
-      effective: {
-        pool_mode: 'session',
-        min_connections: 2,
-        max_connections: 20,
-        idle_timeout: '1m30s',
-        max_lifetime: '30m',
-        acquire_timeout: '10s',
-      },
+      effective: { ...toPoolAnswer(DEFAULT_POOL_SETTINGS), idle_timeout: '1m30s' },
+      state: 'active',
+      on_proxies: { reached: 0, live: 0 },
       origin: 'api',
       version: 1,
       stats: { active: 0, idle: 0, total: 0, waiting: 0 },
