@@ -11,14 +11,13 @@ import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
-import { clientAddress } from './access/client-address.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
 import { takeIdentity } from './identity/proxy-identity.ts';
 import type { ProxyIdentity } from './identity/proxy-identity.ts';
 import { LifeCycle } from './life-cycle.ts';
 import { clientsThatFit, openFilesMax } from './listener/file-descriptors.ts';
-import { TcpListener } from './listener/tcp-listener.ts';
+import { listenForClients } from './client-ports.ts';
 import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
 import { MockSecret } from './routing/mock-secret.ts';
@@ -26,7 +25,6 @@ import { Router } from './routing/router.ts';
 import { Accounts } from './session/postgres/auth/account.ts';
 import { CancelRegistry } from './session/postgres/cancel.ts';
 import { Leases } from './session/postgres/leases.ts';
-import { servePostgresClient } from './session/postgres/login.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
 import { endForbiddenSessions } from './session/access-changes.ts';
@@ -160,24 +158,9 @@ function makeParts(
         metrics: () => metrics.page(),
         log,
       }),
-    listen: () => listenForPostgres(settings, services),
+    listen: () => listenForClients(settings, services),
   };
 }
-
-function listenForPostgres(settings: Settings, services: SessionServices): Promise<TcpListener> {
-  return TcpListener.listen({
-    host: settings.host,
-    port: settings.postgresPort,
-    portSetting: '--postgres-port',
-    // A few more than are served: these can still be told why they are not.
-    connectionsMax: services.settings.clientsMax + TOLD_MAX,
-    log: services.log,
-    serve: (socket) => servePostgresClient(socket, clientAddress(socket.remoteAddress), services),
-  });
-}
-
-/** Clients beyond the limit that are let in to read that there are too many. */
-const TOLD_MAX = 50;
 
 /** As many clients as asked for, or as the process may have open files for. */
 function clientsServed(wanted: number, log: Logger): number {
@@ -241,6 +224,7 @@ function sessionServices(parts: SessionParts): SessionServices {
       meter,
       applicationName,
       accounts,
+      keepaliveIdleMs: settings.tcpKeepaliveIdleMs,
       clock,
       log,
     }),

@@ -10,6 +10,11 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: 'The bytes are not the protocol: bad length, unknown message, or one not allowed now.',
   },
+  PROXY_HEADER_INVALID: {
+    kind: 'config',
+    retryable: false,
+    summary: 'A connection from an address of listen.proxy_protocol_from began without its header.',
+  },
   UNSUPPORTED: {
     kind: 'client',
     retryable: false,

@@ -5,8 +5,14 @@
  */
 import { drain } from './drain.ts';
 import type { DrainOptions } from './drain.ts';
-import type { TcpListener } from './listener/tcp-listener.ts';
 import type { Readiness, TelemetryServer } from './telemetry/http.ts';
+
+/** Where clients come in. */
+export interface OpenListener {
+  readonly port: number;
+  /** Accepts nobody any more. */
+  stop(): void;
+}
 
 /** What a proxy starts and stops; made, but not begun. */
 export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
@@ -20,7 +26,7 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
   /** Watches the files of its certificate. */
   readonly tls: { close(): Promise<void> } | undefined;
   readonly startTelemetry: (readiness: () => Readiness) => Promise<TelemetryServer>;
-  readonly listen: () => Promise<TcpListener>;
+  readonly listen: () => Promise<OpenListener>;
 }
 
 export interface OpenPorts {
@@ -32,7 +38,7 @@ export class LifeCycle {
   readonly #parts: ProxyParts;
   #phase: 'starting' | 'serving' | 'draining' = 'starting';
   #telemetry: TelemetryServer | undefined;
-  #listener: TcpListener | undefined;
+  #listener: OpenListener | undefined;
 
   constructor(parts: ProxyParts) {
     this.#parts = parts;
@@ -58,7 +64,7 @@ export class LifeCycle {
     feed.start();
     reporter.start();
     this.#phase = 'serving';
-    return { listenPort: this.#listener.address.port, metricsPort: this.#telemetry.port };
+    return { listenPort: this.#listener.port, metricsPort: this.#telemetry.port };
   }
 
   /**

@@ -146,6 +146,7 @@ const CLOSES: Readonly<Record<CloseReason, string>> = Object.freeze({
 });
 
 const AUTH_FAILURES: Readonly<Record<AuthFailure, string>> = Object.freeze({
+  proxy_header: 'a trusted load balancer sent no PROXY protocol header, or a broken one',
   access_refused: "the tenant's access rules do not let in an authenticated user from there",
   wrong_password: 'right tenant and user, wrong password',
   unknown_user: 'the tenant has no such user',

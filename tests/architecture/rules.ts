@@ -158,7 +158,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/upstream',
   ),
   'data-plane/src/drain.ts': room('pure', ...GROUND, PROXY_ERRORS, 'data-plane/src/session'),
-  'data-plane/src/listener': room('allowed', ...GROUND, SHARED_ERRORS, 'data-plane/src/session'),
+  'data-plane/src/listener': room(
+    'allowed',
+    ...GROUND,
+    SHARED_ERRORS,
+    PROXY_ERRORS,
+    'data-plane/src/access',
+  ),
   'data-plane/src/config-feed': room(
     'allowed',
     ...GROUND,
@@ -183,6 +189,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/listener',
     'data-plane/src/telemetry',
   ),
+  'data-plane/src/client-ports.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/app.ts': room('allowed', 'shared/src', 'data-plane/src'),
 
   'cli/src': room(
@@ -308,7 +315,8 @@ export const PROTOCOL_WORDS: Readonly<Record<string, string>> = {
   'data-plane/src/wire': 'speaks the protocols',
   'data-plane/src/session': 'speaks the protocols',
   'data-plane/src/upstream': 'speaks the protocols',
-  'data-plane/src/app.ts': 'puts the listeners of the protocols together',
+  'data-plane/src/app.ts': 'puts the parts of the protocols together',
+  'data-plane/src/client-ports.ts': 'gives each listener its protocol',
   'shared/src/contract': 'defines the `protocol` field and its default ports',
   'shared/src/settings': 'names the ports of both listeners',
   cli: 'names the ports, and the demo brings a PostgreSQL of its own',

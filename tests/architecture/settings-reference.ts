@@ -74,7 +74,7 @@ type TenantField = 'id' | keyof TenantInFile;
 const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   id: 'Its name; unique without regard to case. In the file it is the key.',
   db_type: 'The protocol. It cannot be changed later. *`mysql` is kept and not served yet.*',
-  host: 'The database server.',
+  host: 'The database server; `/folder` for the socket file in it.',
   port: 'Its port.',
   dbname: "The tenant's own database.",
   databases: 'More databases of that server which its clients may open; all share its limits.',

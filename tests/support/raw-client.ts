@@ -23,6 +23,8 @@ export interface RawAddress {
   readonly port: number;
   /** Where to connect from, such as another address of the loopback network. */
   readonly localAddress?: string;
+  /** A socket file, instead of host and port. */
+  readonly path?: string;
 }
 
 export interface RawLogin {
@@ -57,13 +59,9 @@ export class RawClient {
   }
 
   static async connect(address: RawAddress): Promise<RawClient> {
-    const { host, port, localAddress } = address;
-    const socket = connect({
-      host,
-      port,
-      noDelay: true,
-      ...(localAddress === undefined ? {} : { localAddress }),
-    });
+    const { host, port, localAddress, path } = address;
+    const from = localAddress === undefined ? {} : { localAddress };
+    const socket = connect(path === undefined ? { host, port, noDelay: true, ...from } : { path });
     const client = new RawClient(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);

@@ -32,6 +32,8 @@ import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
 /** A tenant as tests name it; its password is handed to the proxy as an environment variable. */
 export interface TestTenant {
   readonly id: string;
+  /** Default: 127.0.0.1. */
+  readonly host?: string;
   readonly port: number;
   readonly database: string;
   readonly databases?: readonly string[];
@@ -199,7 +201,7 @@ function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigCh
   const config: TenantConfig = {
     id: tenant.id as TenantId,
     protocol: 'postgres',
-    host: '127.0.0.1',
+    host: tenant.host ?? '127.0.0.1',
     port: tenant.port,
     database: tenant.database,
     databases: [...(tenant.databases ?? [])],

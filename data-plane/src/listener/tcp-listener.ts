@@ -1,58 +1,40 @@
 /**
- * One listening port: accepts sockets, sets what every client socket needs, and hands them on.
- * Owns: listening, keepalive, the end of accepting.
- * Leaves: everything a client says to its protocol's session code.
+ * One listening TCP port.
+ * Owns: the port, the end of accepting.
+ * Leaves: sockets to doorway.ts.
  */
-import { createServer } from 'node:net';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
-import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { acceptingServer, startListening } from './accepting-server.ts';
+import type { AcceptOptions } from './accepting-server.ts';
 
-const KEEPALIVE_DELAY_MS = 30_000;
-const DROPS_PER_LINE = 1_000;
-/** Clients that may wait to be accepted; the kernel caps it at net.core.somaxconn. */
-const BACKLOG = 4_096;
-
-export interface ListenOptions {
+export interface TcpListenOptions extends AcceptOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
   /** What to change when the port is taken, as an operator knows it. */
   readonly portSetting: string;
-  /** Sockets at once; beyond it they are closed unheard. */
-  readonly connectionsMax: number;
-  readonly log: Logger;
-  /** Takes over the socket; must not throw. */
-  readonly serve: (socket: Socket) => void;
 }
 
 export class TcpListener {
   readonly #server: Server;
-  readonly address: AddressInfo;
+  readonly port: number;
 
   private constructor(server: Server) {
     this.#server = server;
-    this.address = server.address() as AddressInfo;
+    this.port = (server.address() as AddressInfo).port;
   }
 
   /** @throws AppError SETTINGS_INVALID when the port cannot be had */
-  static listen(options: ListenOptions): Promise<TcpListener> {
-    const { host, port, log, serve } = options;
-    const server = createServer(
-      { noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_DELAY_MS },
-      serve,
-    );
-    server.maxConnections = options.connectionsMax;
-    logDrops(server, options);
-    return new Promise((resolve, reject) => {
-      server.once('error', (error: NodeJS.ErrnoException) => reject(cannotListen(options, error)));
-      server.listen({ host, port, backlog: BACKLOG }, () => {
-        server.removeAllListeners('error');
-        // Such as too many open files: the listener lives on and accepts again when there is room.
-        server.on('error', (error) => log.error({ error }, 'the listener met an error'));
-        resolve(new TcpListener(server));
-      });
-    });
+  static async listen(options: TcpListenOptions): Promise<TcpListener> {
+    const { host, port } = options;
+    const server = acceptingServer(options);
+    try {
+      await startListening(server, { host, port }, options);
+    } catch (error) {
+      throw cannotListen(options, error as NodeJS.ErrnoException);
+    }
+    return new TcpListener(server);
   }
 
   /** Accepts nobody any more; sockets accepted before live on. */
@@ -61,17 +43,7 @@ export class TcpListener {
   }
 }
 
-/** One line for the first, and for every thousandth: a flood must not fill the log too. */
-function logDrops(server: Server, { connectionsMax, log }: ListenOptions): void {
-  let dropped = 0;
-  server.on('drop', () => {
-    dropped += 1;
-    if (dropped % DROPS_PER_LINE !== 1) return;
-    log.error({ dropped, connectionsMax }, 'connections closed unheard: too many at once');
-  });
-}
-
-function cannotListen(options: ListenOptions, error: NodeJS.ErrnoException): Error {
+function cannotListen(options: TcpListenOptions, error: NodeJS.ErrnoException): Error {
   const { host, port, portSetting } = options;
   const why = error.code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on: ${error.message}`;
   return sharedErrors.fail('SETTINGS_INVALID', `port ${port} on ${host} ${why}`, {

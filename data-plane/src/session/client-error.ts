@@ -9,6 +9,7 @@ import { SqlState } from '../wire/postgres/sqlstate.ts';
 
 export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Object.freeze({
   PROTOCOL_VIOLATION: SqlState.protocol_violation,
+  PROXY_HEADER_INVALID: SqlState.protocol_violation,
   UNSUPPORTED: SqlState.feature_not_supported,
   LOGIN_TIMEOUT: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
   AUTH_FAILED: SqlState.invalid_password,

@@ -26,6 +26,7 @@ export type AuthFailure =
   | 'certificate_missing'
   | 'certificate_invalid'
   | 'certificate_user'
+  | 'proxy_header'
   | 'timeout'
   | 'database_not_listed'
   | 'malformed';

@@ -33,6 +33,7 @@ import { chooseMechanism, ScramClient } from '../wire/postgres/scram-client.ts';
 import { encodeStartupMessage } from '../wire/postgres/startup-message.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { Conversation, ServerError } from './conversation.ts';
+import { connectTo } from './endpoint.ts';
 import type { BackendMessage } from './conversation.ts';
 import { UnfitCredential } from './credential.ts';
 import type { Credential } from './credential.ts';
@@ -40,7 +41,6 @@ import { initSession } from './init-session.ts';
 import { PostgresBackend } from './postgres-backend.ts';
 import type { ServerEvents } from './upstream.ts';
 
-const KEEPALIVE_DELAY_MS = 30_000;
 const NONCE_BYTES = 18;
 
 export interface ConnectOptions {
@@ -52,6 +52,8 @@ export interface ConnectOptions {
   readonly applicationName: string;
   /** `connect` until TCP is connected, `login` from then until the connection can be used. */
   readonly timeouts: Pick<PoolSettings, 'serverConnectTimeoutMs' | 'serverLoginTimeoutMs'>;
+  /** Silence after which the kernel probes whether the server is still there; 0: never. */
+  readonly keepaliveIdleMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly events: ServerEvents;
@@ -102,15 +104,14 @@ function about({ tenant, log }: ConnectOptions) {
 }
 
 function connectSocket(options: ConnectOptions): Promise<Socket> {
-  const { tenant, clock, signal } = options;
+  const { tenant, keepaliveIdleMs, clock, signal } = options;
   const { serverConnectTimeoutMs } = options.timeouts;
   return new Promise((resolve, reject) => {
     const socket = connect({
-      host: tenant.host,
-      port: tenant.port,
+      ...connectTo(tenant),
       noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: KEEPALIVE_DELAY_MS,
+      keepAlive: keepaliveIdleMs > 0,
+      keepAliveInitialDelay: keepaliveIdleMs,
       signal,
     });
     const timer = clock.after(serverConnectTimeoutMs, () =>

@@ -32,6 +32,7 @@ export interface PostgresUpstreamOptions {
   readonly applicationName: string;
   /** As they are now: a swap may change them. */
   readonly settings: () => PoolSettings;
+  readonly keepaliveIdleMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   /** Tells telemetry how a reset ended. */

@@ -5,6 +5,7 @@
  */
 import { connect } from 'node:net';
 import { encodeCancelRequest } from '../wire/postgres/startup-message.ts';
+import { connectTo } from './endpoint.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 
 /**
@@ -16,7 +17,7 @@ export function sendCancel(backend: PostgresBackend, limitMs: number): Promise<v
   const { key, address } = backend;
   if (key === undefined) return Promise.resolve();
   return new Promise((resolve) => {
-    const socket = connect(address.port, address.host);
+    const socket = connect(connectTo(address));
     socket.setTimeout(limitMs, () => socket.destroy());
     socket.on('connect', () => socket.write(encodeCancelRequest(key)));
     socket.on('error', () => {});

@@ -86,6 +86,12 @@ describe('tenantCreateSchema: how a mistake reads', () => {
       { access: Array.from({ length: 101 }, () => ({ deny: 'all' })) },
       /^access must have at most 100 entries/,
     ],
+    ['relative path', { host: 'run/postgresql' }, /^host must be a host name or an IP address/],
+    [
+      '93 bytes of folder',
+      { host: `/${'x'.repeat(92)}` },
+      /^host must have at most 92 bytes as the folder of a socket file/,
+    ],
     ['host list', { host: ['a'] }, /^host must be text; got a list$/],
     ['id', { id: 'a__b' }, /^id must be 1 to 63 letters/],
     [
@@ -149,10 +155,18 @@ describe('tenantCreateSchema: how a mistake reads', () => {
   });
 
   it('takes host names and addresses', () => {
-    for (const host of ['localhost', 'a-b.c_d.example', '10.0.0.1', '::1', 'fe80::1%eth0', 'x.']) {
+    for (const host of [
+      'localhost',
+      'a-b.c_d.example',
+      '10.0.0.1',
+      '::1',
+      'fe80::1%eth0',
+      'x.',
+      '/tmp',
+    ]) {
       assert.equal(tenantCreateSchema.safeParse({ ...ACME, host }).success, true, host);
     }
-    for (const host of ['a b', 'db:5432', '[::1]', '/tmp', '-x', 'user@db', '']) {
+    for (const host of ['a b', 'db:5432', '[::1]', './tmp', '-x', 'user@db', '']) {
       assert.equal(tenantCreateSchema.safeParse({ ...ACME, host }).success, false, host);
     }
   });

@@ -204,7 +204,8 @@ function* tenantProblems(
 const TEXT_FIELDS: ReadonlySet<string> = new Set(
   (
     'host dbname databases username password' +
-    ' api_key data_dir proxy_id sni_suffix tls_cert tls_key tls_client_ca tls_client_cert_users'
+    ' api_key data_dir proxy_id sni_suffix tls_cert tls_key tls_client_ca tls_client_cert_users' +
+    ' unix_socket_dir unix_socket_mode'
   ).split(' '),
 );
 const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', ...POOL_NUMBER_FIELDS]);

@@ -30,7 +30,13 @@ export interface ResolvedSettings {
   readonly file: ConfigFile | undefined;
 }
 
-const PATHS: readonly SettingName[] = ['dataDir', 'tlsCertFile', 'tlsKeyFile', 'tlsClientCaFile'];
+const PATHS: readonly SettingName[] = [
+  'dataDir',
+  'tlsCertFile',
+  'tlsKeyFile',
+  'tlsClientCaFile',
+  'unixSocketDir',
+];
 /**
  * Kubernetes sets DBBOUNCER_API_PORT=tcp://… in every pod beside a service called dbbouncer-api.
  */

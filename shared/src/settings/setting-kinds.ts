@@ -51,6 +51,22 @@ export function secretText(pattern: RegExp, rule: string): ReadSetting<string> {
     typeof raw === 'string' && pattern.test(raw) ? value(raw) : refused(`must be ${rule}`);
 }
 
+/** Several texts: a list in YAML, separated by commas elsewhere; `rule` says what each must be. */
+export function list(
+  isAllowed: (item: string) => boolean,
+  rule: string,
+): ReadSetting<readonly string[]> {
+  return (raw) => {
+    const items: unknown =
+      typeof raw === 'string' ? raw.split(',').map((item) => item.trim()) : raw;
+    if (!Array.isArray(items) || items.length === 0) return refused(`must be a list of ${rule}`);
+    const wrong = items.find((item) => typeof item !== 'string' || !isAllowed(item)) as unknown;
+    return wrong === undefined
+      ? value(Object.freeze([...(items as string[])]))
+      : refused(`must be a list of ${rule}; got ${show(wrong)} in it`);
+  };
+}
+
 export function choice<const Choice extends string>(
   choices: readonly Choice[],
 ): ReadSetting<Choice> {

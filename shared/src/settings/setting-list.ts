@@ -8,7 +8,17 @@ import { CLIENT_TLS_MODES } from '../contract/tls-modes.ts';
 import type { ClientTlsMode } from '../contract/tls-modes.ts';
 import { LOG_LEVELS } from '../kernel/log.ts';
 import type { LogLevel } from '../kernel/log.ts';
-import { choice, duration, either, port, secretText, text, wholeNumber } from './setting-kinds.ts';
+import { parseCidr } from '../kernel/ip-address.ts';
+import {
+  choice,
+  duration,
+  either,
+  list,
+  port,
+  secretText,
+  text,
+  wholeNumber,
+} from './setting-kinds.ts';
 import type { ReadSetting } from './setting-kinds.ts';
 
 export interface SettingSpec<Value> {
@@ -77,6 +87,50 @@ export const SETTINGS = Object.freeze({
     9090,
     "the proxy's health and metrics",
   ),
+  unixSocketDir: setting<string | undefined>({
+    env: 'DBBOUNCER_UNIX_SOCKET_DIR',
+    yaml: 'listen.unix_socket_dir',
+    default: undefined,
+    description: 'Folder of a socket file .s.PGSQL.<port> for clients of this machine',
+    read: anyText,
+  }),
+  unixSocketMode: setting<string>({
+    env: 'DBBOUNCER_UNIX_SOCKET_MODE',
+    yaml: 'listen.unix_socket_mode',
+    default: '0777',
+    description: 'Permissions of that file; who may write to it may connect',
+    read: text(/^0?[0-7]{3}$/, 'permissions such as 0777 or 0770'),
+  }),
+  proxyProtocolFrom: setting<readonly string[]>({
+    env: 'DBBOUNCER_PROXY_PROTOCOL_FROM',
+    yaml: 'listen.proxy_protocol_from',
+    default: Object.freeze([]),
+    defaultText: '',
+    description:
+      'Load balancers whose connections must begin with a PROXY protocol header, version 1 or 2;' +
+      ' nobody else may send one',
+    read: list(
+      (item) => item === 'unix' || parseCidr(item) !== undefined,
+      'addresses, blocks such as 10.0.0.0/8, or "unix"',
+    ),
+  }),
+  backlog: setting<number>({
+    env: 'DBBOUNCER_BACKLOG',
+    yaml: 'listen.backlog',
+    default: 4_096,
+    description: 'Clients that may wait to be accepted; the system may allow fewer (somaxconn)',
+    read: wholeNumber(1, 65_535),
+  }),
+  tcpKeepaliveIdleMs: setting<number>({
+    env: 'DBBOUNCER_TCP_KEEPALIVE_IDLE',
+    yaml: 'tcp_keepalive_idle',
+    default: 30_000,
+    defaultText: '30s',
+    description:
+      'Silence after which the system probes a client or a server, 10 times in 10 seconds; 0s:' +
+      ' never',
+    read: duration(0, 7_200_000),
+  }),
   nats: setting<string | undefined>({
     flag: '--nats',
     argument: 'URL',
@@ -322,18 +376,16 @@ export const settingsFlags: readonly SettingDescription[] = Object.freeze([
     default: `${DEFAULT_CONFIG_FILE} if it exists`,
     description: 'Config file; its tenants and defaults are watched and reloaded',
   } as const),
-  ...(Object.entries(SETTINGS) as [SettingName, SettingSpec<string | number | undefined>][]).map(
-    ([name, spec]) =>
-      Object.freeze({
-        name,
-        flag: spec.flag,
-        argument: spec.argument,
-        env: spec.env,
-        yaml: spec.yaml,
-        default:
-          spec.defaultText ?? (spec.default === undefined ? undefined : String(spec.default)),
-        description: spec.description,
-      }),
+  ...(Object.entries(SETTINGS) as [SettingName, SettingSpec<unknown>][]).map(([name, spec]) =>
+    Object.freeze({
+      name,
+      flag: spec.flag,
+      argument: spec.argument,
+      env: spec.env,
+      yaml: spec.yaml,
+      default: spec.defaultText ?? (spec.default === undefined ? undefined : String(spec.default)),
+      description: spec.description,
+    }),
   ),
 ]);
 

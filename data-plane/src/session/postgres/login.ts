@@ -45,6 +45,19 @@ export function servePostgresClient(
   new ClientLogin(socket, address, services).run();
 }
 
+/** Tells a client why it is not served, before it has said anything, and closes its socket. */
+export function refusePostgresClient(
+  socket: Socket,
+  address: ClientAddress,
+  services: SessionServices,
+  error: AppError,
+): void {
+  services.meter.authFailed('proxy_header');
+  const client = describeClient(address);
+  services.log.warn({ client, reason: error.message }, 'connection refused');
+  new ClientLogin(socket, address, services).kill(error);
+}
+
 class ClientLogin implements Session {
   readonly #address: ClientAddress;
   readonly #services: SessionServices;

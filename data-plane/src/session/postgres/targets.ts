@@ -113,7 +113,7 @@ export class PostgresTargets implements Targets {
   }
 
   #upstream(account: Account, database: string): PostgresUpstream {
-    const { clock, log, meter, applicationName, router } = this.#options;
+    const { keepaliveIdleMs, clock, log, meter, applicationName, router } = this.#options;
     const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
     return new PostgresUpstream({
@@ -128,6 +128,7 @@ export class PostgresTargets implements Targets {
         const { current } = router;
         return current.poolSettings(current.byKey(tenantKey(tenant.id)) ?? tenant);
       },
+      keepaliveIdleMs,
       onReset: (status) => tenantMeter.backendReset(status),
     });
   }

@@ -93,8 +93,16 @@ export class FirstPacketReader {
   }
 }
 
+/** How PROXY protocol headers begin, versions 1 and 2; as lengths they are above any limit. */
+const PROXY_HEADERS: readonly string[] = ['PROX', '\r\n\r\n'];
+
 /** @throws WireError for a length no first packet has. */
 function packetLength(bytes: Buffer): number {
+  if (PROXY_HEADERS.includes(bytes.toString('latin1', 0, LENGTH_FIELD_BYTES))) {
+    throw new WireError(
+      'a PROXY protocol header, which only the addresses in listen.proxy_protocol_from may send',
+    );
+  }
   const length = bytes.readInt32BE(0);
   const least = LENGTH_FIELD_BYTES + VERSION_BYTES;
   const most = LENGTH_FIELD_BYTES + STARTUP_BODY_BYTES_MAX;
