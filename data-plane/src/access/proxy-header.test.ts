@@ -10,11 +10,8 @@ const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0
 const v2 = (command: number, family: number, rest: readonly number[], length = rest.length) =>
   Buffer.from([...SIGNATURE, command, family, length >> 8, length & 0xff, ...rest]);
 const TCP4 = [192, 0, 2, 1, 10, 0, 0, 1, 0xdc, 0x04, 0x19, 0x20];
-const TCP6 = [
-  ...[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9],
-  ...[0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
-  ...[0xdc, 0x04, 0x19, 0x20],
-];
+const ipv6 = (last: number) => [0x20, 0x01, 0x0d, 0xb8, ...Array<number>(11).fill(0), last];
+const TCP6 = [...ipv6(9), ...ipv6(1), 0xdc, 0x04, 0x19, 0x20];
 const TLV = [0x04, 0, 3, 1, 2, 3];
 
 /** The client it names, or `own`. */

@@ -19,7 +19,8 @@ import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { ReadEnv } from '../secrets/keyring.ts';
 import { SETTINGS } from './setting-list.ts';
-import type { SettingName, SettingSpec } from './setting-list.ts';
+import type { SettingName } from './setting-list.ts';
+import type { SettingSpec } from './setting-spec.ts';
 import { readYaml } from './yaml-source.ts';
 import type { FieldKinds, PlacedProblem, YamlSource } from './yaml-source.ts';
 

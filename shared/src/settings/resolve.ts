@@ -10,7 +10,8 @@ import { formatProblems, readConfigFile } from './config-file.ts';
 import type { ConfigFile } from './config-file.ts';
 import { port } from './setting-kinds.ts';
 import { DEFAULT_CONFIG_FILE, SETTINGS } from './setting-list.ts';
-import type { SettingName, Settings, SettingSpec } from './setting-list.ts';
+import type { SettingName, Settings } from './setting-list.ts';
+import type { SettingSpec } from './setting-spec.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

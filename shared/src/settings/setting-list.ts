@@ -8,39 +8,12 @@ import { CLIENT_TLS_MODES } from '../contract/tls-modes.ts';
 import type { ClientTlsMode } from '../contract/tls-modes.ts';
 import { LOG_LEVELS } from '../kernel/log.ts';
 import type { LogLevel } from '../kernel/log.ts';
-import { parseCidr } from '../kernel/ip-address.ts';
-import {
-  choice,
-  duration,
-  either,
-  list,
-  port,
-  secretText,
-  text,
-  wholeNumber,
-} from './setting-kinds.ts';
-import type { ReadSetting } from './setting-kinds.ts';
-
-export interface SettingSpec<Value> {
-  /**
-   * On the command line; its name there is `--` and the key in kebab-case. Secrets have none:
-   * others can read flags.
-   */
-  readonly flag?: `--${string}`;
-  /** What to call the flag's value in `--help`. */
-  readonly argument?: string;
-  readonly env: `DBBOUNCER_${string}`;
-  /** Absent: not in the file. */
-  readonly yaml?: string;
-  /** The default as a person would write it; absent when there is none. */
-  readonly defaultText?: string;
-  readonly default: Value;
-  readonly description: string;
-  readonly read: ReadSetting<Exclude<Value, undefined>>;
-}
+import { LISTEN_SETTINGS } from './listen-settings.ts';
+import { choice, duration, either, secretText, text, wholeNumber } from './setting-kinds.ts';
+import { setting } from './setting-spec.ts';
+import type { SettingSpec } from './setting-spec.ts';
 
 const anyText = text(/\S/, 'not empty');
-const HOST = /^[A-Za-z0-9:][A-Za-z0-9.:_%-]*$/;
 const SUFFIX = /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/;
 
 /** `name=user`, several separated by commas. */
@@ -56,81 +29,7 @@ export const SETTINGS = Object.freeze({
     description: 'Folder for the database, generated keys and the last good config',
     read: anyText,
   }),
-  host: setting<string>({
-    flag: '--host',
-    argument: 'ADDRESS',
-    env: 'DBBOUNCER_HOST',
-    yaml: 'listen.host',
-    default: '0.0.0.0',
-    description: 'Address that all ports listen on; "::" for IPv6 and IPv4',
-    read: text(HOST, 'a host name or an address'),
-  }),
-  apiPort: listenPort('--api-port', 'DBBOUNCER_API_PORT', 'api_port', 8080, 'REST API'),
-  postgresPort: listenPort(
-    '--postgres-port',
-    'DBBOUNCER_POSTGRES_PORT',
-    'postgres_port',
-    6432,
-    'PostgreSQL clients',
-  ),
-  mysqlPort: listenPort(
-    '--mysql-port',
-    'DBBOUNCER_MYSQL_PORT',
-    'mysql_port',
-    3307,
-    'MySQL clients',
-  ),
-  metricsPort: listenPort(
-    '--metrics-port',
-    'DBBOUNCER_METRICS_PORT',
-    'metrics_port',
-    9090,
-    "the proxy's health and metrics",
-  ),
-  unixSocketDir: setting<string | undefined>({
-    env: 'DBBOUNCER_UNIX_SOCKET_DIR',
-    yaml: 'listen.unix_socket_dir',
-    default: undefined,
-    description: 'Folder of a socket file .s.PGSQL.<port> for clients of this machine',
-    read: anyText,
-  }),
-  unixSocketMode: setting<string>({
-    env: 'DBBOUNCER_UNIX_SOCKET_MODE',
-    yaml: 'listen.unix_socket_mode',
-    default: '0777',
-    description: 'Permissions of that file; who may write to it may connect',
-    read: text(/^0?[0-7]{3}$/, 'permissions such as 0777 or 0770'),
-  }),
-  proxyProtocolFrom: setting<readonly string[]>({
-    env: 'DBBOUNCER_PROXY_PROTOCOL_FROM',
-    yaml: 'listen.proxy_protocol_from',
-    default: Object.freeze([]),
-    defaultText: '',
-    description:
-      'Load balancers whose connections must begin with a PROXY protocol header, version 1 or 2;' +
-      ' nobody else may send one',
-    read: list(
-      (item) => item === 'unix' || parseCidr(item) !== undefined,
-      'addresses, blocks such as 10.0.0.0/8, or "unix"',
-    ),
-  }),
-  backlog: setting<number>({
-    env: 'DBBOUNCER_BACKLOG',
-    yaml: 'listen.backlog',
-    default: 4_096,
-    description: 'Clients that may wait to be accepted; the system may allow fewer (somaxconn)',
-    read: wholeNumber(1, 65_535),
-  }),
-  tcpKeepaliveIdleMs: setting<number>({
-    env: 'DBBOUNCER_TCP_KEEPALIVE_IDLE',
-    yaml: 'tcp_keepalive_idle',
-    default: 30_000,
-    defaultText: '30s',
-    description:
-      'Silence after which the system probes a client or a server, 10 times in 10 seconds; 0s:' +
-      ' never',
-    read: duration(0, 7_200_000),
-  }),
+  ...LISTEN_SETTINGS,
   nats: setting<string | undefined>({
     flag: '--nats',
     argument: 'URL',
@@ -376,7 +275,12 @@ export const settingsFlags: readonly SettingDescription[] = Object.freeze([
     default: `${DEFAULT_CONFIG_FILE} if it exists`,
     description: 'Config file; its tenants and defaults are watched and reloaded',
   } as const),
-  ...(Object.entries(SETTINGS) as [SettingName, SettingSpec<unknown>][]).map(([name, spec]) =>
+  ...(
+    Object.entries(SETTINGS) as [
+      SettingName,
+      SettingSpec<string | number | readonly string[] | undefined>,
+    ][]
+  ).map(([name, spec]) =>
     Object.freeze({
       name,
       flag: spec.flag,
@@ -388,25 +292,3 @@ export const settingsFlags: readonly SettingDescription[] = Object.freeze([
     }),
   ),
 ]);
-
-function setting<Value>(spec: SettingSpec<Value>): Readonly<SettingSpec<Value>> {
-  return Object.freeze(spec);
-}
-
-function listenPort(
-  flag: `--${string}`,
-  env: `DBBOUNCER_${string}`,
-  yaml: string,
-  number: number,
-  what: string,
-): Readonly<SettingSpec<number>> {
-  return setting({
-    flag,
-    argument: 'N',
-    env,
-    yaml: `listen.${yaml}`,
-    default: number,
-    description: `Port for ${what}; 0: any free one`,
-    read: port,
-  });
-}
