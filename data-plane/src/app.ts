@@ -28,6 +28,7 @@ import { Leases } from './session/postgres/leases.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
 import { endForbiddenSessions } from './session/access-changes.ts';
+import { ClientLimits } from './session/client-limits.ts';
 import { HaltedTenants } from './session/halted-tenants.ts';
 import { SessionRegistry } from './session/session.ts';
 import { obeyTenantChanges } from './session/tenant-changes.ts';
@@ -105,6 +106,7 @@ function makeParts(
   const pools = new Pools<PostgresBackend>({ clock, log });
   const registry = new SessionRegistry();
   const clients = () => registry.size;
+  const clientLimits = new ClientLimits(clientsServed(settings.maxClientConnections, log));
   const poolTally = new PoolTally(() => pools);
   const meter = new SessionTally();
   const tls = clientTls(settings, clock, log);
@@ -112,6 +114,7 @@ function makeParts(
     pools: poolTally,
     sessions: meter,
     clients,
+    clientLimits,
     certificateNotAfterMs: () => tls?.notAfterMs,
     feed: () => feed.status,
   });
@@ -125,6 +128,7 @@ function makeParts(
     router,
     pools,
     registry,
+    clientLimits,
     keyring,
     clock,
     log,
@@ -199,6 +203,7 @@ interface SessionParts {
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
   readonly registry: SessionRegistry;
+  readonly clientLimits: ClientLimits;
   readonly keyring: Keyring;
   readonly meter: SessionTally;
   readonly tls: ClientTls | undefined;
@@ -209,7 +214,7 @@ interface SessionParts {
 
 function sessionServices(parts: SessionParts): SessionServices {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
-  const { hasConfig, whenConfigured, tls } = parts;
+  const { hasConfig, whenConfigured, clientLimits, tls } = parts;
   const accounts = new Accounts(new CredentialStore(keyring));
   // The name under which surviving proxies find what a lost one has left behind.
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
@@ -231,6 +236,7 @@ function sessionServices(parts: SessionParts): SessionServices {
     accounts,
     mockSecret: () => mockSecret.read(),
     registry,
+    clientLimits,
     cancels: new CancelRegistry(proxyId),
     leases: new Leases(),
     meter,
@@ -239,7 +245,6 @@ function sessionServices(parts: SessionParts): SessionServices {
     tls,
     settings: {
       clientLoginTimeoutMs: settings.clientLoginTimeoutMs,
-      clientsMax: clientsServed(settings.maxClientConnections, log),
       unknownTenant: settings.unknownTenant,
       selectors: { sniSuffix: settings.sniSuffix, usernameDot: settings.usernameDot },
       transport: {

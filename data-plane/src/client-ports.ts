@@ -23,7 +23,7 @@ export async function listenForClients(
 ): Promise<OpenListener> {
   const { clock, log } = services;
   const doorway = new Doorway({
-    connectionsMax: services.settings.clientsMax + TOLD_MAX,
+    connectionsMax: services.clientLimits.clientsMax + TOLD_MAX,
     balancers: settings.proxyProtocolFrom.flatMap((item) =>
       item === 'unix' ? item : (parseCidr(item) ?? []),
     ),

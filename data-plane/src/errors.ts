@@ -119,7 +119,7 @@ export const proxyErrors = defineErrors({
   CLIENT_LIMIT: {
     kind: 'capacity',
     retryable: true,
-    summary: 'The proxy has as many clients as it may have.',
+    summary: 'The proxy, the tenant or the user has as many clients as it may have.',
   },
   POOL_ACQUIRE_TIMEOUT: {
     kind: 'capacity',

@@ -8,6 +8,7 @@ import { FleetState } from '@dbbouncer/control-plane/fleet/fleet-state.ts';
 import { projectViews } from '@dbbouncer/control-plane/projections/tenant-views.ts';
 import { createMemoryEventStore } from '@dbbouncer/control-plane/store/memory-event-store.ts';
 import { ControlMetrics } from '@dbbouncer/control-plane/telemetry/metrics.ts';
+import type { ClientLimit } from '@dbbouncer/data-plane/session/client-limits.ts';
 import type {
   AuthFailure,
   HandshakeFailure,
@@ -57,6 +58,7 @@ export async function proxyPage(): Promise<string> {
     pools: new PoolTally(() => [pool]),
     sessions,
     clients: () => 1,
+    clientLimits: { tenants: [{ tenant: 'acme', count: 1 }], refused: new Map([['tenant', 1]]) },
     certificateNotAfterMs: () => 0,
     feed: () => ({ appliedPosition: 1, rejectedTotal: 0 }),
   });
@@ -178,6 +180,12 @@ const HANDSHAKE_FAILURES: Readonly<Record<HandshakeFailure, string>> = Object.fr
   malformed: 'the bytes are not TLS',
 });
 
+const CLIENT_LIMITS: Readonly<Record<ClientLimit, string>> = Object.freeze({
+  proxy: '`listen.max_client_connections`, over all tenants and logins under way',
+  tenant: '`max_client_connections` of the tenant',
+  user: '`max_client_connections` of the user',
+});
+
 /** Label values by metric. */
 const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['dbbouncer_session_pins_total', PINS],
@@ -185,6 +193,7 @@ const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] 
   ['dbbouncer_auth_failures_total', AUTH_FAILURES],
   ['dbbouncer_tls_handshake_failures_total', HANDSHAKE_FAILURES],
   ['dbbouncer_backend_resets_total', RESETS],
+  ['dbbouncer_clients_refused_total', CLIENT_LIMITS],
 ];
 
 export function reasonTables(): string {

@@ -85,6 +85,9 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
     ' transaction ends.',
   min_connections: 'Kept open once a client has come, each database for itself.',
   max_connections: 'Server connections at most, over all its databases; on each proxy so far.',
+  max_client_connections:
+    'Clients that may be logged in on one proxy at once; one more reads an error (53300). `0`: no' +
+    ' limit but the `listen.max_client_connections` of the proxy.',
   idle_timeout: 'A connection above the minimum that was not used so long is closed; `0s`: never.',
   max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import { DurationTally } from './duration-tally.ts';
+import { ClientLimits } from '../session/client-limits.ts';
 import { Metrics } from './metrics.ts';
 import { PoolTally } from './pool-tally.ts';
 import { SessionTally } from './session-tally.ts';
@@ -22,6 +23,7 @@ beforeEach(() => {
     sessions,
     certificateNotAfterMs: () => undefined,
     clients: () => 12,
+    clientLimits: new ClientLimits(20),
     feed: () => ({ appliedPosition: 77, rejectedTotal: 2 }),
   });
 });

@@ -19,6 +19,10 @@ export interface MetricSources {
   readonly sessions: SessionTally;
   /** Clients that are connected, those that still log in included. */
   readonly clients: () => number;
+  readonly clientLimits: {
+    readonly tenants: Iterable<{ readonly tenant: string; readonly count: number }>;
+    readonly refused: ReadonlyMap<string, number>;
+  };
   /** When the certificate shown to clients ends; nothing when there is none. */
   readonly certificateNotAfterMs: () => number | undefined;
   readonly feed: () => { readonly appliedPosition: number; readonly rejectedTotal: number };
@@ -153,11 +157,27 @@ export class Metrics {
     });
   }
 
+  #registerClientLimits(): void {
+    const { clientLimits } = this.#sources;
+    const clientsHelp = 'Clients that are logged in, by tenant';
+    this.#add('gauge', 'dbbouncer_tenant_clients', clientsHelp, () =>
+      Array.from(clientLimits.tenants, ({ tenant, count }) => ({
+        labels: { tenant },
+        value: count,
+      })),
+    );
+    const refusedHelp = 'Clients refused because there were as many as allowed, by whose limit';
+    this.#add('counter', 'dbbouncer_clients_refused_total', refusedHelp, () =>
+      byLabel('limit', clientLimits.refused),
+    );
+  }
+
   #registerProxy(): void {
     const { clients, feed } = this.#sources;
     const add = (type: MetricType, name: string, help: string, read: () => number) =>
       this.#add(type, name, help, () => plain(read()));
     add('gauge', 'dbbouncer_clients', 'Connected clients', clients);
+    this.#registerClientLimits();
     add(
       'gauge',
       'dbbouncer_applied_position',

@@ -41,6 +41,8 @@ export const POOL_SETTINGS = Object.freeze({
   minConnections: count('min_connections', { min: 0, max: 10_000, default: 2 }),
   /** Server connections this tenant may occupy; dialling and closing ones count. */
   maxConnections: count('max_connections', { min: 1, max: 10_000, default: 20 }),
+  /** Clients of this tenant that are logged in on one proxy; 0: as many as the proxy takes. */
+  maxClientConnections: count('max_client_connections', { min: 0, max: 1_000_000, default: 0 }),
   idleTimeoutMs: duration(
     'idle_timeout',
     { minMs: 0, maxMs: DURATION_MS_MAX, defaultMs: 300_000 },

@@ -22,6 +22,7 @@ import {
 import { encodeAuthenticationOk } from '../../wire/postgres/authentication-messages.ts';
 import type { Account } from './auth/account.ts';
 import { leaseOnce } from './lease-once.ts';
+import type { Admission } from '../client-limits.ts';
 import type { LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
 import type { Asked } from './startup.ts';
@@ -32,6 +33,7 @@ export type ResolvedTenant = Extract<Resolution, { kind: 'tenant' }>;
 export interface ProvedClient {
   readonly account: Account;
   readonly access: AccessRequest;
+  readonly admission: Admission;
 }
 
 /** Greets an authenticated client. @throws AppError why the tenant's database cannot be used */
@@ -40,7 +42,7 @@ export async function greet(
   services: SessionServices,
   asked: Asked,
   resolved: ResolvedTenant,
-  { account, access }: ProvedClient,
+  { account, access, admission }: ProvedClient,
 ): Promise<LoggedIn> {
   const { tenant, database, pool: settings } = resolved;
   const meter = services.meter.tenant(tenant.id, tenant.protocol);
@@ -69,6 +71,7 @@ export async function greet(
     member: services.accounts.member(account),
     database,
     access,
+    admission,
     databaseIs: database === tenant.database ? 'own' : 'listed',
     pooling: settings.poolMode,
     vector: needed,

@@ -17,6 +17,7 @@ import type { ClientTlsPort } from '../../tls/client-tls.ts';
 import { HandshakeFailed } from '../../tls/handshake-failed.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import { encodePostgresError } from '../client-error.ts';
+import type { Admission } from '../client-limits.ts';
 import type { Session, SessionState } from '../session.ts';
 import { admit } from './admit.ts';
 import type { Account } from './auth/account.ts';
@@ -24,6 +25,7 @@ import { requireServed, whyServedLate } from '../tenant-changes.ts';
 import { authenticate } from './authenticate.ts';
 import type { Claimant } from './authenticate.ts';
 import { greet } from './greeting.ts';
+import type { ResolvedTenant } from './greeting.ts';
 import { ClientGone, LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
 import { readStartup } from './startup.ts';
@@ -58,13 +60,19 @@ export function refusePostgresClient(
   new ClientLogin(socket, address, services).kill(error);
 }
 
+interface Admitted {
+  readonly tenantKey: string;
+  readonly access: AccessRequest;
+  readonly admission: Admission;
+}
+
 class ClientLogin implements Session {
   readonly #address: ClientAddress;
   readonly #services: SessionServices;
   readonly #reader: LoginReader;
   #state: SessionState = 'login';
   /** Set once it is authenticated: what ends sessions of its tenant ends it while it is greeted. */
-  #admitted: { readonly tenantKey: string; readonly access: AccessRequest } | undefined;
+  #admitted: Admitted | undefined;
 
   constructor(socket: Socket, address: ClientAddress, services: SessionServices) {
     this.#address = address;
@@ -85,11 +93,11 @@ class ClientLogin implements Session {
   }
 
   run(): void {
-    const { registry, clock, settings } = this.#services;
-    const admitted = registry.size < settings.clientsMax;
+    const { registry, clientLimits, clock, settings } = this.#services;
+    const refusal = clientLimits.refusalBeyond(registry.size);
     registry.add(this);
     const deadline = clock.after(settings.clientLoginTimeoutMs, () => this.#timedOut());
-    this.#steps(admitted ? 'admitted' : 'too_many')
+    this.#steps(refusal)
       .catch((error: unknown) => this.#failed(error))
       .finally(() => {
         deadline.cancel();
@@ -97,14 +105,14 @@ class ClientLogin implements Session {
       });
   }
 
-  async #steps(admission: 'admitted' | 'too_many'): Promise<void> {
+  async #steps(tooMany: (() => AppError) | undefined): Promise<void> {
     const asked = await readStartup(this.#reader, tlsFor(this.#address, this.#services));
     if (asked.kind === 'cancel') {
       this.#services.cancels.cancel(asked.key);
       return this.#end();
     }
     // Only now: a client that has not sent its startup message cannot read an error.
-    if (admission === 'too_many') throw this.#tooMany();
+    if (tooMany !== undefined) throw tooMany();
     const { transport } = this.#services.settings;
     this.#refuseIf(transportRefusal(this.#reader.channel, this.#address, transport));
     await this.#configured();
@@ -113,13 +121,24 @@ class ClientLogin implements Session {
     assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
     const access = admit(this.#reader.socket, this.#address, this.#services, resolution);
     requireServed(this.#services.router, resolution.tenant);
-    this.#admitted = { tenantKey: tenantKey(resolution.tenant.id), access };
+    const admission = this.#takePlace(resolution, account);
+    this.#admitted = { tenantKey: tenantKey(resolution.tenant.id), access, admission };
     this.#services.registry.placed(this);
-    const loggedIn = await greet(this.#reader, this.#services, asked, resolution, {
-      account,
-      access,
-    });
+    const proven = { account, access, admission };
+    const loggedIn = await greet(this.#reader, this.#services, asked, resolution, proven);
     this.#handOver(loggedIn);
+  }
+
+  /** From here on the client counts for its tenant and user. @throws AppError CLIENT_LIMIT */
+  #takePlace({ tenant, pool }: ResolvedTenant, account: Account): Admission {
+    const admission = this.#services.clientLimits.admit({
+      tenant: tenant.id,
+      user: account.name,
+      tenantMax: pool.maxClientConnections,
+      userMax: account.maxClientConnections,
+    });
+    this.#reader.socket.once('close', () => admission.release());
+    return admission;
   }
 
   /** By its certificate where that suffices, else by its password. */
@@ -207,17 +226,6 @@ class ClientLogin implements Session {
     return resolution;
   }
 
-  #tooMany(): AppError {
-    const { clientsMax } = this.#services.settings;
-    return proxyErrors.fail(
-      'CLIENT_LIMIT',
-      `too many clients: max_client_connections is ${clientsMax}`,
-      {
-        hint: 'Close connections, raise max_client_connections, or add a proxy.',
-      },
-    );
-  }
-
   #failed(error: unknown): void {
     if (error instanceof HandshakeFailed) this.#handshakeFailed(error);
     if (this.#state === 'closed' || error instanceof ClientGone) return this.#end();
@@ -256,6 +264,7 @@ class ClientLogin implements Session {
   #end(): void {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
+    this.#admitted?.admission.release();
     this.#reader.abandon();
     const { socket } = this.#reader;
     // What still arrives is read and thrown away: unread bytes would turn our close into a reset.

@@ -14,6 +14,7 @@ import type { Catalog } from '../../upstream/catalog/catalog.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
+import type { Admission, ClientLimits } from '../client-limits.ts';
 import type { Meter, TenantMeter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
 import type { Account, Accounts, Member } from './auth/account.ts';
@@ -42,7 +43,6 @@ export interface Targets {
 
 export interface LoginSettings {
   readonly clientLoginTimeoutMs: number;
-  readonly clientsMax: number;
   /**
    * Whether an unknown tenant is called that, for development; otherwise it looks like a wrong
    * password.
@@ -65,6 +65,7 @@ export interface SessionServices {
   /** Absent: clients that ask for TLS are told that there is none. */
   readonly tls: ClientTls | undefined;
   readonly registry: SessionRegistry;
+  readonly clientLimits: ClientLimits;
   readonly cancels: CancelRegistry;
   readonly leases: Leases;
   readonly meter: Meter;
@@ -84,6 +85,8 @@ export interface LoggedIn {
   readonly database: string;
   /** What the tenant's access rules judge, at the login and when they change. */
   readonly access: AccessRequest;
+  /** Its place among the clients of its tenant; released when the session ends. */
+  readonly admission: Admission;
   /** Whether that is the tenant's own one: if the tenant gets another, the session follows. */
   readonly databaseIs: 'own' | 'listed';
   readonly pooling: PoolMode;

@@ -304,6 +304,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#input.drop();
     this.#requests.end();
     this.#services.registry.delete(this);
+    this.#login.admission.release();
     this.#services.cancels.forget(this.#login.cancelKey);
     if (before === 'waiting') this.#acquisition.cancel();
     if (lease !== undefined) this.#abandon(lease, work);
