@@ -118,9 +118,7 @@ function makeParts(
     certificateNotAfterMs: () => tls?.notAfterMs,
     feed: () => feed.status,
   });
-  endForbiddenSessions(router, registry);
-  obeyTenantChanges(router, registry, (tenant) => metrics.forget(tenant));
-  const halted = new HaltedTenants(router, registry);
+  const halted = obeySwaps(router, registry, metrics);
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
     whenConfigured: feed.whenReady(),
@@ -164,6 +162,13 @@ function makeParts(
       }),
     listen: () => listenForClients(settings, services),
   };
+}
+
+/** Has sessions follow every swap of the config. */
+function obeySwaps(router: Router, registry: SessionRegistry, metrics: Metrics): HaltedTenants {
+  endForbiddenSessions(router, registry);
+  obeyTenantChanges(router, registry, (tenant) => metrics.forget(tenant));
+  return new HaltedTenants(router, registry);
 }
 
 /** As many clients as asked for, or as the process may have open files for. */

@@ -256,7 +256,10 @@ describe('bytes that are no login', () => {
     await proxy.report(({ clients }) => clients === 0);
     const held = await Promise.all(Array.from({ length: 40 }, () => RawClient.connect(proxy)));
     const refused = RawClient.login(proxy, { ...login(), parameters: { tenant_id: 'acme' } });
-    await assert.rejects(refused, /53300: too many clients: this proxy has 40, and its max_client_connections is 40/);
+    await assert.rejects(
+      refused,
+      /53300: too many clients: this proxy has 40, and its max_client_connections is 40/,
+    );
     for (const client of held) client.destroy();
     await proxy.report(({ clients }) => clients === 0);
   });
