@@ -42,6 +42,7 @@ import { CertificateUsers } from './tls/certificate-users.ts';
 import { ClientTls } from './tls/client-tls.ts';
 import { CredentialStore } from './upstream/credentials.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
+import { ServerTlsStore } from './upstream/server-tls.ts';
 
 export interface ProxyDependencies {
   readonly bus: Bus;
@@ -235,6 +236,10 @@ function sessionServices(parts: SessionParts): SessionServices {
       applicationName,
       accounts,
       keepaliveIdleMs: settings.tcpKeepaliveIdleMs,
+      serverTls: new ServerTlsStore(keyring, {
+        mode: settings.serverTlsMode,
+        caFile: settings.serverTlsCaFile,
+      }),
       clock,
       log,
     }),

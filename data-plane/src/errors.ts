@@ -136,6 +136,11 @@ export const proxyErrors = defineErrors({
     retryable: true,
     summary: 'The database server could not be reached.',
   },
+  UPSTREAM_TLS_FAILED: {
+    kind: 'upstream',
+    retryable: true,
+    summary: 'The database server could not be spoken to by TLS as server_tls demands.',
+  },
   UPSTREAM_REFUSED: {
     kind: 'upstream',
     retryable: true,

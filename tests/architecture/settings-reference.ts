@@ -93,6 +93,7 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
   pause_wait_timeout:
     'How long a client waits while its tenant is paused before it reads an error (57P03).',
+  server_tls: 'TLS with its database server: see [Databases](#databases).',
   access: 'From where its clients may come: see [Access rules](#access-rules).',
   server_connect_timeout: 'How long the database server may take to accept a connection.',
   server_login_timeout: 'How long a login there may take once connected, `init_sql` included.',
@@ -132,6 +133,7 @@ export function tenantFieldsTable(): string {
 
 function defaultOf(name: string, defaults: Readonly<Record<string, unknown>>): string {
   if (name === 'port') return '5432, 3306';
+  if (name === 'server_tls') return code('mode: prefer');
   if (!(name in defaults)) return 'none';
   return code(String(defaults[name]));
 }
@@ -141,6 +143,7 @@ function allowedOf(name: string, schema: JsonSchema): string {
   const only = schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
   if (only.enum !== undefined) return only.enum.map(code).join(', ');
   if (only.type === 'integer') return `${only.minimum} to ${only.maximum}`;
+  if (only.type === 'object') return 'see there';
   if (only.type === 'array')
     return `up to ${only.maxItems} ${name === 'access' ? 'rules' : 'names'}`;
   const range = /between (.+) and (.+?)\.$/.exec(only.description ?? '');

@@ -42,12 +42,15 @@ export interface TestTenant {
   readonly pool?: PoolOverrides;
   readonly access?: TenantConfig['access'];
   readonly initSql?: string;
+  readonly serverTls?: TenantConfig['serverTls'];
 }
 
 export interface TestProxyOptions {
   readonly tenants: readonly TestTenant[];
   /** Settings as environment variables, such as DBBOUNCER_CLIENT_LOGIN_TIMEOUT. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Environment variables that secrets of tenants refer to, besides their passwords. */
+  readonly secrets?: Readonly<Record<string, string>>;
   readonly log?: Logger;
 }
 
@@ -79,7 +82,7 @@ export class TestProxy {
   static async start(options: TestProxyOptions): Promise<TestProxy> {
     const dir = await mkdtemp(join(tmpdir(), 'dbbouncer-test-proxy-'));
     const bus = createMemoryBus();
-    const passwords = new Map<string, string>();
+    const passwords = new Map<string, string>(Object.entries(options.secrets ?? {}));
     const log = options.log ?? silentLogger;
     const { settings } = resolveSettings({
       flags: { dataDir: dir, host: '127.0.0.1', postgresPort: '0', metricsPort: '0' },
@@ -210,6 +213,7 @@ function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigCh
     pool: tenant.pool ?? {},
     access: tenant.access,
     initSql: tenant.initSql,
+    serverTls: tenant.serverTls,
   };
   return { kind: 'tenant_set', tenant: config };
 }

@@ -10,7 +10,7 @@
 import type { ChildProcessByStdio } from 'node:child_process';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { chown, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -38,8 +38,19 @@ export interface PostgresClusterOptions {
   readonly maxConnections?: number;
   /** More lines of postgresql.conf; they win over the defaults made here. */
   readonly settings?: Readonly<Record<string, string | number | boolean>>;
+  /** Turns TLS on. All of it is PEM. */
+  readonly tls?: ClusterTls;
+  /** Lines of pg_hba.conf that come before those made here. */
+  readonly hba?: readonly string[];
   /** Where to work; by default one folder for all clusters of this process, gone when it ends. */
   readonly scratch?: ScratchFolder;
+}
+
+export interface ClusterTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities of client certificates, which are then asked for. */
+  readonly clientCa?: string;
 }
 
 export type Row = Readonly<Record<string, unknown>>;
@@ -95,6 +106,7 @@ export async function startPostgresCluster(
   // small ones.
   await promisify(execFile)('cp', ['-a', installation.template, join(folder, 'data')]);
   await configure(join(folder, 'data'), folder, options);
+  if (options.tls !== undefined) await placeTls(join(folder, 'data'), options.tls, installation);
   const cluster = new Cluster({ folder, installation, scratch, options });
   await cluster.initialise();
   return cluster;
@@ -275,13 +287,32 @@ async function configure(
     shared_buffers: '32MB',
     dynamic_shared_memory_type: 'mmap',
     io_method: 'sync',
+    ssl: options.tls !== undefined,
+    ssl_ca_file: options.tls?.clientCa === undefined ? '' : TLS_FILES.clientCa,
+    ssl_cert_file: TLS_FILES.cert,
+    ssl_key_file: TLS_FILES.key,
     ...options.settings,
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${quoted(value)}`);
   await writeFile(join(data, 'postgresql.auto.conf'), `${lines.join('\n')}\n`);
   // The folder with the socket is closed to other users, so whoever reaches it may do everything.
-  const hba = `local all all trust\nhost all all 127.0.0.1/32 ${method}\n`;
-  await writeFile(join(data, 'pg_hba.conf'), hba);
+  const hba = ['local all all trust', ...(options.hba ?? []), `host all all ${HOST}/32 ${method}`];
+  await writeFile(join(data, 'pg_hba.conf'), `${hba.join('\n')}\n`);
+}
+
+const TLS_FILES = Object.freeze({ cert: 'tls.crt', key: 'tls.key', clientCa: 'tls-clients.crt' });
+
+/** The server reads a key only if nobody else can. */
+async function placeTls(
+  data: string,
+  tls: ClusterTls,
+  { runAs: { uid, gid } }: PostgresInstallation,
+): Promise<void> {
+  for (const name of ['cert', 'key', 'clientCa'] as const) {
+    const path = join(data, TLS_FILES[name]);
+    await writeFile(path, tls[name] ?? '', { mode: 0o600 });
+    if (uid !== undefined && gid !== undefined) await chown(path, uid, gid);
+  }
 }
 
 function quoted(value: string | number | boolean): string {

@@ -1,11 +1,12 @@
 /**
  * Which pool a tenant's connections belong to: a hash of everything that decides where they go,
- * who they are and how they begin. A changed host, user, password or init_sql makes another pool,
- * and so does a reconnect; changed sizes and timeouts do not.
+ * who they are and how they begin. A changed host, user, password, init_sql or server_tls makes
+ * another pool, and so does a reconnect; changed sizes and timeouts do not.
  */
 import { createHash } from 'node:crypto';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
+import type { ServerTlsConfig } from '@dbbouncer/shared/contract/server-tls.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
@@ -39,9 +40,17 @@ export function poolKey(tenant: TenantConfig, database: string, user: PoolUser):
     user.serverUser,
     user.fingerprint,
     tenant.initSql ?? null,
+    tlsParts(tenant.serverTls),
     operationsOf(tenant).connectionsGeneration,
   ];
   return createHash('sha256').update(JSON.stringify(identity)).digest('base64url') as PoolKey;
+}
+
+/** Files that are referred to count by their name: new connections take what they hold. */
+function tlsParts(tls: ServerTlsConfig | undefined): readonly unknown[] | null {
+  if (tls === undefined) return null;
+  const { mode, ca = null, cert = null, key, serverName = null } = tls;
+  return [mode, ca, cert, key === undefined ? null : secretParts(key), serverName];
 }
 
 /**

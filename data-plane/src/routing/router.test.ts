@@ -152,6 +152,15 @@ describe('Router', () => {
   });
 });
 
+const TLS = [
+  { mode: 'require' },
+  { mode: 'verify-full' },
+  { mode: 'verify-full', ca: 'file:/ca.pem' },
+  { mode: 'verify-full', serverName: 'db.test' },
+  { mode: 'require', cert: 'file:/a.pem', key: { kind: 'env', name: 'KEY' } },
+  { mode: 'require', cert: 'file:/a.pem', key: { kind: 'env', name: 'OTHER' } },
+] as const;
+
 describe('poolKey', () => {
   const app = { purpose: 'clients', serverUser: 'app', fingerprint: 'f' } as const;
   const key = poolKey(acme, 'Acme_db', app);
@@ -175,6 +184,7 @@ describe('poolKey', () => {
       poolKey(acme, 'Acme_db', { ...app, fingerprint: 'other' }),
       poolKey(acme, 'Acme_db', { ...app, purpose: 'auth_query' }),
       poolKey(someTenant('Acme', { initSql: 'SET x.y = 1' }), 'Acme_db', app),
+      ...TLS.map((serverTls) => poolKey(someTenant('Acme', { serverTls }), 'Acme_db', app)),
       poolKey(acme, 'other', app),
     ];
     assert.equal(new Set([key, ...others]).size, others.length + 1);

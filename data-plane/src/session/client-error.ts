@@ -34,6 +34,7 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   POOL_ACQUIRE_TIMEOUT: SqlState.too_many_connections,
   POOL_QUEUE_FULL: SqlState.too_many_connections,
   UPSTREAM_UNREACHABLE: SqlState.sqlclient_unable_to_establish_sqlconnection,
+  UPSTREAM_TLS_FAILED: SqlState.sqlclient_unable_to_establish_sqlconnection,
   UPSTREAM_REFUSED: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
   UPSTREAM_LOST: SqlState.connection_failure,
   CANCELLED: SqlState.query_canceled,

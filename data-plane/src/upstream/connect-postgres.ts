@@ -1,5 +1,5 @@
 /**
- * Opens a PostgreSQL server connection: TCP, startup, authentication, parameters, cancel key,
+ * Opens a PostgreSQL server connection: TCP, TLS, startup, authentication, parameters, cancel key,
  * ReadyForQuery, the tenant's init_sql.
  * Owns: the client's role in a login, and the words a failed one is reported with (the database's
  * own).
@@ -9,19 +9,22 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { proxyErrors } from '../errors.ts';
+import { serverEndPoint } from '../tls/end-point.ts';
 import { decodeAuthentication } from '../wire/postgres/authentication-messages.ts';
 import {
   BACKEND,
   decodeBackendKeyData,
   decodeErrorFields,
+  decodeNegotiateProtocolVersion,
 } from '../wire/postgres/backend-messages.ts';
-import type { ErrorFields } from '../wire/postgres/backend-messages.ts';
+import type { ErrorFields, NegotiateProtocolVersion } from '../wire/postgres/backend-messages.ts';
 import {
   encodePasswordMessage,
   encodeSASLInitialResponse,
@@ -33,14 +36,21 @@ import { chooseMechanism, ScramClient } from '../wire/postgres/scram-client.ts';
 import { encodeStartupMessage } from '../wire/postgres/startup-message.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { Conversation, ServerError } from './conversation.ts';
-import { connectTo } from './endpoint.ts';
+import { connectTo, isSocketFolder } from './endpoint.ts';
 import type { BackendMessage } from './conversation.ts';
 import { UnfitCredential } from './credential.ts';
 import type { Credential } from './credential.ts';
 import { initSession } from './init-session.ts';
 import { PostgresBackend } from './postgres-backend.ts';
+import { negotiate, WAYS } from './server-socket.ts';
+import type { Way } from './server-socket.ts';
+import type { ServerTls, ServerTlsStore } from './server-tls.ts';
+import { tlsFailure } from './tls-failure.ts';
+import type { TlsFailure } from './tls-failure.ts';
 import type { ServerEvents } from './upstream.ts';
 
+/** pg_hba.conf has no line for this kind of connection. */
+const NOT_AUTHORIZED = '28000';
 const NONCE_BYTES = 18;
 
 export interface ConnectOptions {
@@ -49,6 +59,7 @@ export interface ConnectOptions {
   readonly user: string;
   /** @throws AppError SECRET_UNAVAILABLE */
   readonly credential: () => Credential;
+  readonly serverTls: Pick<ServerTlsStore, 'of'>;
   readonly applicationName: string;
   /** `connect` until TCP is connected, `login` from then until the connection can be used. */
   readonly timeouts: Pick<PoolSettings, 'serverConnectTimeoutMs' | 'serverLoginTimeoutMs'>;
@@ -61,12 +72,52 @@ export interface ConnectOptions {
 }
 
 /**
- * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_REFUSED | SECRET_UNAVAILABLE |
- * CREDENTIAL_UNFIT; nothing is left open then
+ * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_TLS_FAILED | UPSTREAM_REFUSED |
+ * SECRET_UNAVAILABLE | CREDENTIAL_UNFIT; nothing is left open then
  */
 export async function connectPostgres(options: ConnectOptions): Promise<PostgresBackend> {
   const credential = options.credential();
-  const socket = await connectSocket(options);
+  const tls = serverTls(options);
+  // A socket file is on this machine: as with libpq, nothing on it is encrypted.
+  const ways = isSocketFolder(options.tenant.host) ? (['clear'] as const) : WAYS[tls.mode];
+  let first: unknown;
+  for (const way of ways) {
+    try {
+      return await connectInOneWay(options, credential, tls, way);
+    } catch (error) {
+      first ??= error;
+      if (!mayTryAnotherWay(error)) break;
+    }
+  }
+  throw first;
+}
+
+/** @throws AppError SECRET_UNAVAILABLE | UPSTREAM_TLS_FAILED */
+function serverTls(options: ConnectOptions): ServerTls {
+  try {
+    return options.serverTls.of(options.tenant);
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    const words = `its server_tls cannot be used: ${(error as Error).message}`;
+    const hint = 'Check the certificates and the key in server_tls of the tenant.';
+    throw tlsFailed(options, { words, hint }, error);
+  }
+}
+
+/** TLS did not come about, or the server lets nobody in without it, or nobody with it. */
+function mayTryAnotherWay(error: unknown): boolean {
+  if (!proxyErrors.is(error)) return false;
+  const { code, context } = error;
+  return code === 'UPSTREAM_TLS_FAILED' || context['sqlState'] === NOT_AUTHORIZED;
+}
+
+async function connectInOneWay(
+  options: ConnectOptions,
+  credential: Credential,
+  tls: ServerTls,
+  way: Way,
+): Promise<PostgresBackend> {
+  const transport = await connectSocket(options);
   let established = false;
   const events: ServerEvents = {
     closed: () => {
@@ -74,22 +125,29 @@ export async function connectPostgres(options: ConnectOptions): Promise<Postgres
     },
   };
   const conversation = new Conversation();
-  const backend = new PostgresBackend({ socket, sink: conversation, events, ...about(options) });
-  const abort = () => socket.destroy();
+  const abort = () => transport.destroy();
   const { serverLoginTimeoutMs } = options.timeouts;
   const timer = options.clock.after(serverLoginTimeoutMs, () =>
-    socket.destroy(tooLate('the login did not end', 'server_login_timeout', serverLoginTimeoutMs)),
+    transport.destroy(
+      tooLate('the login did not end', 'server_login_timeout', serverLoginTimeoutMs),
+    ),
   );
   options.signal.addEventListener('abort', abort);
   try {
+    const socket = await negotiate(transport, tls, way);
+    const encryption = socket === transport ? undefined : tls;
+    const parts = { socket, sink: conversation, events, tls: encryption };
+    const backend = new PostgresBackend({ ...parts, ...about(options) });
     await logIn(backend, conversation, credential, options);
     await initialise(backend, options);
     if (!backend.usable) throw new Error('the server closed the connection');
     established = true;
     return backend;
   } catch (error) {
-    socket.destroy();
+    transport.destroy();
     if (error instanceof AppError) throw error;
+    const failure = tlsFailure(error);
+    if (failure !== undefined) throw tlsFailed(options, failure, error);
     throw error instanceof UnfitCredential
       ? unfitCredential(options, error)
       : unreachableServer(options, error);
@@ -156,6 +214,9 @@ async function logIn(
       case BACKEND.BackendKeyData:
         backend.key = decodeBackendKeyData(message.body);
         break;
+      case BACKEND.NegotiateProtocolVersion:
+        acceptVersion(decodeNegotiateProtocolVersion(message.body));
+        break;
       case BACKEND.ErrorResponse:
         throw refusedLogin(options, decodeErrorFields(message.body));
       case BACKEND.ReadyForQuery:
@@ -164,6 +225,15 @@ async function logIn(
         throw new WireError(`message type ${message.type} is not part of a login`);
     }
   }
+}
+
+/**
+ * The proxy asks for 3.0, which every server speaks; a longer cancel key would only go from the
+ * proxy to the server. A server that names what it does not know has nothing more to offer.
+ */
+function acceptVersion({ major, minor }: NegotiateProtocolVersion): void {
+  if (major === 3 && minor === 0) return;
+  throw new WireError(`the server speaks protocol ${major}.${minor}, and not 3.0`);
 }
 
 interface ServerLogin {
@@ -202,7 +272,7 @@ async function answer(login: ServerLogin, message: BackendMessage): Promise<void
 
 async function scram(login: ServerLogin, offered: readonly string[]): Promise<void> {
   const { backend, credential, options } = login;
-  const choice = chooseMechanism(offered);
+  const choice = chooseMechanism(offered, endPointOf(backend.socket));
   if (choice === undefined) {
     const text = `none of the server's SASL mechanisms is supported: ${offered.join(', ')}`;
     throw refusedLogin(options, { severity: 'FATAL', code: '0A000', message: text });
@@ -216,6 +286,13 @@ async function scram(login: ServerLogin, offered: readonly string[]): Promise<vo
   const clientFinal = await client.final(await saslData(login, 'SASLContinue'));
   backend.write(encodeSASLResponse(clientFinal));
   client.verify(await saslData(login, 'SASLFinal'));
+}
+
+/** What the exchange is bound to: the certificate of the server. */
+function endPointOf(socket: Socket): Buffer | undefined {
+  if (!(socket instanceof TLSSocket)) return undefined;
+  const certificate = socket.getPeerX509Certificate();
+  return certificate === undefined ? undefined : serverEndPoint(certificate.raw);
 }
 
 async function saslData(
@@ -257,6 +334,16 @@ function refusedLogin({ tenant }: ConnectOptions, fields: ErrorFields): AppError
     ...(fields.hint === undefined ? {} : { hint: fields.hint }),
     context: { sqlState: fields.code },
   });
+}
+
+function tlsFailed(
+  { tenant }: ConnectOptions,
+  { words, hint }: TlsFailure,
+  cause: unknown,
+): AppError {
+  const message = `the database server of tenant "${tenant.id}" cannot be used: ${words}`;
+  const detail = `host ${tenant.host}, port ${tenant.port}`;
+  return proxyErrors.fail('UPSTREAM_TLS_FAILED', message, { detail, hint, cause });
 }
 
 function tooLate(what: string, setting: string, limitMs: number): Error {

@@ -17,6 +17,7 @@ import { encodeTerminate } from '../wire/postgres/frontend-messages.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { ParameterVector } from './parameter-vector.ts';
+import type { ServerTls } from './server-tls.ts';
 import type { Backend, CloseReason, ServerEvents } from './upstream.ts';
 
 /** Whoever the server is talking to at the moment. */
@@ -44,6 +45,8 @@ export interface BackendOptions {
   readonly address: { readonly host: string; readonly port: number };
   /** What the tenant wants run at the beginning of each session. */
   readonly initSql: string | undefined;
+  /** What the connection is encrypted with; cancels go in the same way. */
+  readonly tls: ServerTls | undefined;
   readonly log: Logger;
 }
 
@@ -53,6 +56,7 @@ export class PostgresBackend implements Backend {
   readonly id = ++lastId;
   readonly socket: Socket;
   readonly address: BackendOptions['address'];
+  readonly tls: ServerTls | undefined;
   readonly initSql: string | undefined;
   /** The real cancel key: it never leaves the proxy. */
   key: BackendKey | undefined;
@@ -74,6 +78,7 @@ export class PostgresBackend implements Backend {
     const { socket } = options;
     this.socket = socket;
     this.address = options.address;
+    this.tls = options.tls;
     this.initSql = options.initSql;
     this.#sink = options.sink;
     this.#events = options.events;

@@ -18,6 +18,7 @@ import { idleSink } from './idle-sink.ts';
 import { initSession } from './init-session.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
+import type { ServerTlsStore } from './server-tls.ts';
 import { withinTime } from './time-limit.ts';
 import type { ServerEvents, Upstream } from './upstream.ts';
 
@@ -28,6 +29,7 @@ export interface PostgresUpstreamOptions {
   readonly user: string;
   /** @throws AppError SECRET_UNAVAILABLE */
   readonly credential: () => Credential;
+  readonly serverTls: Pick<ServerTlsStore, 'of'>;
   /** Shown in pg_stat_activity. */
   readonly applicationName: string;
   /** As they are now: a swap may change them. */

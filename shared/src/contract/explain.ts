@@ -14,7 +14,12 @@ export interface FieldProblem {
   readonly keys: readonly PropertyKey[];
 }
 
-const SECRET_FIELDS: ReadonlySet<PropertyKey> = new Set(['password', 'api_key', 'master_key']);
+const SECRET_FIELDS: ReadonlySet<PropertyKey> = new Set([
+  'password',
+  'key',
+  'api_key',
+  'master_key',
+]);
 const SHOWN_CHARS_MAX = 60;
 
 /** One problem for each field that is wrong, in the order of the schema. */

@@ -13,6 +13,13 @@ import {
   writtenAccessRulesSchema,
 } from './access-rules.ts';
 import type { Secret } from './secret.ts';
+import {
+  serverTlsAnswerSchema,
+  serverTlsSchema,
+  toServerTls,
+  toServerTlsAnswer,
+  writtenServerTlsSchema,
+} from './server-tls.ts';
 
 /** Makes the secret of a written one; the current one is given when there is one. */
 export type MakeSecret = (written: string, current: Secret | undefined) => Secret;
@@ -56,6 +63,14 @@ export const TENANT_PARTS = Object.freeze({
     toStored: (text) => text,
     answer: z.string(),
     toAnswer: (text) => text,
+  }),
+  serverTls: part({
+    name: 'server_tls',
+    stored: serverTlsSchema,
+    written: writtenServerTlsSchema,
+    toStored: toServerTls,
+    answer: serverTlsAnswerSchema,
+    toAnswer: toServerTlsAnswer,
   }),
   access: part({
     name: 'access',

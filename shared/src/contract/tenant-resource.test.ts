@@ -92,6 +92,36 @@ describe('tenantCreateSchema: how a mistake reads', () => {
       { host: `/${'x'.repeat(92)}` },
       /^host must have at most 92 bytes as the folder of a socket file/,
     ],
+    [
+      'TLS mode',
+      { server_tls: { mode: 'on' } },
+      /^server_tls\.mode must be "disable" or .* or "verify-full"; got "on"$/,
+    ],
+    [
+      'authority that nothing asks',
+      { server_tls: { mode: 'require', ca: 'file:/ca.pem' } },
+      /^server_tls\.ca needs mode verify-ca or verify-full: the others verify nothing$/,
+    ],
+    [
+      'no certificates',
+      { server_tls: { mode: 'verify-ca', ca: '/etc/ca.pem' } },
+      /^server_tls\.ca must be certificates as PEM, or file:\/path of a file on the proxy$/,
+    ],
+    [
+      'key without certificate',
+      { server_tls: { mode: 'require', key: 'k' } },
+      /^server_tls\.key needs cert$/,
+    ],
+    [
+      'own variable',
+      { server_tls: { mode: 'require', cert: 'file:/c.pem', key: '${DBBOUNCER_MASTER_KEY}' } },
+      /^server_tls\.key must not refer to a DBBOUNCER_ variable/,
+    ],
+    [
+      'server name',
+      { server_tls: { mode: 'verify-full', server_name: 'a b' } },
+      /^server_tls\.server_name must be a host name/,
+    ],
     ['host list', { host: ['a'] }, /^host must be text; got a list$/],
     ['id', { id: 'a__b' }, /^id must be 1 to 63 letters/],
     [

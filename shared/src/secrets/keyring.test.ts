@@ -236,11 +236,11 @@ describe('a file reference', () => {
       'acme',
     );
 
-  it('to a device, a pipe or more than 4,096 bytes is refused before a byte is read', () => {
+  it('to a device, a pipe or more than 16,384 bytes is refused before a byte is read', () => {
     const dir = mkdtempSync(join(tmpdir(), 'dbbouncer-keyring-'));
     const pipe = join(dir, 'pipe');
     execFileSync('mkfifo', [pipe]);
-    writeFileSync(join(dir, 'large'), 'x'.repeat(4_097));
+    writeFileSync(join(dir, 'large'), 'x'.repeat(16_385));
     for (const path of ['/dev/zero', pipe, join(dir, 'large')]) {
       assert.throws(opened(join(dir, 'data'), path), { code: 'SECRET_UNAVAILABLE' });
     }

@@ -73,16 +73,18 @@ export class Keyring {
   /**
    * The clear text, which the caller keeps no longer than it needs. A key file that changed is read
    * again.
+   * @param what of the tenant it is, for errors.
    * @throws SECRET_UNAVAILABLE naming the key, variable or file that is missing; never the secret.
    */
-  open(secret: Secret, tenantId: string): string {
+  open(secret: Secret, tenantId: string, what = 'password'): string {
+    const whose = `the ${what} of tenant "${tenantId}"`;
     switch (secret.kind) {
       case 'sealed':
-        return this.#unseal(secret, tenantId);
+        return this.#unseal(secret, tenantId, whose);
       case 'env':
-        return this.#fromEnv(secret.name, tenantId);
+        return this.#fromEnv(secret.name, whose);
       case 'file':
-        return this.#fromFile(secret.path, tenantId);
+        return this.#fromFile(secret.path, whose);
       default:
         return unreachable(secret);
     }
@@ -103,7 +105,7 @@ export class Keyring {
     return key;
   }
 
-  #unseal(secret: Sealed, tenantId: string): string {
+  #unseal(secret: Sealed, tenantId: string, whose: string): string {
     const known = decrypt(this.#find(secret.keyId), secret, tenantId);
     if (known !== undefined) return known;
     this.#reload();
@@ -113,27 +115,25 @@ export class Keyring {
     const where = `the master key "${secret.keyId}" at ${this.#source.name}`;
     throw unavailable(
       key === undefined
-        ? `the password of tenant "${tenantId}" needs ${where}, which is not there`
-        : `the password of tenant "${tenantId}" does not open with ${where}: a wrong key or data`,
+        ? `${whose} needs ${where}, which is not there`
+        : `${whose} does not open with ${where}: a wrong key or data`,
     );
   }
 
-  #fromEnv(name: string, tenantId: string): string {
-    if (name.startsWith(OWN_ENV_PREFIX)) throw ownKeys(tenantId, `variable ${name}`);
+  #fromEnv(name: string, whose: string): string {
+    if (name.startsWith(OWN_ENV_PREFIX)) throw ownKeys(whose, `variable ${name}`);
     const value = this.#readEnv(name);
     if (value !== undefined && value !== '') return value;
-    throw unavailable(
-      `the password of tenant "${tenantId}" is the variable ${name}, which is not set here`,
-    );
+    throw unavailable(`${whose} is the variable ${name}, which is not set here`);
   }
 
-  #fromFile(path: string, tenantId: string): string {
-    const what = `the password of tenant "${tenantId}" is in the file ${path}`;
+  #fromFile(path: string, whose: string): string {
+    const what = `${whose} is in the file ${path}`;
     let secret: string;
     try {
       const real = realpathSync(path);
       if (isBelow(real, this.#source.dataDir) || isBelow(real, '/proc')) {
-        throw ownKeys(tenantId, `file ${path}`);
+        throw ownKeys(whose, `file ${path}`);
       }
       secret = readSecretFile(real, this.#source.dataDir);
     } catch (error) {
@@ -179,8 +179,8 @@ function decrypt(key: MasterKey | undefined, secret: Sealed, tenantId: string): 
   }
 }
 
-/** No password is longer; a reference to anything larger is a mistake or an attack. */
-const SECRET_FILE_BYTES_MAX = 4_096;
+/** No private key is longer; a reference to anything larger is a mistake or an attack. */
+const SECRET_FILE_BYTES_MAX = 16_384;
 /**
  * Files of a data folder that must not be read as passwords, under whatever name they are linked.
  */
@@ -221,10 +221,8 @@ function isBelow(path: string, folder: string): boolean {
 /**
  * Whoever may write tenants may name any host: it must not be able to have our own keys sent there.
  */
-function ownKeys(tenantId: string, what: string): Error {
-  return unavailable(
-    `the password of tenant "${tenantId}" is the ${what}, where DBBouncer keeps its own keys`,
-  );
+function ownKeys(whose: string, what: string): Error {
+  return unavailable(`${whose} is the ${what}, where DBBouncer keeps its own keys`);
 }
 
 /** "Acme" and "acme" are one tenant. */

@@ -204,9 +204,9 @@ function* tenantProblems(
 
 const TEXT_FIELDS: ReadonlySet<string> = new Set(
   (
-    'host dbname databases username password' +
+    'host dbname databases username password ca cert key server_name' +
     ' api_key data_dir proxy_id sni_suffix tls_cert tls_key tls_client_ca tls_client_cert_users' +
-    ' unix_socket_dir unix_socket_mode'
+    ' server_tls_ca unix_socket_dir unix_socket_mode'
   ).split(' '),
 );
 const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', ...POOL_NUMBER_FIELDS]);
@@ -214,7 +214,7 @@ const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', ...POOL_NUMBER_FIELD
 const FIELD_KINDS: FieldKinds = Object.freeze({
   isText: (field: string) => TEXT_FIELDS.has(field),
   isNumber: (field: string) => NUMBER_FIELDS.has(field),
-  keepsReference: (field: string) => field === 'password',
+  keepsReference: (field: string) => field === 'password' || field === 'key',
 });
 
 function problemAt(keys: readonly string[], message: string): FieldProblem {

@@ -37,6 +37,7 @@ const PATHS: readonly SettingName[] = [
   'tlsKeyFile',
   'tlsClientCaFile',
   'unixSocketDir',
+  'serverTlsCaFile',
 ];
 /**
  * Kubernetes sets DBBOUNCER_API_PORT=tcp://… in every pod beside a service called dbbouncer-api.

@@ -4,8 +4,8 @@
  * read this list.
  */
 import { DURATION_MS_MAX } from '../contract/duration.ts';
-import { CLIENT_TLS_MODES } from '../contract/tls-modes.ts';
-import type { ClientTlsMode } from '../contract/tls-modes.ts';
+import { CLIENT_TLS_MODES, SERVER_TLS_MODES } from '../contract/tls-modes.ts';
+import type { ClientTlsMode, ServerTlsMode } from '../contract/tls-modes.ts';
 import { LOG_LEVELS } from '../kernel/log.ts';
 import type { LogLevel } from '../kernel/log.ts';
 import { LISTEN_SETTINGS } from './listen-settings.ts';
@@ -137,6 +137,22 @@ export const SETTINGS = Object.freeze({
     defaultText: 'false',
     description: 'A valid client certificate that names tenant and user replaces the password',
     read: either('on', 'off'),
+  }),
+  serverTlsMode: setting<ServerTlsMode>({
+    env: 'DBBOUNCER_SERVER_TLS_MODE',
+    yaml: 'server_tls_mode',
+    default: 'prefer',
+    description: 'TLS with the databases of tenants without server_tls, in the words of sslmode',
+    read: choice(SERVER_TLS_MODES),
+  }),
+  serverTlsCaFile: setting<string | undefined>({
+    env: 'DBBOUNCER_SERVER_TLS_CA',
+    yaml: 'server_tls_ca',
+    default: undefined,
+    description:
+      'PEM file with the authorities to verify databases by, where server_tls names none;' +
+      ' without it those that Node.js brings along',
+    read: anyText,
   }),
   durability: setting<'full' | 'normal'>({
     env: 'DBBOUNCER_DURABILITY',

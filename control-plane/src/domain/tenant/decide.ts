@@ -14,6 +14,8 @@ import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { controlErrors } from '../../errors.ts';
 import type { PoolChangeSet } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { POOL_SETTING_KEYS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { findServerTlsInconsistency } from '@dbbouncer/shared/contract/server-tls.ts';
+import type { ServerTlsConfig } from '@dbbouncer/shared/contract/server-tls.ts';
 import { TENANT_PART_KEYS } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import type { RegisterTenant, ReplaceTenant, TenantCommand, TenantPatch } from './commands.ts';
 import { tenantIdOf } from './commands.ts';
@@ -62,6 +64,7 @@ function register(
   }
   const pool = withoutUndefined(tenant.pool);
   requireConsistentPool(pool, defaults);
+  requireConsistentTls(tenant.serverTls);
   return [{ type: 'TenantRegistered', data: { tenant: { ...tenant, pool }, origin } }];
 }
 
@@ -96,6 +99,7 @@ function change(
   if (Object.keys(poolChanges).length > 0) {
     requireConsistentPool(withPoolChanges(tenant.pool, poolChanges), defaults);
   }
+  requireConsistentTls(fields.serverTls ?? undefined);
   const changes: TenantChanges = {
     ...changedFields(tenant, fields),
     ...(Object.keys(poolChanges).length > 0 && { pool: poolChanges }),
@@ -165,5 +169,13 @@ function requireConsistentPool(pool: TenantPool, defaults: PoolSettings): void {
   if (problem === undefined) return;
   throw controlErrors.fail('VALIDATION_FAILED', `${problem}.`, {
     hint: 'Settings the tenant does not set itself come from the defaults.',
+  });
+}
+
+function requireConsistentTls(tls: ServerTlsConfig | undefined): void {
+  const problem = findServerTlsInconsistency(tls);
+  if (problem === undefined) return;
+  throw controlErrors.fail('VALIDATION_FAILED', `${problem}.`, {
+    hint: 'Give the certificate and its private key together.',
   });
 }

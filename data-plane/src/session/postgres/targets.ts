@@ -113,13 +113,15 @@ export class PostgresTargets implements Targets {
   }
 
   #upstream(account: Account, database: string): PostgresUpstream {
-    const { keepaliveIdleMs, clock, log, meter, applicationName, router } = this.#options;
+    const { keepaliveIdleMs, serverTls, clock, log, meter, applicationName, router } =
+      this.#options;
     const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
     return new PostgresUpstream({
       tenant,
       user: serverUser,
       credential: account.serverCredential,
+      serverTls,
       database,
       clock,
       log: log.child({ tenant: tenant.id, database }),

@@ -1,0 +1,86 @@
+/**
+ * What can stand between the proxy and a database server: a relay that notes how connections begin,
+ * one that speaks TLS on both sides (a man in the middle), and servers that answer with set bytes.
+ */
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import type { KeyAndCertificate } from './certificates.ts';
+import { requestTls } from './tls-client.ts';
+
+const HOST = '127.0.0.1';
+/** Length and code of a packet without a type byte. */
+const HEAD_BYTES = 8;
+
+export interface Relay {
+  readonly port: number;
+  /** The codes with which connections have begun, such as 80877103 for an SSLRequest. */
+  readonly codes: readonly number[];
+  close(): void;
+}
+
+/** Passes bytes on as they are. */
+export function noteBeginnings(port: number): Promise<Relay> {
+  const codes: number[] = [];
+  return listen(codes, (socket) => {
+    const server = connect({ host: HOST, port });
+    socket.once('data', (chunk: Buffer) => {
+      if (chunk.length >= HEAD_BYTES) codes.push(chunk.readInt32BE(4));
+    });
+    join(socket, server);
+  });
+}
+
+/** Shows `certificate` to whoever connects, and speaks TLS with the server itself. */
+export async function manInTheMiddle(port: number, certificate: KeyAndCertificate): Promise<Relay> {
+  const tls = createTlsServer(certificate);
+  tls.on('secureConnection', (secure) => {
+    void requestTls({ host: HOST, port }, { rejectUnauthorized: false }).then((server) =>
+      join(secure, server),
+    );
+  });
+  return listen([], (socket) => {
+    socket.once('data', () => {
+      socket.pause();
+      socket.write('S');
+      tls.emit('connection', socket);
+    });
+  });
+}
+
+/** Answers whatever comes first with `bytes`, and says no more. */
+export function answerWith(bytes: Buffer): Promise<Relay> {
+  return listen([], (socket) => {
+    socket.once('data', () => socket.write(bytes));
+  });
+}
+
+function join(one: Socket, other: Socket): void {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.pipe(to);
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroy());
+  }
+}
+
+async function listen(codes: readonly number[], serve: (socket: Socket) => void): Promise<Relay> {
+  const open = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    open.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => open.delete(socket));
+    serve(socket);
+  });
+  server.listen(0, HOST);
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const close = () => {
+    server.close();
+    for (const socket of open) socket.destroy();
+  };
+  return { port, codes, close };
+}
