@@ -40,8 +40,10 @@ export async function manInTheMiddle(port: number, certificate: KeyAndCertificat
       join(secure, server),
     );
   });
-  return listen([], (socket) => {
-    socket.once('data', () => {
+  const codes: number[] = [];
+  return listen(codes, (socket) => {
+    socket.once('data', (chunk: Buffer) => {
+      codes.push(chunk.readInt32BE(4));
       socket.pause();
       socket.write('S');
       tls.emit('connection', socket);

@@ -1,0 +1,99 @@
+/**
+ * What is told when a server connection cannot be opened: the database's own words where it has
+ * said any, and what to do.
+ */
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { proxyErrors } from '../errors.ts';
+import type { ErrorFields } from '../wire/postgres/backend-messages.ts';
+import type { UnfitCredential } from './credential.ts';
+import type { TlsFailure } from './tls-failure.ts';
+
+/** Whose connection it was to be. */
+export interface Dialled {
+  readonly tenant: TenantConfig;
+  /** On the server. */
+  readonly user: string;
+}
+
+/** pg_hba.conf has no line for this kind of connection. */
+const NOT_AUTHORIZED = '28000';
+
+export function refusedInit({ tenant }: Dialled, fields: ErrorFields): AppError {
+  return proxyErrors.fail('UPSTREAM_REFUSED', fields.message, {
+    detail: `the init_sql of tenant "${tenant.id}" failed on ${tenant.host}:${tenant.port}`,
+    hint: fields.hint ?? 'Correct the init_sql of the tenant.',
+    context: { sqlState: fields.code },
+  });
+}
+
+/**
+ * The database's own words, so that nobody has to look into its log.
+ * @param stage how far the login had come.
+ */
+export function refusedLogin(
+  { tenant }: Dialled,
+  fields: ErrorFields,
+  stage: 'startup' | 'authentication',
+): AppError {
+  const where = `${tenant.host}:${tenant.port}`;
+  return proxyErrors.fail('UPSTREAM_REFUSED', fields.message, {
+    detail: `the database server ${where} of tenant "${tenant.id}" refused the proxy's login`,
+    ...(fields.hint === undefined ? {} : { hint: fields.hint }),
+    context: { sqlState: fields.code, stage },
+  });
+}
+
+/**
+ * Whether the dial may be tried again with TLS, or without: TLS did not come about, or the server
+ * has no line for such connections. A login that fails later is never tried in clear: somebody
+ * between us and the server may have made it fail.
+ */
+export function isRefusalOfTransport(error: unknown): boolean {
+  if (!proxyErrors.is(error)) return false;
+  const { code, context } = error;
+  if (code === 'UPSTREAM_TLS_FAILED') return true;
+  return context['stage'] === 'startup' && context['sqlState'] === NOT_AUTHORIZED;
+}
+
+export function tlsFailed(
+  { tenant }: Dialled,
+  { words, hint }: TlsFailure,
+  cause: unknown,
+): AppError {
+  const message = `the database server of tenant "${tenant.id}" cannot be used: ${words}`;
+  const detail = `host ${tenant.host}, port ${tenant.port}`;
+  return proxyErrors.fail('UPSTREAM_TLS_FAILED', message, { detail, hint, cause });
+}
+
+export function tooLate(what: string, setting: string, limitMs: number): Error {
+  return new Error(`${what} within ${setting} (${limitMs} ms)`);
+}
+
+export function unfitCredential({ tenant, user }: Dialled, cause: UnfitCredential): AppError {
+  return proxyErrors.fail(
+    'CREDENTIAL_UNFIT',
+    `the database server of tenant "${tenant.id}" cannot be logged in to as "${user}": ` +
+      cause.message,
+    {
+      detail: `host ${tenant.host}, port ${tenant.port}`,
+      hint:
+        'Give the proxy the password of this user, or the verifier that the server itself has ' +
+        '(rolpassword in pg_authid).',
+      cause,
+    },
+  );
+}
+
+export function unreachableServer({ tenant }: Dialled, cause: unknown): AppError {
+  const words = cause instanceof Error ? cause.message : String(cause);
+  return proxyErrors.fail(
+    'UPSTREAM_UNREACHABLE',
+    `the database server of tenant "${tenant.id}" cannot be used: ${words}`,
+    {
+      detail: `host ${tenant.host}, port ${tenant.port}`,
+      hint: 'Check that the server runs and that the host and port of the tenant are right.',
+      cause,
+    },
+  );
+}
