@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
@@ -260,6 +261,45 @@ describe('a TLS connection', () => {
     socket.write('this is no handshake at all');
     await once(socket, 'close');
     await proxy.atRest();
+  });
+
+  it('begins behind the header of a load balancer, directly and by request', async () => {
+    const balanced = await startProxy({ ...SERVER(), DBBOUNCER_PROXY_PROTOCOL_FROM: '127.0.0.1' });
+    const header = Buffer.from('PROXY TCP4 10.1.2.3 10.0.0.1 1111 5432\r\n');
+    for (const before of [header, Buffer.concat([header, SSL_REQUEST])]) {
+      const socket = connect({ host: balanced.host, port: balanced.port });
+      socket.write(before);
+      if (before !== header) await once(socket, 'data');
+      const ALPNProtocols = ['postgresql'];
+      const secure = connectTls({ ...options(), ALPNProtocols, socket });
+      await once(secure, 'secureConnect');
+      assert.deepEqual(await answersOver(secure, 'acme'), ['1']);
+    }
+  });
+
+  it('is not asked of clients at a socket file, nor offered there', async () => {
+    const proxy = await startProxy({
+      ...SERVER(),
+      DBBOUNCER_TLS_MODE: 'require',
+      DBBOUNCER_UNIX_SOCKET_DIR: folder,
+    });
+    assert.equal(await psql(proxy, `host=${folder} hostaddr='' sslmode=prefer`), '1');
+    const socket = connect(join(folder, `.s.PGSQL.${proxy.port}`));
+    socket.write(SSL_REQUEST);
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    assert.equal(answer.toString(), 'N');
+    socket.destroy();
+  });
+
+  it('that never gets beyond its handshake ends after client_login_timeout', async () => {
+    const impatient = await startProxy({ ...SERVER(), DBBOUNCER_CLIENT_LOGIN_TIMEOUT: '300ms' });
+    const socket = connect({ host: impatient.host, port: impatient.port });
+    socket.write(SSL_REQUEST);
+    await once(socket, 'data');
+    // The beginning of a handshake, and no more.
+    socket.write(Buffer.from([0x16, 3, 1, 2, 0]));
+    await once(socket, 'close');
+    await impatient.atRest();
   });
 
   it('is counted: encrypted clients, handshakes, failures by reason', async () => {
