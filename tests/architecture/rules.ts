@@ -15,6 +15,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/bench/main.ts': 'npm run bench',
   'tests/architecture/write-error-reference.ts': 'writes ERRORS.md anew',
   'tests/architecture/write-references.ts': 'writes the tables of docs/ anew',
+  'tests/compatibility/write-matrix.ts': 'npm run compatibility',
 };
 
 /**

@@ -212,6 +212,18 @@ describe('bytes that are no login', () => {
     await client.closed();
   });
 
+  it('says nothing to a client that ends before or during its login', async () => {
+    const end = frame('X', Buffer.alloc(0));
+    const late = startup({ user: 'app', tenant_id: 'acme' });
+    assert.equal(await answerTo(end), 'closed');
+    assert.equal(await answerTo(Buffer.concat([end, late])), 'closed');
+    const client = await RawClient.connect(proxy);
+    client.send(startup({ user: 'app', tenant_id: 'acme' }));
+    assert.equal((await client.next())?.type, 'R');
+    client.send(end);
+    assert.equal(await client.next(), undefined);
+  });
+
   it('ends a half-open startup after client_login_timeout', async () => {
     const client = await RawClient.connect(proxy);
     client.send(Buffer.from([0, 0, 0]));

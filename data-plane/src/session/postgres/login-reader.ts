@@ -9,15 +9,21 @@ import type { ClientTlsPort, SecureChannel } from '../../tls/client-tls.ts';
 import { FirstPacketReader } from '../../wire/postgres/startup-message.ts';
 import type { FirstPacket } from '../../wire/postgres/startup-message.ts';
 import { AUTH_MESSAGE_BYTES_MAX } from '../../wire/postgres/limits.ts';
+import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import { WireError } from '../../wire/wire-error.ts';
 
-/** The client closed its side, or its time ran out, before it was logged in. */
+/** The client closed its side or said Terminate, or its time ran out, before it was logged in. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
 
 const HEADER_BYTES = 5;
 const EMPTY = Buffer.alloc(0);
+/**
+ * What a driver sends first that is told to end while it connects; its startup may still follow.
+ * Servers say nothing to it, and the driver expects nothing.
+ */
+const TERMINATE = Buffer.from([FRONTEND.Terminate, 0, 0, 0, 4]);
 
 /**
  * - `clear`: bytes go as they are
@@ -116,6 +122,7 @@ export class LoginReader {
   async firstPacket(): Promise<FirstPacket> {
     const reader = new FirstPacketReader();
     for (;;) {
+      if (beginsWithTerminate(this.#buffer)) throw new ClientGone('the client has ended its login');
       const arrival = reader.push(this.#buffer);
       if (arrival !== 'incomplete') {
         this.#buffer = arrival.rest;
@@ -134,6 +141,7 @@ export class LoginReader {
     const actual = this.#buffer[0] as number;
     const limit = AUTH_MESSAGE_BYTES_MAX;
     const bodyLength = this.#buffer.readInt32BE(1) - 4;
+    if (actual === FRONTEND.Terminate) throw new ClientGone('the client has ended its login');
     if (actual !== type) {
       throw new WireError(`message "${String.fromCharCode(actual)}" is not allowed during login`);
     }
@@ -164,4 +172,8 @@ export class LoginReader {
   get gone(): boolean {
     return this.#gone;
   }
+}
+
+function beginsWithTerminate(bytes: Buffer): boolean {
+  return bytes.length >= TERMINATE.length && TERMINATE.equals(bytes.subarray(0, TERMINATE.length));
 }

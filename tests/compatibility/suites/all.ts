@@ -1,0 +1,17 @@
+/**
+ * Every suite of the compatibility matrix, in the order of the document.
+ */
+import type { Suite } from '../suite.ts';
+import { drizzleSuite } from './drizzle.ts';
+import { knexSuite } from './knex.ts';
+import { nodePostgres } from './node-postgres.ts';
+import { pgPromiseSuite } from './pg-promise.ts';
+import { postgresJs } from './postgres-js.ts';
+import { prismaSuite } from './prisma.ts';
+import { sequelizeSuite } from './sequelize.ts';
+import { typeormSuite } from './typeorm.ts';
+
+export const DRIVERS: readonly Suite[] = [nodePostgres, postgresJs, pgPromiseSuite, knexSuite];
+export const MAPPERS: readonly Suite[] = [drizzleSuite, prismaSuite, typeormSuite, sequelizeSuite];
+
+export const SUITES: readonly Suite[] = [...DRIVERS, ...MAPPERS];
