@@ -119,8 +119,9 @@ export function metricsTable(page: string): string {
 const PINS: Readonly<Record<PinReason, string>> = Object.freeze({
   named_statement: 'a prepared statement with a name (Parse)',
   sql_prepare: 'PREPARE',
-  set: 'SET, or a parameter that the server reports changed',
-  set_unparsable: 'a parameter was set; which, or to what, is not certain (set_config)',
+  set: 'more parameters are set than are carried over',
+  random_seed: 'setseed, SET seed',
+  set_unparsable: 'a parameter was set, and which is not certain (set_config)',
   session_authorization: 'SET SESSION AUTHORIZATION',
   temp_object: 'a temporary table, view or sequence',
   hold_cursor: 'DECLARE … WITH HOLD',

@@ -145,7 +145,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/tls',
     'data-plane/src/wire',
   ),
-  'data-plane/src/session/postgres/sql': room('pure', 'shared/src/kernel'),
+  // Of upstream it knows which parameters the meaning of texts depends on: see ONLY_FILE.
+  'data-plane/src/session/postgres/sql': room(
+    'pure',
+    'shared/src/kernel',
+    'data-plane/src/upstream',
+  ),
   'data-plane/src/session': room(
     'allowed',
     ...GROUND,
@@ -206,6 +211,11 @@ export const ROOMS: Readonly<Record<string, Room>> = {
 /** Where a room opens one file alone to another room. */
 export const ONLY_FILE: readonly (readonly [from: string, to: string, file: string])[] = [
   ['data-plane/src/pool', 'data-plane/src/upstream', 'data-plane/src/upstream/upstream.ts'],
+  [
+    'data-plane/src/session/postgres/sql',
+    'data-plane/src/upstream',
+    'data-plane/src/upstream/parameter-kinds.ts',
+  ],
 ];
 
 export const IO_MODULES: ReadonlySet<string> = new Set([

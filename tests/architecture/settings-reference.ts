@@ -100,6 +100,15 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   cancel_wait_timeout:
     'How long the server may take to end a cancelled statement, and to clean a connection for its' +
     ' next client, before the connection is closed.',
+  server_reset:
+    '`auto`: a server connection is reset before its next client when it may not be clean.' +
+    ' `always`: after every lease.',
+  application_name:
+    '`pooled`: server connections are called `dbb:<proxy>:<epoch>`. `exact`:' +
+    ' like the client that they serve.',
+  max_prepared_statements:
+    'Prepared statements on one server connection; beyond it the least recently used is closed.',
+  max_client_prepared_statements: 'Prepared statements of one client; one more reads 53400.',
   init_sql: 'Run on each server connection after its login, and again after each reset.',
 });
 

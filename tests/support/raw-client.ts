@@ -124,7 +124,9 @@ export class RawClient {
     while ((await this.next()) !== undefined);
   }
 
-  async authenticate({ user, password, database, parameters, minor }: RawLogin): Promise<void> {
+  /** @returns the greeting */
+  async authenticate(login: RawLogin): Promise<readonly RawMessage[]> {
+    const { user, password, database, parameters, minor } = login;
     const named = { user, ...(database === undefined ? {} : { database }), ...parameters };
     this.send(startup(named, minor));
     const asked = await this.#expect('R');
@@ -135,13 +137,15 @@ export class RawClient {
     this.send(frame('p', Buffer.from(clientFinal(password, bare, serverFirst))));
     await this.#expect('R');
     await this.#expect('R');
-    for (const { type, body } of await this.until('Z')) {
+    const greeting = await this.until('Z');
+    for (const { type, body } of greeting) {
       if (type === 'S') {
         const [name = '', value = ''] = body.toString('utf8').split('\0');
         this.#parameters.set(name, value);
       }
       if (type === 'K') this.#key = { processId: body.readInt32BE(0), secretKey: body.subarray(4) };
     }
+    return greeting;
   }
 
   /** What the greeting said of a parameter. */

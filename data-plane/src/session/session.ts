@@ -10,10 +10,12 @@ import type { AccessRequest } from '../access/access-rules.ts';
  * - `idle`: authenticated, holds no server connection, nothing asked
  * - `waiting`: in line for a server connection
  * - `leased`: owns a server connection
+ * - `settling`: owns one that the proxy is talking to itself
  * - `skipping`: its batch was refused; messages are dropped up to the end of that batch
  * - `closed`: nothing more is read or written
  */
-export type SessionState = 'login' | 'idle' | 'waiting' | 'leased' | 'skipping' | 'closed';
+export type SessionState =
+  'login' | 'idle' | 'waiting' | 'leased' | 'settling' | 'skipping' | 'closed';
 
 /**
  * What becomes of a statement under way outside a transaction when its session is killed; the

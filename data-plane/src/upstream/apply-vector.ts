@@ -25,8 +25,6 @@ export async function applyVector(
 }
 
 async function change(backend: PostgresBackend, vector: ParameterVector): Promise<void> {
-  const sql = vectorChangeSql(backend.vector, vector);
-  if (sql === undefined) return;
-  await simpleQuery(backend, sql);
+  for (const sql of vectorChangeSql(backend.vector, vector)) await simpleQuery(backend, sql);
   backend.vector = vector;
 }

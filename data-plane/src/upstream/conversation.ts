@@ -80,20 +80,21 @@ export class Conversation implements ReplySink {
 export type TextRow = readonly (string | null)[];
 
 /**
- * Runs `sql` as one simple Query on a backend nobody else uses, and leaves it idle.
- * @returns the rows of all its results, as text.
+ * Runs `sql` as one simple Query on a backend nobody else uses; replies are nobody's afterwards.
+ * @returns the rows of all its results, as text; texts are byte for byte (latin1), in the encoding
+ * that the backend has.
  * @throws ServerError after the server's ReadyForQuery, ConversationLost
  */
 export async function simpleQuery(backend: PostgresBackend, sql: string): Promise<TextRow[]> {
   const conversation = new Conversation();
   backend.attach(conversation);
-  backend.write(encodeQuery(sql));
+  backend.write(encodeQuery(sql, 'latin1'));
   const rows: TextRow[] = [];
   let failure: ServerError | undefined;
   for (;;) {
     const { type, body } = await conversation.next();
     if (type === BACKEND.ErrorResponse) failure ??= new ServerError(decodeErrorFields(body));
-    else if (type === BACKEND.DataRow) rows.push(decodeDataRow(body));
+    else if (type === BACKEND.DataRow) rows.push(decodeDataRow(body, 0, body.length, 'latin1'));
     else if (type === BACKEND.ReadyForQuery) break;
   }
   backend.attach(idleSink);

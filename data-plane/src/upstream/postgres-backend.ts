@@ -17,6 +17,8 @@ import { encodeTerminate } from '../wire/postgres/frontend-messages.ts';
 import { WireError } from '../wire/wire-error.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { ParameterVector } from './parameter-vector.ts';
+import { reportedParameters, textReading } from './reported-parameters.ts';
+import type { ReportedParameters, TextReading } from './reported-parameters.ts';
 import type { ServerTls } from './server-tls.ts';
 import type { Backend, CloseReason, ServerEvents } from './upstream.ts';
 
@@ -68,6 +70,8 @@ export class PostgresBackend implements Backend {
   transactionStatus = 0;
 
   readonly #scanner: FrameScanner;
+  #reported: ReportedParameters | undefined;
+  #textReading: TextReading = 'standard';
   readonly #events: ServerEvents;
   readonly #log: Logger;
   #sink: ReplySink;
@@ -98,6 +102,17 @@ export class PostgresBackend implements Backend {
 
   get sink(): ReplySink {
     return this.#sink;
+  }
+
+  /** What the server reports now; the same object until it reports a change. */
+  get reported(): ReportedParameters {
+    this.#reported ??= reportedParameters(this.parameters);
+    return this.#reported;
+  }
+
+  /** How the server reads the texts that are sent to it now. */
+  get textReading(): TextReading {
+    return this.#textReading;
   }
 
   /** Whether the server's next byte begins a message. */
@@ -146,6 +161,8 @@ export class PostgresBackend implements Backend {
         // After the sink, which may want to compare with the value of before.
         const { name, value } = decodeParameterStatus(buffer.subarray(bodyStart, bodyEnd));
         this.parameters.set(name, value);
+        this.#reported = undefined;
+        this.#textReading = textReading(this.parameters);
       }
       return verdict;
     },

@@ -36,6 +36,11 @@ export const poolModeSchema = z.enum(['session', 'transaction'], {
 });
 export type PoolMode = z.infer<typeof poolModeSchema>;
 
+/** Whether server connections are reset only when they may not be clean, or after each lease. */
+export const serverResetSchema = z.enum(['auto', 'always']);
+/** Whose name a server connection shows: the proxy's, or that of the client it serves. */
+export const applicationNameSchema = z.enum(['pooled', 'exact']);
+
 export const POOL_SETTINGS = Object.freeze({
   poolMode: choice('pool_mode', poolModeSchema, 'session'),
   minConnections: count('min_connections', { min: 0, max: 10_000, default: 2 }),
@@ -78,6 +83,14 @@ export const POOL_SETTINGS = Object.freeze({
     { minMs: 1, maxMs: 86_400_000, defaultMs: 300_000 },
     'How long a client waits while its tenant is paused;',
   ),
+  serverReset: choice('server_reset', serverResetSchema, 'auto'),
+  applicationName: choice('application_name', applicationNameSchema, 'pooled'),
+  maxPreparedStatements: count('max_prepared_statements', { min: 1, max: 10_000, default: 200 }),
+  maxClientPreparedStatements: count('max_client_prepared_statements', {
+    min: 1,
+    max: 100_000,
+    default: 5_000,
+  }),
 });
 
 type Table = typeof POOL_SETTINGS;

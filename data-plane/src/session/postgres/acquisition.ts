@@ -13,6 +13,7 @@ import { tenantRemoved } from '../tenant-changes.ts';
 import { databaseNow } from './services.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
 import { databaseGone, parametersNotSet, userRemoved } from './session-errors.ts';
+import type { ClientSettings } from './state/client-settings.ts';
 
 /** Who wants a server connection. Each `begin` that said `later` is answered once. */
 export interface Acquirer {
@@ -28,15 +29,22 @@ export class Acquisition implements Waiter<PostgresBackend> {
   readonly #acquirer: Acquirer;
   readonly #services: SessionServices;
   readonly #login: LoggedIn;
+  readonly #settings: ClientSettings;
   #target: Target | undefined;
   /** A backend that is given this client's parameters before it may be used. */
   #preparing: PostgresBackend | undefined;
   #waitingSinceMs = 0;
 
-  constructor(acquirer: Acquirer, services: SessionServices, login: LoggedIn) {
+  constructor(
+    acquirer: Acquirer,
+    services: SessionServices,
+    login: LoggedIn,
+    settings: ClientSettings,
+  ) {
     this.#acquirer = acquirer;
     this.#services = services;
     this.#login = login;
+    this.#settings = settings;
   }
 
   /** Where the latest backend is from, or will be. */
@@ -54,7 +62,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
     if (failure !== undefined) return failure;
     const { pool } = this.target;
     const backend = pool.take();
-    if (backend?.vector.key === this.#login.vector.key) {
+    if (backend?.vector.key === this.#settings.vector.key) {
       this.#login.meter.acquired(0);
       return backend;
     }
@@ -86,7 +94,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
   granted(backend: PostgresBackend): void {
     const waitedMs = this.#services.clock.nowMs() - this.#waitingSinceMs;
     this.#login.meter.acquired(waitedMs / 1000);
-    if (backend.vector.key === this.#login.vector.key) this.#acquirer.acquired(backend);
+    if (backend.vector.key === this.#settings.vector.key) this.#acquirer.acquired(backend);
     else this.#prepare(backend);
   }
 
@@ -107,7 +115,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
   #prepare(backend: PostgresBackend): void {
     const { pool } = this.target;
     this.#preparing = backend;
-    void applyVector(backend, this.#login.vector)
+    void applyVector(backend, this.#settings.vector)
       .then(
         () => 'prepared' as const,
         (error: unknown) => parametersNotSet(error),

@@ -17,6 +17,7 @@ import { frameHead } from './prepared/messages.ts';
 import { NAME_PREFIX } from './prepared/statement-catalogue.ts';
 
 const EMPTY = Buffer.alloc(0);
+const NONE: readonly never[] = Object.freeze([]);
 const SHARED_NAME = new RegExp(`${NAME_PREFIX}[0-9a-z]+`, 'g');
 
 /** The client's side of a lease. */
@@ -29,6 +30,10 @@ export interface LeaseOwner {
   serverQuiet(): void;
   /** What the client calls the statement of this shared name. */
   ownStatementName(shared: string): string | undefined;
+  /** The server has answered a message with an error. */
+  serverFailed(): void;
+  /** Whether the client is not to hear that a parameter has changed: it will have changed back. */
+  hidesParameter(name: string): boolean;
   /** The server takes bytes again. */
   serverDrained(): void;
   /** The backend ended; `told`: the server's own FATAL message has reached the client. */
@@ -79,13 +84,18 @@ export class ExclusiveLease implements ReplySink {
     return this.outstanding.quiet && this.#cancelsInFlight === 0;
   }
 
-  /** Whether a reported parameter has another value than before the lease. */
-  get parametersChanged(): boolean {
-    if (this.#before === undefined) return false;
-    for (const [name, value] of this.#before) {
-      if (this.backend.parameters.get(name) !== value) return true;
-    }
-    return false;
+  /** Goes on where it was interrupted: the proxy has talked to the backend itself. */
+  resume(): void {
+    this.backend.attach(this);
+  }
+
+  /** The reported parameters that have other values than before; these count as before then. */
+  takeChangedParameters(): readonly string[] {
+    if (this.#before === undefined) return NONE;
+    const { parameters } = this.backend;
+    const changed = [...this.#before].filter(([name, value]) => parameters.get(name) !== value);
+    this.#before = undefined;
+    return changed.map(([name]) => name);
   }
 
   /**
@@ -129,8 +139,7 @@ export class ExclusiveLease implements ReplySink {
       case BACKEND.NotificationResponse:
         return FORWARD;
       case BACKEND.ParameterStatus:
-        this.#parameterChanging(buffer.subarray(bodyStart, bodyEnd));
-        return FORWARD;
+        return this.#parameterChanging(buffer.subarray(bodyStart, bodyEnd));
       case BACKEND.ErrorResponse:
         return this.#error(buffer, bodyStart, bodyEnd);
       default:
@@ -152,7 +161,8 @@ export class ExclusiveLease implements ReplySink {
     // Also the error of a message the proxy put in: it is why the client's own messages after it
     // are skipped.
     const { assumed } = this.outstanding;
-    this.outstanding.replied(BACKEND.ErrorResponse);
+    this.outstanding.replied(BACKEND.ErrorResponse, isRefusal(buffer, bodyStart, bodyEnd));
+    this.#owner?.serverFailed();
     const bytes = assumed?.error ?? this.#inOwnNames(buffer, bodyStart, bodyEnd, assumed?.name);
     if (bytes === undefined) return FORWARD;
     this.#replacement = { bytes, bodySkipped: bodyEnd - bodyStart };
@@ -181,10 +191,11 @@ export class ExclusiveLease implements ReplySink {
     ]);
   }
 
-  #parameterChanging(body: Buffer): void {
+  #parameterChanging(body: Buffer): FrameVerdict {
     const { name } = decodeParameterStatus(body);
     this.#before ??= new Map();
     if (!this.#before.has(name)) this.#before.set(name, this.backend.parameters.get(name));
+    return this.#owner?.hidesParameter(name) === true ? DROP : FORWARD;
   }
 
   forward(run: Buffer): void {
@@ -219,4 +230,16 @@ export class ExclusiveLease implements ReplySink {
   lost(error: Error | undefined): void {
     this.#owner?.serverLost(this.#fatalRelayed ? 'told' : 'untold', error);
   }
+}
+
+/** The raw parser's error, told without the context that a function would add. */
+const SYNTAX_ERROR = Buffer.from('\0C42601\0');
+const CONTEXT = Buffer.from('\0W');
+const INTERNAL_QUERY = Buffer.from('\0q');
+
+/** Whether an error says that nothing of the text has run. */
+function isRefusal(buffer: Buffer, bodyStart: number, bodyEnd: number): 'refused' | 'failed' {
+  const body = buffer.subarray(bodyStart, bodyEnd);
+  if (!body.includes(SYNTAX_ERROR)) return 'failed';
+  return body.includes(CONTEXT) || body.includes(INTERNAL_QUERY) ? 'failed' : 'refused';
 }

@@ -11,8 +11,9 @@ import { proxyErrors } from '../../errors.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import { ServerError } from '../../upstream/conversation.ts';
-import { EMPTY_VECTOR, parameterVector } from '../../upstream/parameter-vector.ts';
+import { EMPTY_VECTOR, parameterVector, withParameter } from '../../upstream/parameter-vector.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
+import { reportedParameters } from '../../upstream/reported-parameters.ts';
 import {
   encodeBackendKeyData,
   encodeParameterStatus,
@@ -52,7 +53,8 @@ export async function greet(
   }
   const target = services.targets.of(account, database);
   const known = target.upstream.parameters;
-  const vector = known === undefined ? asked.vector : withoutDefaults(asked.vector, known);
+  const all = settings.applicationName === 'exact' ? withName(asked) : asked.vector;
+  const vector = known === undefined ? all : withoutDefaults(all, known);
   const { reported, needed } = await parametersUnder(target, vector);
   const cancelKey = services.cancels.newKey(asked.cancelKeys);
   const own = new Map(reported).set('application_name', asked.applicationName);
@@ -75,11 +77,21 @@ export async function greet(
     databaseIs: database === tenant.database ? 'own' : 'listed',
     pooling: settings.poolMode,
     vector: needed,
-    standardConformingStrings: reported.get('standard_conforming_strings') !== 'off',
+    reported: reportedParameters(reported),
+    applicationNames: settings.applicationName,
+    preparedLimits: {
+      perClientMax: settings.maxClientPreparedStatements,
+      perBackendMax: settings.maxPreparedStatements,
+    },
     cancelKey,
     catalogue: services.targets.catalogue(account, database),
     meter,
   };
+}
+
+function withName({ vector, applicationName }: Asked): ParameterVector {
+  const bytes = Buffer.from(applicationName).toString('latin1');
+  return withParameter(vector, 'application_name', bytes);
 }
 
 /** Drops what the server does anyway: most drivers ask for the encoding that it has. */

@@ -98,6 +98,10 @@ class Orphan implements LeaseOwner {
   }
 
   ownStatementName(): undefined {}
+  serverFailed(): void {}
+  hidesParameter(): false {
+    return false;
+  }
   serverDrained(): void {}
 
   serverQuiet(): void {

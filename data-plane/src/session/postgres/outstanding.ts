@@ -42,10 +42,17 @@ export type ReplyFor = 'client' | 'proxy';
 export type Answer = ReplyFor | 'locally';
 
 /**
+ * - `refused`: the server did not take the text of the message, nothing of it has run
+ * - `failed`: it was begun
+ * - `skipped`: the server has ignored it
+ */
+export type Failure = 'refused' | 'failed' | 'skipped';
+
+/**
  * What was assumed when a message was sent, and what to do when it failed or was skipped after all.
  */
 export interface Consequence {
-  readonly undo: (outcome: 'failed' | 'skipped') => void;
+  readonly undo: (failure: Failure) => void;
   /** What the client calls the statement that the message is about, for the text of an error. */
   readonly name?: string;
   /** It was done as assumed. */
@@ -182,8 +189,9 @@ export class Outstanding {
    * Notes a reply and says for whom it is; undefined when the server owes no such reply.
    * @param type type byte of a backend message other than the asynchronous ones (Notice,
    * ParameterStatus, Notification).
+   * @param failure what an ErrorResponse says of the message that it answers
    */
-  replied(type: number): ReplyFor | undefined {
+  replied(type: number, failure: 'refused' | 'failed' = 'failed'): ReplyFor | undefined {
     switch (type) {
       case BACKEND.ParseComplete:
         return this.#pop(PARSE);
@@ -194,7 +202,7 @@ export class Outstanding {
       case BACKEND.ReadyForQuery:
         return this.#ready();
       case BACKEND.ErrorResponse:
-        return this.#failed();
+        return this.#failed(failure);
       case BACKEND.CopyInResponse:
         return this.#copyInBegan();
       case BACKEND.NoData:
@@ -233,24 +241,24 @@ export class Outstanding {
     return 'client';
   }
 
-  #failed(): ReplyFor | undefined {
+  #failed(failure: Failure): ReplyFor | undefined {
     const owner = this.#headOwner();
     const kind = this.#headKind;
     if (this.#syncsIgnored > 0) this.#uncertain = true;
     this.#copyIn = false;
-    if (kind === QUERY || kind === SYNC || kind === FUNCTION_CALL) this.#undoHead();
-    else this.#skipToSync();
+    if (kind === QUERY || kind === SYNC || kind === FUNCTION_CALL) this.#undoHead(failure);
+    else this.#skipToSync(failure);
     return owner;
   }
 
   /** The head has failed and will still be answered by ReadyForQuery. */
-  #undoHead(): void {
+  #undoHead(failure: Failure): void {
     if (((this.#ring[this.#head] as number) & RECORDED) === 0) return;
-    this.#consequences[0]?.undo('failed');
+    this.#consequences[0]?.undo(failure);
     this.#consequences[0] = NOTHING_TO_UNDO;
   }
 
-  #skipToSync(): void {
+  #skipToSync(failure: Failure): void {
     const undone: Consequence[] = [];
     const headFailed = this.#length > 0 && ((this.#ring[this.#head] as number) & RECORDED) !== 0;
     while (this.#length > 0 && this.#headKind !== SYNC) {
@@ -259,7 +267,7 @@ export class Outstanding {
     }
     // The last assumption rests on those before it.
     for (const [index, { undo }] of [...undone.entries()].toReversed()) {
-      undo(index === 0 && headFailed ? 'failed' : 'skipped');
+      undo(index === 0 && headFailed ? failure : 'skipped');
     }
     this.#skipping = this.#length === 0;
     if (this.#skipping) this.#unsynced = false;

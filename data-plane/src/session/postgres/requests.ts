@@ -11,25 +11,24 @@ import { FORWARD, HOLD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import type { ExclusiveLease } from './exclusive-lease.ts';
-import { BIND, CLOSE, DESCRIBE, PARSE, QUERY, requestKind } from './outstanding.ts';
+import { BIND, CLOSE, DESCRIBE, EXECUTE, PARSE, QUERY, requestKind } from './outstanding.ts';
 import { frameHead } from './prepared/messages.ts';
 import { readNames } from './prepared/names.ts';
 import { PreparedRelay } from './prepared/prepared-relay.ts';
-import type { ClientMessage } from './prepared/prepared-relay.ts';
+import type { ClientMessage, PreparedLimits } from './prepared/prepared-relay.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import { notAllowedNow } from './session-errors.ts';
+import type { TextEffects } from './sql/effects.ts';
 import { StatementWatch, TEXT_BYTES_MAX } from './statement-watch.ts';
-import type { WatchOptions } from './statement-watch.ts';
+import type { Undo, WatchOptions } from './statement-watch.ts';
 
 /** A longer Bind is not collected; its names are read from what has arrived. */
 const BIND_COLLECT_BYTES_MAX = 64 * 1024;
 
-/** Named statements of one client, and statements on one server connection. */
-const PREPARED_LIMITS = Object.freeze({ perClientMax: 5_000, perBackendMax: 200 });
-
 export interface RequestOptions extends WatchOptions {
   readonly pooling: PoolMode;
   readonly catalogue: StatementCatalogue;
+  readonly preparedLimits: PreparedLimits;
 }
 
 export class ClientRequests {
@@ -91,14 +90,10 @@ export class ClientRequests {
       const message = { type, buffer, bodyStart, bodyEnd, bodyLength: this.#bodyLength };
       const verdict = this.#tracked(message, lease);
       if (verdict !== 'ordinary') return verdict;
-      if (type === FRONTEND.Query) {
-        const undo = this.watch.forgetUnnamed();
-        lease.outstanding.sent(QUERY, 'client', undo && { undo });
-        return FORWARD;
-      }
     } else {
       this.watch.noText(type, this.#bodyIsWhole, buffer, bodyStart, bodyEnd);
     }
+    if (type === FRONTEND.Execute) return this.#execute(lease);
     lease.outstanding.sent(kind);
     return FORWARD;
   }
@@ -118,19 +113,43 @@ export class ClientRequests {
     }
   }
 
-  #query(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
+  /** An Execute; what it runs may have to be taken back. */
+  #execute(lease: ExclusiveLease): FrameVerdict {
+    const undo = this.#options.pooling === 'transaction' ? this.watch.executes() : undefined;
+    lease.outstanding.sent(EXECUTE, 'client', undo && { undo });
+    return FORWARD;
+  }
+
+  #query(message: ClientMessage, lease: ExclusiveLease): FrameVerdict {
     const { buffer, bodyStart, bodyEnd } = message;
-    if (!this.#bodyIsWhole) {
-      this.watch.unread();
-      return 'ordinary';
-    }
-    const effects = this.watch.text(decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql);
+    if (!this.#bodyIsWhole) return this.#sendQuery(this.watch.unread(), lease);
+    const effects = this.watch.read(decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql);
+    const verdict = this.#givesUpStatements(effects, message, lease);
+    if (verdict === HOLD) return HOLD;
+    const undo = this.watch.runs(effects);
+    return verdict === 'ordinary' ? this.#sendQuery(undo, lease) : verdict;
+  }
+
+  #sendQuery(undoRun: Undo | undefined, lease: ExclusiveLease): FrameVerdict {
+    const undoUnnamed = this.watch.forgetUnnamed();
+    const undo = undoRun && undoUnnamed ? both(undoRun, undoUnnamed) : (undoRun ?? undoUnnamed);
+    lease.outstanding.sent(QUERY, 'client', undo && { undo });
+    return FORWARD;
+  }
+
+  /** DEALLOCATE and DISCARD ALL are about statements that may not be on this server connection. */
+  #givesUpStatements(
+    effects: TextEffects,
+    message: ClientMessage,
+    lease: ExclusiveLease,
+  ): FrameVerdict | 'ordinary' {
     const [statement] = effects.statements;
     if (statement === undefined) return 'ordinary';
-    const removesAll =
-      (statement.kind === 'deallocate' && statement.target === 'every') ||
-      (statement.kind === 'discard' && statement.what === 'all');
-    if (removesAll) return this.#preparedRelay().deallocateAll(lease);
+    const discards = statement.kind === 'discard' && statement.what === 'all';
+    if (discards) return this.#preparedRelay().deallocateAll(lease, 'session');
+    if (statement.kind === 'deallocate' && statement.target === 'every') {
+      return this.#preparedRelay().deallocateAll(lease, 'statements');
+    }
     const isOnly = effects.statements.length === 1;
     if (statement.kind !== 'deallocate' || !isOnly || this.#prepared === undefined) {
       return 'ordinary';
@@ -142,8 +161,9 @@ export class ClientRequests {
 
   #parse(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
     if (!this.#bodyIsWhole) {
-      this.watch.unread();
-      return 'ordinary';
+      const undo = this.watch.unread();
+      lease.outstanding.sent(PARSE, 'client', undo && { undo });
+      return FORWARD;
     }
     const { buffer, bodyStart, bodyEnd } = message;
     const isUnnamed = buffer[bodyStart] === 0;
@@ -163,7 +183,7 @@ export class ClientRequests {
       if (bodyEnd - bodyStart === this.#bodyLength) throw new WireError('Bind without its names');
       return HOLD;
     }
-    if (names.texts[1] === '') return this.#unnamed(message, lease);
+    if (names.texts[1] === '') return this.#bindUnnamed(message, lease, names.texts[0] ?? '');
     const prepared = this.#preparedRelay();
     return this.#rewritten(prepared, prepared.bind(message, lease, names));
   }
@@ -178,21 +198,27 @@ export class ClientRequests {
     if (verdict !== 'unnamed') return this.#rewritten(prepared, verdict);
     const isStatement = message.buffer[message.bodyStart] === TARGET_STATEMENT_BYTE;
     if (!isStatement) return 'ordinary';
-    if (message.type === FRONTEND.Describe) return this.#unnamed(message, lease);
+    if (message.type === FRONTEND.Describe) return this.#unnamed(message, lease, undefined);
     const undo = this.watch.forgetUnnamed();
     lease.outstanding.sent(CLOSE, 'client', undo && { undo });
     return FORWARD;
+  }
+
+  #bindUnnamed(message: ClientMessage, lease: ExclusiveLease, portal: string): FrameVerdict {
+    const undo = this.watch.bindsUnnamed(portal);
+    return this.#unnamed(message, lease, undo);
   }
 
   /**
    * A use of the unnamed statement: parsed again in front of it where this backend does not have
    * the client's.
    */
-  #unnamed(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
+  #unnamed(message: ClientMessage, lease: ExclusiveLease, undo: Undo | undefined): FrameVerdict {
+    const kind = message.type === FRONTEND.Bind ? BIND : DESCRIBE;
     const restoration = this.watch.unnamedToRestore();
-    if (restoration === undefined) return 'ordinary';
-    lease.outstanding.sent(restoration.kind, 'proxy');
-    lease.outstanding.sent(message.type === FRONTEND.Bind ? BIND : DESCRIBE);
+    if (restoration !== undefined) lease.outstanding.sent(restoration.kind, 'proxy');
+    lease.outstanding.sent(kind, 'client', undo && { undo });
+    if (restoration === undefined) return FORWARD;
     const head = frameHead(message.type, [], message.bodyLength);
     const bytes = Buffer.concat([restoration.message, head]);
     this.#replacement = () => ({ bytes, bodySkipped: 0 });
@@ -200,7 +226,8 @@ export class ClientRequests {
   }
 
   #preparedRelay(): PreparedRelay {
-    this.#prepared ??= new PreparedRelay(this.#options.catalogue, PREPARED_LIMITS, this.watch);
+    const { catalogue, preparedLimits } = this.#options;
+    this.#prepared ??= new PreparedRelay(catalogue, preparedLimits, this.watch);
     return this.#prepared;
   }
 
@@ -215,6 +242,13 @@ export class ClientRequests {
 }
 
 const TARGET_STATEMENT_BYTE = 0x53;
+
+function both(first: Undo, second: Undo): Undo {
+  return (failure) => {
+    first(failure);
+    second(failure);
+  };
+}
 
 function isAboutStatements(type: number): boolean {
   return (

@@ -14,13 +14,16 @@ import type { Catalog } from '../../upstream/catalog/catalog.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
+import type { ReportedParameters } from '../../upstream/reported-parameters.ts';
 import type { Admission, ClientLimits } from '../client-limits.ts';
 import type { Meter, TenantMeter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
 import type { Account, Accounts, Member } from './auth/account.ts';
 import type { CancelKey, CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
+import type { PreparedLimits } from './prepared/prepared-relay.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
+import type { ApplicationNames } from './state/client-settings.ts';
 import type { TransportPolicy } from './transport.ts';
 
 /** A pool with what its dials have learned about the server. */
@@ -91,7 +94,10 @@ export interface LoggedIn {
   readonly databaseIs: 'own' | 'listed';
   readonly pooling: PoolMode;
   readonly vector: ParameterVector;
-  readonly standardConformingStrings: boolean;
+  /** What the greeting has told of the server's parameters. */
+  readonly reported: ReportedParameters;
+  readonly applicationNames: ApplicationNames;
+  readonly preparedLimits: PreparedLimits;
   readonly cancelKey: CancelKey;
   readonly catalogue: StatementCatalogue;
   readonly meter: TenantMeter;

@@ -155,10 +155,14 @@ function understand(packet: StartupMessage, reader: LoginReader): Asked {
       },
     },
     // A startup parameter of its own counts over the same one in `options`, as on the server.
-    vector: parameterVector([...options.settings, ...own]),
+    vector: parameterVector([...options.settings, ...own].map(byteForByte)),
     applicationName,
     cancelKeys: minor >= MINOR_VERSION_MAX ? 'long' : 'short',
   };
+}
+
+function byteForByte([name, value]: readonly [string, string]): readonly [string, string] {
+  return [name, Buffer.from(value).toString('latin1')];
 }
 
 interface ReadOptions {

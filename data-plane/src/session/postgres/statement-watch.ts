@@ -1,20 +1,27 @@
 /**
- * What one client's statements do to the session on the server, as far as their texts tell: whether
- * the client must keep its server connection (pin) and whether that is dirty afterwards.
+ * What one client's statements do to the session on the server: which parameters the client has
+ * then, whether it must keep its server connection (pin), and whether that is dirty afterwards.
  * Owns: the pin and its reason, the unnamed statement across transactions. Leaves: reading SQL to
- * sql/.
+ * sql/, what may have failed to state/.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { decodeParse } from '../../wire/postgres/frontend-messages.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
-import type { Catalog } from '../../upstream/catalog/catalog.ts';
+import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { LeaseCondition } from './leases.ts';
+import type { Target } from './services.ts';
 import { leavesClean, mayDefine } from './catalog-judgement.ts';
 import { CLOSE, PARSE } from './outstanding.ts';
+import type { Failure } from './outstanding.ts';
 import { frameHead } from './prepared/messages.ts';
-import { textEffects } from './sql/effects.ts';
+import { isAscii } from './sql/characters.ts';
+import { textEffects, UNPARSABLE } from './sql/effects.ts';
 import type { PinReason, TextEffects } from './sql/effects.ts';
+import type { ClientSettings } from './state/client-settings.ts';
+import { LeaseEffects } from './state/lease-effects.ts';
+import type { LostDefaults } from './state/lost-defaults.ts';
+import type { SessionAnswer, SessionQuestion } from './state/session-questions.ts';
 
 /** A longer statement is not read: it pins the session and dirties the backend. */
 export const TEXT_BYTES_MAX = 256 * 1024;
@@ -26,10 +33,7 @@ const COMMIT = /^(?:[^\0]*\0)?\s*(?:commit|end|prepare\s+transaction)\b/i;
 export interface WatchOptions {
   readonly pooling: PoolMode;
   readonly meter: TenantMeter;
-  /** Whether backslashes in plain strings are ordinary, as the server reports it. */
-  readonly standardConformingStrings: boolean;
-  /** What the client's own session parameters are, as `ParameterVector.key`. */
-  readonly vectorKey: string;
+  readonly settings: ClientSettings;
 }
 
 /** A message to send first, and what the server will owe for it. */
@@ -38,7 +42,8 @@ export interface Restoration {
   readonly message: Buffer;
 }
 
-export type UndoUnnamed = (outcome: 'failed' | 'skipped') => void;
+/** To be called when something that was sent did not happen. */
+export type Undo = (failure: Failure) => void;
 
 /** The unnamed statement of a client, to be repeated on another backend. */
 interface UnnamedStatement {
@@ -53,24 +58,37 @@ interface UnnamedState {
 /** Of a client that has never used one; every later state is an object of its own. */
 const NEVER_UNNAMED: UnnamedState = Object.freeze({ statement: undefined });
 
+/** Keeps clients apart whose parameters are in question. */
+let lastClient = 0;
+
 export class StatementWatch {
   readonly #options: WatchOptions;
+  readonly #settings: ClientSettings;
+  readonly #effects: LeaseEffects;
+  readonly #client = ++lastClient;
   #pin: PinReason | undefined;
   #dirty = false;
   #committing = false;
   #defines = false;
-  #catalog: Catalog | undefined;
+  /** A statement that was sent may change how the server reads the next one. */
+  #readingChanges = false;
+  #target: Target | undefined;
+  #backend: PostgresBackend | undefined;
   #unnamed: UnnamedState = NEVER_UNNAMED;
   /** Whether this lease's backend has that unnamed statement. */
   #unnamedHere = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
+    this.#settings = options.settings;
+    this.#effects = new LeaseEffects(options.settings);
   }
 
-  /** A lease begins in a database with this catalog. */
-  leaseBegan(catalog: Catalog): void {
-    this.#catalog = catalog;
+  /** A lease of `backend`, which is from `target`, begins. */
+  leaseBegan(backend: PostgresBackend, target: Target): void {
+    this.#backend = backend;
+    this.#target = target;
+    this.#effects.begin(backend.vector);
   }
 
   /** Whether the client owns its backend beyond the transaction. */
@@ -88,7 +106,10 @@ export class StatementWatch {
 
   /** What the meaning of a statement depends on besides its text. */
   get parseContext(): string {
-    return this.#options.vectorKey;
+    const { parsingKey } = this.#settings.vector;
+    return this.#effects.changesParsing === 'nothing'
+      ? parsingKey
+      : `${this.#client} ${parsingKey}`;
   }
 
   /** In session mode only short texts are looked at, to know a COMMIT. */
@@ -110,48 +131,70 @@ export class StatementWatch {
     }
   }
 
-  /** A text that is about to be run or parsed. */
-  text(sql: string): TextEffects {
-    const { standardConformingStrings } = this.#options;
-    const effects = textEffects(sql, { standardConformingStrings });
-    this.applies(effects);
-    return effects;
+  /** What a text does that is about to be run or parsed. */
+  read(sql: string): TextEffects {
+    const reading = this.#backend?.textReading ?? 'standard';
+    const isUncertain = this.#readingChanges || reading === 'opaque';
+    // Without these it is read the same in any way.
+    if (isUncertain && (!isAscii(sql) || sql.includes('\\'))) return UNPARSABLE;
+    return textEffects(sql, reading === 'escapes' ? ESCAPES : STANDARD);
   }
 
-  /** A statement with these effects is about to be run. */
-  applies(effects: TextEffects): void {
+  /** A simple Query with these effects is about to be sent. @returns to be called if it fails */
+  runs(effects: TextEffects): Undo | undefined {
+    this.#leaves(effects);
+    return isPlain(effects) ? undefined : this.#effects.runs(effects);
+  }
+
+  /** A Bind of a statement with these effects. @returns to be called if it fails */
+  binds(effects: TextEffects, portal: string): Undo | undefined {
+    this.#leaves(effects);
+    return isPlain(effects) ? undefined : this.#effects.binds(effects, portal);
+  }
+
+  /** A Bind of the client's unnamed statement. */
+  bindsUnnamed(portal: string): Undo | undefined {
+    const { statement } = this.#unnamed;
+    return statement && this.binds(statement.effects, portal);
+  }
+
+  /** An Execute is about to be sent. @returns to be called if it fails */
+  executes(): Undo | undefined {
+    return this.#effects.executes();
+  }
+
+  #leaves(effects: TextEffects): void {
     this.#committing = effects.transactionAfter === 'idle';
-    if (!leavesClean(effects, this.#catalog)) this.#dirty = true;
+    if (!leavesClean(effects, this.#target?.catalog)) this.#dirty = true;
     if (mayDefine(effects)) this.#defining();
-    if (effects.pin !== undefined) this.#pinned(effects.pin);
+    if (effects.changesParsing === 'lexing') this.#readingChanges = true;
   }
 
   /** Before others see what is defined, and when the lease ends: then they do. */
   #defining(): void {
     this.#defines = true;
-    this.#catalog?.invalidate();
+    this.#target?.catalog.invalidate();
   }
 
-  /** A statement that is too long to be read. */
-  unread(): void {
-    this.#dirty = true;
-    this.#defining();
-    this.#pinned('unparsable');
+  /** A statement that is too long to be read. @returns to be called if it fails */
+  unread(): Undo | undefined {
+    this.#unnamed = { statement: undefined };
+    return this.runs(UNPARSABLE);
   }
 
   /**
    * A simple Query, or Close, ends the unnamed statement. @returns how to take that back, if there
    * was one
    */
-  forgetUnnamed(): UndoUnnamed | undefined {
+  forgetUnnamed(): Undo | undefined {
     if (this.#unnamed === NEVER_UNNAMED) return undefined;
-    // A Query that fails was begun all the same: the server has no unnamed statement either.
+    // A Query that fails was read all the same: the server has no unnamed statement either.
     return this.#setUnnamed(undefined, 'whatever_the_outcome');
   }
 
   /** A whole Parse of the unnamed statement. @returns how to take it back */
-  unnamedParse(body: Buffer): UndoUnnamed {
-    const effects = this.text(decodeParse(body, 0, body.length, 'latin1').sql);
+  unnamedParse(body: Buffer): Undo {
+    const effects = this.read(decodeParse(body, 0, body.length, 'latin1').sql);
     const parse = Buffer.concat([frameHead(FRONTEND.Parse, [], body.length), body]);
     return this.#setUnnamed({ parse, effects }, 'unless_it_fails');
   }
@@ -160,14 +203,14 @@ export class StatementWatch {
   #setUnnamed(
     statement: UnnamedStatement | undefined,
     when: 'whatever_the_outcome' | 'unless_it_fails',
-  ): UndoUnnamed {
+  ): Undo {
     const [before, wasHere] = [this.#unnamed, this.#unnamedHere];
     const now = { statement };
     this.#unnamed = now;
     this.#unnamedHere = true;
-    return (outcome) => {
+    return (failure) => {
       if (this.#unnamed !== now) return;
-      if (outcome === 'skipped') [this.#unnamed, this.#unnamedHere] = [before, wasHere];
+      if (failure === 'skipped') [this.#unnamed, this.#unnamedHere] = [before, wasHere];
       // A Parse that fails has ended the former unnamed statement first.
       else if (when === 'unless_it_fails') this.#unnamed = { statement: undefined };
     };
@@ -182,13 +225,75 @@ export class StatementWatch {
     this.#unnamedHere = true;
     const { statement } = this.#unnamed;
     if (statement === undefined) return NO_UNNAMED_STATEMENT;
-    this.applies(statement.effects);
     return { kind: PARSE, message: statement.parse };
   }
 
-  /** A parameter that the server reports has kept another value than before. */
-  parametersChanged(): void {
-    if (!this.keepsBackend) this.#pinned('set');
+  // ---- what has happened ----
+
+  /** No parameter, and nothing to be pinned for, is in question. */
+  get isSettled(): boolean {
+    return this.#effects.isUntouched;
+  }
+
+  /** The server has answered a message with an error. */
+  failed(): void {
+    this.#effects.failed();
+  }
+
+  /** Everything that was sent is answered. */
+  quiet(): void {
+    this.#readingChanges = false;
+  }
+
+  /** Parameters that the server reports have other values than when the lease began. */
+  parametersChanged(names: readonly string[]): void {
+    const unforeseen = names.filter((name) => !this.#effects.hasTouched(name.toLowerCase()));
+    if (unforeseen.some((name) => !FOLLOWING.has(name))) this.#effects.unforeseen();
+  }
+
+  /** What the backend must be given back before the client's next batch. */
+  get lost(): LostDefaults {
+    return this.#effects.lost;
+  }
+
+  /** It was given back. */
+  restored(): void {
+    this.#effects.restored();
+  }
+
+  /** Whether the texts tell what has happened in this lease. */
+  get isDoubtful(): boolean {
+    return this.#effects.isDoubtful;
+  }
+
+  /** What to ask the server, between transactions, before `concludes`. */
+  get question(): SessionQuestion | undefined {
+    return this.#pin === undefined ? this.#effects.question : undefined;
+  }
+
+  /** Between transactions: what the lease has done so far holds from now on. */
+  concludes(question?: SessionQuestion, answer?: SessionAnswer): void {
+    if (this.#effects.isUntouched || this.#backend === undefined) return;
+    const { mine, here, pin } = this.#effects.outcome(question, answer);
+    this.#settings.vector = mine;
+    this.#backend.vector = here;
+    // The server's default is another than the one that init_sql has given the connection.
+    if (this.#effects.hasReset && this.#backend.initSql !== undefined) this.#dirty = true;
+    this.#effects.begin(here);
+    if (pin !== undefined) this.#pinned(pin);
+  }
+
+  /** The question could not be answered: whatever is there, the client keeps it. */
+  remainsUnknown(): void {
+    this.#effects.begin(this.#settings.vector);
+    this.#pinned('set_unparsable');
+  }
+
+  /** DISCARD ALL has succeeded: nothing holds the client any more. */
+  discarded(): void {
+    if (this.#pin === undefined || this.#pin === 'load') return;
+    this.#pin = undefined;
+    this.#dirty = true;
   }
 
   #pinned(reason: PinReason): void {
@@ -199,13 +304,35 @@ export class StatementWatch {
 
   /** In what condition the lease that ends leaves its backend; the next lease begins clean. */
   leaseEnded(): LeaseCondition {
-    const condition = this.#dirty || this.keepsBackend ? 'dirty' : 'clean';
-    if (this.#defines) this.#catalog?.invalidate();
+    const isKnown = this.#effects.isUntouched && !this.keepsBackend;
+    const isAlways = this.#target?.upstream.settings.serverReset === 'always';
+    const condition = this.#dirty || !isKnown || isAlways ? 'dirty' : 'clean';
+    if (this.#defines) this.#target?.catalog.invalidate();
     this.#defines = false;
     this.#dirty = false;
+    this.#readingChanges = false;
     this.#unnamedHere = false;
     return condition;
   }
+}
+
+const STANDARD = Object.freeze({ standardConformingStrings: true });
+const ESCAPES = Object.freeze({ standardConformingStrings: false });
+
+/** Reported parameters that nobody sets by name, or that are no part of what is carried over. */
+const FOLLOWING: ReadonlySet<string> = new Set([
+  'application_name',
+  'in_hot_standby',
+  'integer_datetimes',
+  'is_superuser',
+  'server_encoding',
+  'server_version',
+  'session_authorization',
+]);
+
+/** Nothing that lease-effects.ts would have to know of. */
+function isPlain(effects: TextEffects): boolean {
+  return effects.pin === undefined && effects.touches.length === 0 && !effects.mayRollBack;
 }
 
 /**

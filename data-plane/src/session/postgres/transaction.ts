@@ -27,6 +27,10 @@ import { requestKind } from './outstanding.ts';
 import { ClientRequests } from './requests.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
 import { cancelled, notAllowedNow, serverEnded } from './session-errors.ts';
+import { ClientSettings } from './state/client-settings.ts';
+import { Settling, settlingWork } from './state/settling.ts';
+import type { Settler } from './state/settling.ts';
+import { ToldParameters } from './state/told-parameters.ts';
 import type { StatementWatch } from './statement-watch.ts';
 
 /** Requests without a reply at which a client is paused; servers flush replies long before. */
@@ -34,7 +38,7 @@ const OUTSTANDING_MAX = 65_536;
 
 const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
 
-export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acquirer {
+export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acquirer, Settler {
   readonly #socket: Socket;
   readonly #services: SessionServices;
   readonly #login: LoggedIn;
@@ -43,8 +47,11 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   readonly #watch: StatementWatch;
   readonly #acquisition: Acquisition;
   readonly #refused = new RefusedBatch();
+  readonly #told: ToldParameters;
   #state: SessionState = 'idle';
   #lease: ExclusiveLease | undefined;
+  /** While `settling`. */
+  #settling: Settling | undefined;
   /** When the batch under way began; undefined between batches. */
   #batchSinceMs: number | undefined;
   /** The client has said Terminate: what it sent before is to run to its end. */
@@ -56,10 +63,12 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#socket = socket;
     this.#services = services;
     this.#login = login;
-    this.#requests = new ClientRequests({ ...login, vectorKey: login.vector.key });
+    const settings = new ClientSettings(login.vector, login.applicationNames);
+    this.#told = new ToldParameters(login.reported);
+    this.#requests = new ClientRequests({ ...login, settings });
     this.#watch = this.#requests.watch;
     this.#input = new ClientInput(socket, this, services.log);
-    this.#acquisition = new Acquisition(this, services, login);
+    this.#acquisition = new Acquisition(this, services, login, settings);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#lease?.backend.socket.resume());
     socket.on('end', () => this.#close());
@@ -88,7 +97,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
 
   #received(chunk: Buffer): void {
     if (this.#state === 'closed') return;
-    if (this.#state === 'waiting') this.#input.keep(chunk);
+    if (this.#state === 'waiting' || this.#state === 'settling') this.#input.keep(chunk);
     else this.#scanned(this.#input.scan(chunk));
   }
 
@@ -126,6 +135,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
       case 'skipping':
         return this.#skip(type);
       case 'waiting':
+      case 'settling':
       case 'closed':
       case 'login':
         return HOLD;
@@ -138,6 +148,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   #request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     const lease = this.#lease as ExclusiveLease;
     const { outstanding } = lease;
+    if (!this.#watch.lost.isEmpty && !outstanding.needsSync) return HOLD;
     if (outstanding.quiet) this.#batchSinceMs = this.#services.clock.nowMs();
     if (outstanding.length > OUTSTANDING_MAX) this.#socket.pause();
     return this.#requests.request(type, buffer, bodyStart, bodyEnd, lease);
@@ -194,9 +205,15 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   }
 
   #own(backend: PostgresBackend): void {
-    this.#watch.leaseBegan(this.#acquisition.target.catalog);
+    this.#watch.leaseBegan(backend, this.#acquisition.target);
     this.#lease = this.#services.leases.begin(backend, this);
     this.#state = 'leased';
+    this.#tellNews(backend);
+  }
+
+  #tellNews(backend: PostgresBackend): void {
+    const news = this.#told.news(backend);
+    if (news !== undefined) this.#socket.write(news);
   }
 
   // ---- the server's side (LeaseOwner) ----
@@ -214,6 +231,14 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     return this.#requests.ownStatementName(shared);
   }
 
+  serverFailed(): void {
+    this.#watch.failed();
+  }
+
+  hidesParameter(name: string): boolean {
+    return this.#watch.lost.has(name.toLowerCase());
+  }
+
   serverDrained(): void {
     if (this.#socket.isPaused()) this.#socket.resume();
   }
@@ -223,11 +248,41 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     if (lease === undefined) return;
     if (this.#socket.isPaused() && !lease.backend.socket.writableNeedDrain) this.#socket.resume();
     this.#endBatch();
-    if (lease.backend.transactionStatus !== TRANSACTION_IDLE) return;
-    if (this.#ending !== undefined) return this.#fatal(this.#ending);
-    if (lease.parametersChanged) this.#watch.parametersChanged();
-    if (this.#watch.keepsBackend || !this.#input.atBoundary) return;
-    this.#release(lease);
+    this.#watch.quiet();
+    const isBetween = lease.backend.transactionStatus === TRANSACTION_IDLE;
+    if (isBetween && this.#ending !== undefined) return this.#fatal(this.#ending);
+    if (isBetween) this.#watch.parametersChanged(lease.takeChangedParameters());
+    if (!this.#watch.isSettled && this.#settle(lease)) return;
+    if (isBetween && !this.#watch.keepsBackend && this.#input.atBoundary) this.#release(lease);
+    // A batch that waited for something to be restored, in vain.
+    else if (this.#input.hasKept) this.#scanKept();
+  }
+
+  /** @returns whether the proxy has something to say to the backend first */
+  #settle(lease: ExclusiveLease): boolean {
+    const { transactionStatus } = lease.backend;
+    const work = settlingWork(this.#watch, transactionStatus);
+    if (work === undefined) {
+      if (transactionStatus === TRANSACTION_IDLE) this.#watch.concludes();
+      return false;
+    }
+    if (this.#watch.lost.isEmpty) this.#told.heard(lease.backend);
+    this.#state = 'settling';
+    this.#settling = new Settling(this, this.#services.leases, this.#acquisition.target.pool);
+    this.#settling.run(lease, work);
+    return true;
+  }
+
+  settled(lease: ExclusiveLease): void {
+    this.#state = 'leased';
+    this.#tellNews(lease.backend);
+    this.serverQuiet();
+    if (this.#input.hasKept) this.#scanKept();
+  }
+
+  settlingFailed(error: AppError): void {
+    this.#lease = undefined;
+    this.#fatal(error);
   }
 
   #endBatch(): void {
@@ -246,6 +301,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   }
 
   #release(lease: ExclusiveLease): void {
+    this.#told.heard(lease.backend);
     this.#lease = undefined;
     this.#state = 'idle';
     const { pool } = this.#acquisition.target;
@@ -307,7 +363,8 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#login.admission.release();
     this.#services.cancels.forget(this.#login.cancelKey);
     if (before === 'waiting') this.#acquisition.cancel();
-    if (lease !== undefined) this.#abandon(lease, work);
+    if (before === 'settling') this.#settling?.abandon();
+    else if (lease !== undefined) this.#abandon(lease, work);
     if (!this.#socket.destroyed) this.#socket.end();
   }
 

@@ -173,9 +173,12 @@ export function decodeEmpty(what: string, start: number, end: number): void {
   if (end !== start) throw new WireError(`${what}: a body of ${end - start} bytes, 0 expected`);
 }
 
-export function encodeQuery(sql: string): FrontendFrame {
+export function encodeQuery(sql: string, encoding: TextEncoding = 'utf8'): FrontendFrame {
   refuseZeroByte(sql);
-  return frame(serialize.query(sql));
+  if (encoding === 'utf8') return frame(serialize.query(sql));
+  const writer = new ByteWriter(sql.length + 16).uint8(FRONTEND.Query).int32(0);
+  writer.cstring(sql, encoding);
+  return frame(writer.patchInt32(1, writer.length - 1).finish());
 }
 
 /** Own code: the library complains on the console about names of more than 63 characters. */

@@ -4,6 +4,7 @@
  * Source: PostgreSQL 18 manual, "Message Formats".
  */
 import { ByteReader } from '../byte-reader.ts';
+import type { TextEncoding } from '../byte-reader.ts';
 import { WireError } from '../wire-error.ts';
 import { backendFrame } from './backend-frame.ts';
 import { BACKEND } from './message-types.ts';
@@ -92,13 +93,18 @@ export function encodeDataRow(row: TextRow): BackendFrame {
   });
 }
 
-export function decodeDataRow(buffer: Buffer, start = 0, end: number = buffer.length): TextRow {
+export function decodeDataRow(
+  buffer: Buffer,
+  start = 0,
+  end: number = buffer.length,
+  encoding: TextEncoding = 'utf8',
+): TextRow {
   const reader = new ByteReader('DataRow', buffer, start, end);
   const count = reader.uint16();
   reader.expectRoomFor(count, 4);
   const row = Array.from({ length: count }, () => {
     const length = reader.int32();
-    return length === -1 ? null : reader.bytes(length).toString();
+    return length === -1 ? null : reader.bytes(length).toString(encoding);
   });
   reader.end();
   return row;

@@ -38,7 +38,9 @@ export class ClientStatements {
     const message = `this client has ${this.#byName.size} prepared statements`;
     const limit = `as many as it may have (${this.#statementsMax})`;
     throw proxyErrors.fail('PREPARED_LIMIT', `${message}, ${limit}`, {
-      hint: 'Close statements that are not needed any more (Close, DEALLOCATE).',
+      hint:
+        'Close statements that are not needed any more (Close, DEALLOCATE), or have the operator' +
+        ' raise max_client_prepared_statements.',
     });
   }
 

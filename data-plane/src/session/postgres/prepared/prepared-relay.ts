@@ -15,6 +15,7 @@ import { encodePostgresError } from '../../client-error.ts';
 import { BIND, CLOSE, DESCRIBE, PARSE, QUERY } from '../outstanding.ts';
 import type { Outstanding } from '../outstanding.ts';
 import type { TextEffects } from '../sql/effects.ts';
+import type { Undo } from '../statement-watch.ts';
 import type { BackendStatements } from './backend-statements.ts';
 import { ClientStatements, EVERY_NAME } from './client-statements.ts';
 import { closeMessage, failingParse, frameHead, parseMessage } from './messages.ts';
@@ -49,11 +50,25 @@ export interface PreparedLimits {
 
 /** Hears which texts are parsed and which statements are run. */
 export interface TextWatcher {
-  text(sql: string): TextEffects;
-  applies(effects: TextEffects): void;
+  read(sql: string): TextEffects;
+  /** A statement is bound. @returns how to take it back */
+  binds(effects: TextEffects, portal: string): Undo | undefined;
   /** A simple Query is sent. @returns how to take it back */
-  forgetUnnamed(): ((outcome: 'failed' | 'skipped') => void) | undefined;
+  forgetUnnamed(): Undo | undefined;
+  /** DISCARD ALL has succeeded. */
+  discarded(): void;
 }
+
+/** A statement that can be used in this place. */
+interface Found {
+  readonly name: string;
+  /** What must be sent first. */
+  readonly before: readonly Buffer[];
+  /** Undefined for one that the client does not have: the server says so. */
+  readonly statement: PreparedStatement | undefined;
+}
+
+const nothing = () => {};
 
 export class PreparedRelay {
   readonly #catalogue: StatementCatalogue;
@@ -92,7 +107,7 @@ export class PreparedRelay {
     const { buffer, bodyStart, bodyEnd } = message;
     const [name = '', sql = ''] = readNames(buffer, bodyStart, bodyEnd, 2)?.texts ?? [];
     if (this.#mine.isUnsettled(name, lease.outstanding.batch)) return HOLD;
-    const effects = this.#watcher.text(sql);
+    const effects = this.#watcher.read(sql);
     if (this.#mine.get(name) !== undefined) return this.#parseAgain(message, lease, name);
     let statement: PreparedStatement;
     try {
@@ -157,7 +172,8 @@ export class PreparedRelay {
     const [portal = '', name = ''] = names.texts;
     const found = this.#find(name, lease);
     if (found === undefined) return HOLD;
-    lease.outstanding.sent(BIND, 'client', { undo: () => {}, name });
+    const undo = found.statement && this.#watcher.binds(found.statement.effects, portal);
+    lease.outstanding.sent(BIND, 'client', { undo: undo ?? nothing, name });
     const skipped = names.end - bodyStart;
     const head = frameHead(type, [portal, found.name], bodyLength - skipped);
     return this.#replace(Buffer.concat([...found.before, head]), skipped);
@@ -233,7 +249,7 @@ export class PreparedRelay {
   }
 
   /** A simple Query that is DEALLOCATE ALL or DISCARD ALL: nothing is left, unless it fails. */
-  deallocateAll(lease: PreparedLease): FrameVerdict {
+  deallocateAll(lease: PreparedLease, what: 'statements' | 'session'): FrameVerdict {
     const { batch } = lease.outstanding;
     if (this.#mine.anyUnsettled(batch)) return HOLD;
     const settled = this.#mine.unsettle(EVERY_NAME, batch);
@@ -241,14 +257,18 @@ export class PreparedRelay {
     for (const statement of mine.values()) this.#catalogue.release(statement);
     const there = lease.statements.clear();
     const undoUnnamed = this.#watcher.forgetUnnamed();
-    const undo = (outcome: 'failed' | 'skipped') => {
+    const undo: Undo = (outcome) => {
       settled();
       undoUnnamed?.(outcome);
       for (const statement of mine.values()) this.#catalogue.retain(statement);
       this.#mine.restore(mine);
       lease.statements.restore(there);
     };
-    lease.outstanding.sent(QUERY, 'client', { undo, done: settled });
+    const done = () => {
+      settled();
+      if (what === 'session') this.#watcher.discarded();
+    };
+    lease.outstanding.sent(QUERY, 'client', { undo, done });
     return FORWARD;
   }
 
@@ -256,21 +276,18 @@ export class PreparedRelay {
    * The shared name, and what must be sent before it can be used; undefined when it is not known
    * yet.
    */
-  #find(
-    name: string,
-    lease: PreparedLease,
-  ): { name: string; before: readonly Buffer[] } | undefined {
+  #find(name: string, lease: PreparedLease): Found | undefined {
     if (this.#mine.isUnsettled(name, lease.outstanding.batch)) return undefined;
     const statement = this.#mine.get(name);
     // The server says itself that there is no such statement, in its own words; not when the name
     // could be another's.
     if (statement === undefined) {
-      return { name: name.startsWith(NAME_PREFIX) ? `${name}?` : name, before: [] };
+      const shown = name.startsWith(NAME_PREFIX) ? `${name}?` : name;
+      return { name: shown, before: [], statement };
     }
     if (lease.statements.isUnsettled(statement, lease.outstanding.batch)) return undefined;
     this.#mine.noteUse(name, statement);
-    this.#watcher.applies(statement.effects);
-    if (lease.statements.use(statement)) return { name: statement.name, before: [] };
+    if (lease.statements.use(statement)) return { name: statement.name, before: [], statement };
     const before = [...this.#makeRoom(lease), parseMessage(statement)];
     lease.statements.expect(statement, lease.outstanding.batch);
     lease.outstanding.sent(PARSE, 'proxy', {
@@ -278,7 +295,7 @@ export class PreparedRelay {
       undo: () => lease.statements.delete(statement),
       done: () => lease.statements.confirm(statement),
     });
-    return { name: statement.name, before };
+    return { name: statement.name, before, statement };
   }
 
   #makeRoom(lease: PreparedLease): readonly Buffer[] {

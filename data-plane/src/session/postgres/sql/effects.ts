@@ -8,6 +8,8 @@
  * statements.ts, single statements to statement-effects.ts, what names mean in a tenant's catalog
  * to whoever can look there.
  */
+import { parsingEffect } from '../../../upstream/parameter-kinds.ts';
+import type { ParsingEffect } from '../../../upstream/parameter-kinds.ts';
 import { fingerprint } from './fingerprint.ts';
 import type { QueryFacts } from './mentions.ts';
 import { functionEffect } from './functions.ts';
@@ -34,6 +36,16 @@ export interface TextEffects {
   readonly dirties: boolean;
   /** In order. Nothing of SET LOCAL. */
   readonly settings: readonly SettingChange[];
+  /** Parameters that have other values afterwards, in lower case; which, the server knows. */
+  readonly unsure: readonly string[];
+  /** Parameters that it sets or resets, be it for the transaction only; `any`: others too. */
+  readonly touches: readonly string[] | 'any';
+  /** Parameters that have their defaults until the transaction ends. */
+  readonly localDefaults: readonly string[];
+  /** Whether parameters may change that the meaning of later texts depends on, if only for now. */
+  readonly changesParsing: ParsingEffect;
+  /** Whether it may undo what statements before it did in the same transaction. */
+  readonly mayRollBack: boolean;
   /**
    * Where the text leaves a session, every statement having succeeded; `unknown` when it is not
    * understood.
@@ -99,12 +111,18 @@ export function readTextEffects(sql: string, options: LexOptions): TextEffects {
 
 const NOTHING: readonly never[] = Object.freeze([]);
 
-const UNPARSABLE: TextEffects = Object.freeze({
+/** Of a text that is not understood. */
+export const UNPARSABLE: TextEffects = Object.freeze({
   statements: NOTHING,
   pin: 'unparsable',
   cleanliness: 'dirty',
   dirties: true,
   settings: NOTHING,
+  unsure: NOTHING,
+  touches: 'any',
+  localDefaults: NOTHING,
+  changesParsing: 'lexing',
+  mayRollBack: true,
   transactionAfter: 'unknown',
   sharing: 'never',
   literals: 'matter',
@@ -120,12 +138,18 @@ function conclude(statements: readonly Statement[]): TextEffects {
   // Several statements in one text are never taken for clean: where one fails, those before it
   // are undone.
   const cleanliness = only?.cleanliness ?? 'dirty';
+  const touches = only?.touches ?? all.map((effects) => effects.touches).reduce(together, NOTHING);
   return {
     statements,
     pin: all.map((effects) => effects.pin).reduce(strongest, undefined),
     cleanliness,
     dirties: cleanliness === 'dirty',
     settings: only?.settings ?? all.flatMap((effects) => effects.settings),
+    unsure: only?.unsure ?? all.flatMap((effects) => effects.unsure),
+    touches,
+    localDefaults: only?.localDefaults ?? all.flatMap((effects) => effects.localDefaults),
+    changesParsing: effectOnParsing(touches),
+    mayRollBack: statements.some(({ kind }) => ROLLS_BACK.has(kind)),
     transactionAfter: statements.map(transactionAfter).reduce(later, 'unchanged'),
     sharing: statements.length === 1 && isShareable(statements[0]) ? 'candidate' : 'never',
     literals: statements.every(isBlindToLiterals) ? 'do_not_matter' : 'matter',
@@ -133,6 +157,32 @@ function conclude(statements: readonly Statement[]): TextEffects {
     functions: queries.flatMap((query) => query.functions),
     types: queries.flatMap((query) => query.types),
   };
+}
+
+/** Procedures and DO may end transactions. */
+const ROLLS_BACK: ReadonlySet<Statement['kind']> = new Set([
+  'rollback',
+  'rollback_to',
+  'call',
+  'do',
+  'execute',
+  'unknown',
+]);
+
+function together(
+  a: readonly string[] | 'any',
+  b: readonly string[] | 'any',
+): readonly string[] | 'any' {
+  return a === 'any' || b === 'any' ? 'any' : [...a, ...b];
+}
+
+function effectOnParsing(touches: readonly string[] | 'any'): ParsingEffect {
+  return touches === 'any' ? 'lexing' : touches.map(parsingEffect).reduce(stronger, 'nothing');
+}
+
+function stronger(a: ParsingEffect, b: ParsingEffect): ParsingEffect {
+  if (a === 'lexing' || b === 'nothing') return a;
+  return b;
 }
 
 /** What a statement executes or prepares of queries. */

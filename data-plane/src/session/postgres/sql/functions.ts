@@ -2,7 +2,7 @@
  * Which built-in functions leave a session as it was. Everything that is not named here is unknown:
  * it may call set_config(), take a lock, open a large object, notify. Not here, among others:
  * nextval/setval/currval/lastval (a session's sequence values), lo_* and large object reads,
- * dblink*, pg_notify, setseed, pg_export_snapshot, pg_replication_*, what runs SQL given as text
+ * dblink*, pg_notify, pg_export_snapshot, pg_replication_*, what runs SQL given as text
  * (query_to_xml, table_to_xml, ts_stat, ts_rewrite …), what resolves a type by its name
  * (pg_input_is_valid) or builds rows of a type that the text does not show (json_to_record). A name
  * counts as the built-in one when it is unqualified or in pg_catalog; whether a tenant has a
@@ -18,10 +18,11 @@ import type { QualifiedName } from './names.ts';
  * - `advisory_lock`: takes a lock that the session keeps
  * - `set_config`: may be one or the other; see QueryFacts.setConfig
  * - `sequence`: changes or reads what the session remembers of sequences
+ * - `seed`: makes the session's random numbers foreseeable
  * - `unknown`: anything
  */
 export type FunctionEffect =
-  'reads' | 'transactional' | 'advisory_lock' | 'set_config' | 'sequence' | 'unknown';
+  'reads' | 'transactional' | 'advisory_lock' | 'set_config' | 'sequence' | 'seed' | 'unknown';
 
 const AGGREGATE_AND_WINDOW = `
 any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp
@@ -153,6 +154,7 @@ export const FUNCTION_EFFECTS: ReadonlyMap<string, FunctionEffect> = new Map([
   ...namesOf('advisory_lock', ADVISORY_LOCK),
   ...namesOf('sequence', SEQUENCE),
   ...namesOf('set_config', 'set_config'),
+  ...namesOf('seed', 'setseed'),
 ]);
 
 function namesOf(effect: FunctionEffect, ...lists: readonly string[]): [string, FunctionEffect][] {

@@ -5,7 +5,7 @@
  * effect. Operators, casts, attributes of tables (`t.f` for f(t)) and what relations hold (views,
  * triggers, defaults, policies) cannot be seen in a text.
  * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to
- * call-shapes.ts, what a function does to functions.ts.
+ * call-shapes.ts, what a function does to functions.ts, set_config() to set-config.ts.
  * Source: PostgreSQL 18, src/backend/parser/gram.y (SelectStmt, table_ref, func_name, GenericType).
  */
 import { CONSTRUCTS, isCallShaped, isOperandPlace } from './call-shapes.ts';
@@ -15,6 +15,8 @@ import { isTemporarySchema } from './names.ts';
 import type { QualifiedName } from './names.ts';
 import { QueryLevels } from './query-levels.ts';
 import type { Opener } from './query-levels.ts';
+import { SetConfigCalls } from './set-config.ts';
+import type { SetConfig } from './set-config.ts';
 import { isWordOrQuoted, TokenWindow } from './token-window.ts';
 import type { Source, TokenRange } from './tokens.ts';
 import { isBuiltInType } from './types.ts';
@@ -29,15 +31,18 @@ export interface QueryFacts {
   readonly effect: 'reads' | 'locks_rows' | 'writes';
   /** Where SELECT … INTO makes a table. */
   readonly into: 'nothing' | 'permanent' | 'temporary';
-  /** Calls of set_config(): `local` when each says `true` for is_local. */
-  readonly setConfig: 'none' | 'local' | 'session';
+  readonly setConfig: SetConfig;
+  /** Parameters that set_config() gives values beyond the transaction, where it is `named`. */
+  readonly configures: readonly string[];
+  /** Those and the ones it sets for the transaction. */
+  readonly mayConfigure: readonly string[] | 'any';
   /** Whether the word DEFAULT stands for the default of a column. */
   readonly defaults: 'untouched' | 'asked';
 }
 
 /** Reads the query in `range`, whose first token begins it. */
 export function mentionsOf(source: Source, range: TokenRange): QueryFacts {
-  return new MentionReader(new TokenWindow(source.tokens, range)).read();
+  return new MentionReader(source, range).read();
 }
 
 /** Functions with FROM between their arguments, where it names no relation. */
@@ -64,12 +69,13 @@ class MentionReader {
   readonly #types: QualifiedName[] = [];
   #effect: QueryFacts['effect'] = 'reads';
   #into: QueryFacts['into'] = 'nothing';
-  #setConfig: QueryFacts['setConfig'] = 'none';
   #defaults: QueryFacts['defaults'] = 'untouched';
   #callsAfterParenthesis = false;
+  readonly #setConfig: SetConfigCalls;
 
-  constructor(window: TokenWindow) {
-    this.#window = window;
+  constructor(source: Source, range: TokenRange) {
+    this.#window = new TokenWindow(source.tokens, range);
+    this.#setConfig = new SetConfigCalls(source);
   }
 
   read(): QueryFacts {
@@ -87,7 +93,9 @@ class MentionReader {
       types: this.#types,
       effect: this.#effect,
       into: this.#into,
-      setConfig: this.#setConfig,
+      setConfig: this.#setConfig.kind,
+      configures: this.#setConfig.names,
+      mayConfigure: this.#setConfig.all,
       defaults: this.#defaults,
     };
   }
@@ -107,15 +115,7 @@ class MentionReader {
   }
 
   #close(): void {
-    if (this.#levels.leave().callee === 'set_config') this.#setConfigCalled();
-  }
-
-  /** is_local is the last argument, by position or by name. */
-  #setConfigCalled(): void {
-    const separator = this.#window.sign(-3);
-    const local = this.#window.word(-2) === 'true' && (separator === ',' || separator === '=>');
-    if (!local) this.#setConfig = 'session';
-    else if (this.#setConfig === 'none') this.#setConfig = 'local';
+    if (this.#levels.leave().callee === 'set_config') this.#setConfig.closed(this.#window);
   }
 
   /**
@@ -354,6 +354,7 @@ class MentionReader {
   #open(opener: Opener, nameLength: number, callee = ''): void {
     this.#window.skip(nameLength + 1);
     this.#levels.enter(opener, callee);
+    if (callee === 'set_config') this.#setConfig.opened(this.#window);
   }
 
   #surroundings(): Surroundings {

@@ -91,6 +91,8 @@ const NO_QUERY: QueryFacts = Object.freeze({
   effect: 'reads',
   into: 'nothing',
   setConfig: 'none',
+  configures: [],
+  mayConfigure: [],
   defaults: 'untouched',
 });
 

@@ -6,7 +6,7 @@
  * flatten_set_variable_args() in src/backend/utils/misc/guc_funcs.c, quote_identifier() in
  * ruleutils.c.
  */
-import type { Cursor } from './cursor.ts';
+import { Cursor } from './cursor.ts';
 import { KEYWORDS } from './keywords.ts';
 import { numberValue } from './literals.ts';
 import { parseModes } from './parse-transaction.ts';
@@ -52,10 +52,18 @@ export function parseSet(cursor: Cursor): Statement {
     return { kind: 'set_constraints' };
   }
   const scope = takeScope(cursor);
+  const { rest } = cursor;
   const statement = parseSpecial(cursor, scope) ?? parseAssignment(cursor, scope);
   if (statement !== undefined && cursor.atEnd) return statement;
   cursor.skipAll();
-  return { kind: 'set_unparsable', scope };
+  return { kind: 'set_unparsable', scope, name: assignedName(new Cursor(cursor.source, rest)) };
+}
+
+/** The parameter of a SET whose value is not certain, where that is plain to see. */
+function assignedName(cursor: Cursor): string | undefined {
+  if (cursor.take('time', 'zone')) return 'timezone';
+  const name = takeParameterName(cursor);
+  return isAssignment(cursor, 0) ? name : undefined;
 }
 
 /**

@@ -3,20 +3,28 @@
  * Owns: reasons to pin, what is clean, which settings change. Leaves: whole texts to effects.ts.
  */
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import { isAscii } from './characters.ts';
 import { functionEffect } from './functions.ts';
 import type { QueryFacts } from './mentions.ts';
 import { isTemporarySchema } from './names.ts';
-import type { Setting, SettingStatement, Statement, TableSource } from './statement.ts';
+import type {
+  Setting,
+  SettingScope,
+  SettingStatement,
+  Statement,
+  TableSource,
+} from './statement.ts';
 
 /**
  * Why a client keeps its server connection from then on; logs and metrics use the same words.
  * - `unparsable`: the text is not understood, or longer than is read
  * - `session_authorization`: the session acts as another user
- * - `set_unparsable`: a parameter was set, but which or to what is not certain
+ * - `set_unparsable`: a parameter was set, but which is not certain
  * - `temp_object`, `hold_cursor`, `advisory_lock`, `sql_prepare`, `listen`, `load`: what the
  *   session now holds
- * - `set`: a parameter was set. Given only where no other reason is: who replays `settings` on the
- *   next backend need not pin for it
+ * - `random_seed`: the session's random numbers follow from a seed of its own
+ * - `set`: more parameters are set than are carried from one server connection to the next; never
+ *   from a text
  * - `named_statement`, `unnamed_statement`, `replication`: never from a text; statements of the
  *   extended protocol, and a replication connection
  */
@@ -30,6 +38,7 @@ export type PinReason =
   | 'sql_prepare'
   | 'listen'
   | 'load'
+  | 'random_seed'
   | 'set'
   | 'named_statement'
   | 'unnamed_statement'
@@ -58,6 +67,12 @@ export interface StatementEffects {
   readonly pin: PinReason | undefined;
   readonly cleanliness: Cleanliness;
   readonly settings: readonly SettingChange[];
+  /** Parameters with values that the text does not tell, in lower case: the server knows them. */
+  readonly unsure: readonly string[];
+  /** Parameters that it sets, be it for the transaction only; `any` when some are not certain. */
+  readonly touches: readonly string[] | 'any';
+  /** Parameters that have their defaults until the transaction ends. */
+  readonly localDefaults: readonly string[];
 }
 
 export function statementEffects(statement: Statement): StatementEffects {
@@ -131,12 +146,19 @@ export function statementEffects(statement: Statement): StatementEffects {
   }
 }
 
+const NOTHING: readonly never[] = Object.freeze([]);
+const NO_SETTINGS = Object.freeze({
+  settings: NOTHING,
+  unsure: NOTHING,
+  touches: NOTHING,
+  localDefaults: NOTHING,
+});
 const CLEAN = effects('clean');
 const CATALOG_DEPENDENT = effects('catalog_dependent');
 const DIRTY = effects('dirty');
 
 function effects(cleanliness: Cleanliness): StatementEffects {
-  return Object.freeze({ pin: undefined, cleanliness, settings: Object.freeze([]) });
+  return Object.freeze({ ...NO_SETTINGS, pin: undefined, cleanliness });
 }
 
 function pinned(pin: PinReason, effects: StatementEffects): StatementEffects {
@@ -152,7 +174,7 @@ function worse(a: Cleanliness, b: Cleanliness): Cleanliness {
   return a === 'clean' ? b : a;
 }
 
-/** `set` gives way to every other reason; else the first stays. */
+/** The first stays, but `set` gives way to every other. */
 export function strongest(
   a: PinReason | undefined,
   b: PinReason | undefined,
@@ -175,17 +197,28 @@ function queryEffects(query: QueryFacts): StatementEffects {
         pin = strongest(pin, 'advisory_lock');
         cleanliness = 'dirty';
         break;
+      case 'seed':
+        pin = strongest(pin, 'random_seed');
+        cleanliness = 'dirty';
+        break;
       case 'sequence':
       case 'unknown':
         cleanliness = 'dirty';
         break;
     }
   }
-  if (query.setConfig === 'session') cleanliness = 'dirty';
-  return { pin, cleanliness, settings: NO_SETTINGS };
+  const { setConfig, configures, mayConfigure } = query;
+  const effects = { ...NO_SETTINGS, pin, cleanliness, touches: mayConfigure };
+  if (setConfig === 'session') return { ...effects, cleanliness: 'dirty' };
+  return setConfig === 'named' ? unsureOf(configures, effects) : effects;
 }
 
-const NO_SETTINGS: readonly SettingChange[] = Object.freeze([]);
+/** Their values are asked of the server, but for those that no value brings back. */
+function unsureOf(names: readonly string[], effects: StatementEffects): StatementEffects {
+  const pin = names.map(pinOfName).reduce(strongest, effects.pin);
+  const unsure = [...effects.unsure, ...names.filter((name) => pinOfName(name) === undefined)];
+  return { ...effects, pin, unsure };
+}
 
 /** What is written with the schema pg_catalog is the server's own. */
 function dependsOnCatalog(query: QueryFacts): boolean {
@@ -207,27 +240,29 @@ function sourceEffects(source: TableSource | 'nothing'): StatementEffects {
 /** Without ANALYZE only the planner runs, which evaluates immutable functions at most. */
 function explainEffects(mode: 'plan' | 'execute', statement: Statement): StatementEffects {
   const effects = statementEffects(statement);
-  return mode === 'execute' ? effects : { ...effects, pin: undefined };
+  return mode === 'execute' ? effects : { ...effects, ...NO_SETTINGS, pin: undefined };
 }
 
 // ---- settings ----
 
-/** Not to be set to a value that was read back, or of no use to another session. */
-const UNREPEATABLE: ReadonlySet<string> = new Set(['seed', 'transaction_snapshot']);
+/** What no value brings back in another session. */
+function pinOfName(name: string): PinReason | undefined {
+  if (name === 'session_authorization') return name;
+  return name === 'seed' ? 'random_seed' : undefined;
+}
 
 function settingEffects(statement: SettingStatement): StatementEffects {
   switch (statement.kind) {
     case 'set':
-      return statement.scope === 'local' ? CLEAN : sessionSet(statement.settings);
+      return setEffects(statement.scope, statement.settings);
     case 'set_unparsable':
-      return statement.scope === 'local' ? CLEAN : pinned('set_unparsable', DIRTY);
-    // The backend's own default may differ from what its client started with.
+      return unparsableSet(statement);
     case 'reset':
-      return { ...DIRTY, settings: [{ kind: 'set', name: statement.name, value: undefined }] };
+      return settingOnly({ kind: 'set', name: statement.name, value: undefined }, [statement.name]);
     case 'reset_all':
-      return { ...DIRTY, settings: [{ kind: 'reset_all' }] };
+      return settingOnly({ kind: 'reset_all' }, 'any');
     case 'discard':
-      return statement.what === 'all' ? { ...DIRTY, settings: [{ kind: 'discard_all' }] } : CLEAN;
+      return statement.what === 'all' ? settingOnly({ kind: 'discard_all' }, 'any') : CLEAN;
     case 'show':
       return CLEAN;
     default:
@@ -235,23 +270,45 @@ function settingEffects(statement: SettingStatement): StatementEffects {
   }
 }
 
-function sessionSet(settings: readonly Setting[]): StatementEffects {
-  const changes = settings.map((setting) => ({ kind: 'set' as const, ...setting }));
-  const pin = settings.map(pinOf).reduce(strongest, undefined);
-  const resets = settings.some((setting) => setting.value === undefined);
-  return { pin, cleanliness: resets ? 'dirty' : 'clean', settings: changes };
+function settingOnly(change: SettingChange, touches: readonly string[] | 'any'): StatementEffects {
+  return { ...CLEAN, settings: [change], touches };
 }
 
-function pinOf({ name, value }: Setting): PinReason | undefined {
+function setEffects(scope: SettingScope, settings: readonly Setting[]): StatementEffects {
+  const touches = settings.map(({ name }) => name);
+  if (scope === 'local') {
+    const defaults = settings.filter(({ value }) => value === undefined);
+    return { ...CLEAN, touches, localDefaults: defaults.map(({ name }) => name) };
+  }
+  // How the server stores characters beyond ASCII is for the server to say.
+  const isUnsure = settings.some(({ value }) => value !== undefined && !isAscii(value));
+  if (isUnsure) return unsureOf(touches, { ...CLEAN, touches });
+  const changes = settings.map((setting) => ({ kind: 'set' as const, ...setting }));
+  const pin = settings.map(pinOfSetting).reduce(strongest, undefined);
+  return { ...CLEAN, pin, settings: changes, touches };
+}
+
+function unparsableSet({
+  scope,
+  name,
+}: Extract<SettingStatement, { kind: 'set_unparsable' }>): StatementEffects {
+  if (name === undefined) {
+    const effects = { ...DIRTY, touches: 'any' as const };
+    return scope === 'local' ? { ...CLEAN, touches: 'any' } : pinned('set_unparsable', effects);
+  }
+  const effects = { ...CLEAN, touches: [name] };
+  return scope === 'local' ? effects : unsureOf([name], effects);
+}
+
+function pinOfSetting({ name, value }: Setting): PinReason | undefined {
   if (value === undefined) return undefined;
-  if (name === 'session_authorization') return name;
-  if (UNREPEATABLE.has(name)) return 'set_unparsable';
   // With the temporary schema in front, whatever is created later is temporary.
   if (name === 'search_path' && namesTemporarySchema(value)) return 'temp_object';
-  return 'set';
+  return pinOfName(name);
 }
 
-function namesTemporarySchema(path: string): boolean {
+/** Whether a search_path lets temporary objects be made without the word. */
+export function namesTemporarySchema(path: string): boolean {
   return path
     .split(',')
     .some((item) => isTemporarySchema(item.trim().replaceAll('"', '').toLowerCase()));

@@ -59,8 +59,12 @@ export type SettingStatement =
       readonly scope: SettingScope;
       readonly settings: readonly Setting[];
     }
-  /** A SET of which name or value is not certain. */
-  | { readonly kind: 'set_unparsable'; readonly scope: SettingScope }
+  /** A SET of which the value is not certain, or even the name. */
+  | {
+      readonly kind: 'set_unparsable';
+      readonly scope: SettingScope;
+      readonly name: string | undefined;
+    }
   | { readonly kind: 'reset'; readonly name: string }
   /** Leaves role, session_authorization and the parameters of the transaction as they are. */
   | { readonly kind: 'reset_all' }
