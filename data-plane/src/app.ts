@@ -18,6 +18,7 @@ import type { ProxyIdentity } from './identity/proxy-identity.ts';
 import { LifeCycle } from './life-cycle.ts';
 import { clientsThatFit, openFilesMax } from './listener/file-descriptors.ts';
 import { listenForClients } from './client-ports.ts';
+import { DialGate } from './pool/dial-gate.ts';
 import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
 import { MockSecret } from './routing/mock-secret.ts';
@@ -104,7 +105,8 @@ function makeParts(
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
   const feed = new ConfigFeed({ bus, router, clock, log, disk: new DiskCopy({ dir, clock, log }) });
-  const pools = new Pools<PostgresBackend>({ clock, log });
+  const gate = new DialGate({ clock, dialsMax: settings.maxServerDials });
+  const pools = new Pools<PostgresBackend>({ clock, log, gate });
   const registry = new SessionRegistry();
   const clients = () => registry.size;
   const clientLimits = new ClientLimits(clientsServed(settings.maxClientConnections, log));

@@ -19,6 +19,7 @@ import { Metrics } from '@dbbouncer/data-plane/telemetry/metrics.ts';
 import { PoolTally } from '@dbbouncer/data-plane/telemetry/pool-tally.ts';
 import { SessionTally } from '@dbbouncer/data-plane/telemetry/session-tally.ts';
 import { FakePool } from '@dbbouncer/data-plane/telemetry/testing.ts';
+import type { WaitReason } from '@dbbouncer/data-plane/pool/wait-reason.ts';
 import type { CloseReason } from '@dbbouncer/data-plane/upstream/upstream.ts';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -53,7 +54,9 @@ export async function proxyPage(): Promise<string> {
   tenant.backendReset('clean');
   sessions.tlsBegan();
   sessions.tlsFailed('malformed');
-  const pool = new FakePool('acme', { counters: { closes: { idle_timeout: 1 } } });
+  const pool = new FakePool('acme', {
+    counters: { waits: { pool_full: 1 }, closes: { idle_timeout: 1 } },
+  });
   const metrics = new Metrics({
     pools: new PoolTally(() => [pool]),
     sessions,
@@ -135,11 +138,14 @@ const PINS: Readonly<Record<PinReason, string>> = Object.freeze({
 
 const CLOSES: Readonly<Record<CloseReason, string>> = Object.freeze({
   idle_timeout: 'not used for `idle_timeout`',
+  reserve_unused: 'it was opened from `reserve_connections`, and not used for `reserve_timeout`',
   max_lifetime: 'older than `max_lifetime`',
+  max_queries: 'it has answered `max_queries` queries',
   over_limit: 'more than `max_connections` after the limit was lowered',
   evicted: 'another database of the tenant needed the slot',
   pool_drained: 'the tenant was changed or removed',
   reset_failed: 'it could not be cleaned or given the session parameters of its client',
+  check_failed: 'its server did not answer when asked after `server_check_delay`',
   server_gone: 'the server closed it',
   protocol_error: 'the server sent what the protocol does not allow',
   client_gone: 'its client vanished and the statement could not be brought to an end',
@@ -187,9 +193,19 @@ const CLIENT_LIMITS: Readonly<Record<ClientLimit, string>> = Object.freeze({
   user: '`max_client_connections` of the user',
 });
 
+const WAITS: Readonly<Record<WaitReason, string>> = Object.freeze({
+  pool_full: 'the tenant has `max_connections`, or all of them but the reserve',
+  draining:
+    'the same, and some of them are of a former configuration and end with their transactions',
+  connecting: 'server connections are being opened or cleaned',
+  login_failing: 'the database server cannot be reached or refuses the login',
+  paused: 'the tenant is paused',
+});
+
 /** Label values by metric. */
 const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['dbbouncer_session_pins_total', PINS],
+  ['dbbouncer_waits_total', WAITS],
   ['dbbouncer_server_closes_total', CLOSES],
   ['dbbouncer_auth_failures_total', AUTH_FAILURES],
   ['dbbouncer_tls_handshake_failures_total', HANDSHAKE_FAILURES],

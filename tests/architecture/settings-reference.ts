@@ -83,11 +83,19 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   pool_mode:
     '`session`: a client keeps its server connection until it leaves. `transaction`: until its' +
     ' transaction ends.',
-  min_connections: 'Kept open once a client has come, each database for itself.',
+  min_connections: "Kept open once a client has come, for the tenant's own database.",
   max_connections: 'Server connections at most, over all its databases; on each proxy so far.',
   max_client_connections:
     'Clients that may be logged in on one proxy at once; one more reads an error (53300). `0`: no' +
     ' limit but the `listen.max_client_connections` of the proxy.',
+  reserve_connections:
+    'The part of `max_connections` that is opened only for clients which have waited' +
+    ' `reserve_timeout`; closed again once unused for as long.',
+  reserve_timeout: 'How long a client waits before the reserve is opened for it.',
+  prewarm:
+    '`on`: `min_connections` are opened as soon as a proxy knows the tenant, before any client.',
+  max_queries:
+    'A connection that has answered so many queries is closed when it is next idle; `0`: never.',
   idle_timeout: 'A connection above the minimum that was not used so long is closed; `0s`: never.',
   max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
@@ -95,6 +103,13 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
     'How long a client waits while its tenant is paused before it reads an error (57P03).',
   server_tls: 'TLS with its database server: see [Databases](#databases).',
   access: 'From where its clients may come: see [Access rules](#access-rules).',
+  query_wait_notify:
+    'A client that has waited so long in line reads a NOTICE that says why; `0s`: never.',
+  server_login_retry:
+    'The longest pause between two attempts at a server that cannot be reached or refuses the' +
+    ' login; pauses begin at 100 ms and double.',
+  server_check_delay:
+    'A connection unused for so long is asked whether its server is still there; `0s`: never.',
   server_connect_timeout: 'How long the database server may take to accept a connection.',
   server_login_timeout: 'How long a login there may take once connected, `init_sql` included.',
   cancel_wait_timeout:

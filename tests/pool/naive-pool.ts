@@ -10,9 +10,14 @@ export interface NaiveSettings {
   readonly idleTimeoutMs: number;
   readonly maxLifetimeMs: number;
   readonly acquireTimeoutMs: number;
+  readonly reserveConnections: number;
+  readonly reserveTimeoutMs: number;
+  readonly maxQueries: number;
+  readonly serverCheckDelayMs: number;
+  readonly queryWaitNotifyMs: number;
 }
 
-export type NaiveState = 'dialing' | 'idle' | 'leased' | 'resetting' | 'closing';
+export type NaiveState = 'dialing' | 'idle' | 'checking' | 'leased' | 'resetting' | 'closing';
 
 export interface NaiveServer {
   /** As the upstream numbers its backends; 0 while dialing. */
@@ -20,6 +25,9 @@ export interface NaiveServer {
   state: NaiveState;
   bornMs: number;
   idleSinceMs: number;
+  /** When it last did what it was asked. */
+  provenMs: number;
+  answered: number;
   readonly dialRound: number;
 }
 
@@ -40,11 +48,14 @@ export class NaivePool {
    */
   servers: NaiveServer[] = [];
   line: InLine[] = [];
+  /** Clients that were told why they wait. */
+  readonly told = new Set<number>();
   readonly heard = new Map<number, Heard>();
   isDraining = false;
   readonly #waitersMax: number;
   readonly #dialsMax: number;
   #isUsed = false;
+  #warm = { slots: 0, untilMs: 0 };
   #error: string | undefined;
   #pauses = 0;
   #round = 0;
@@ -57,7 +68,8 @@ export class NaivePool {
   }
 
   in(state: NaiveState): NaiveServer[] {
-    return this.servers.filter((server) => server.state === state);
+    const found = this.servers.filter((server) => server.state === state);
+    return state === 'idle' ? found.sort((a, b) => a.idleSinceMs - b.idleSinceMs) : found;
   }
 
   get isUsed(): boolean {
@@ -101,12 +113,33 @@ export class NaivePool {
     this.#settle();
   }
 
+  answers(id: number, queries: number): void {
+    const server = this.#byId(id);
+    if (server !== undefined) server.answered += queries;
+  }
+
   resetEnds(id: number, outcome: 'done' | 'failed'): void {
     const server = this.#byId(id);
     if (server === undefined || server.state !== 'resetting') return;
     if (outcome === 'failed' || this.#mustClose(server)) this.#change(server, 'closing');
     else this.#toRest(server, 'idle');
     this.#settle();
+  }
+
+  checkEnds(id: number, outcome: 'done' | 'failed'): void {
+    const server = this.#byId(id);
+    if (server === undefined || server.state !== 'checking') return;
+    const { idleSinceMs } = server;
+    if (outcome === 'failed' || this.#mustClose(server)) this.#change(server, 'closing');
+    else this.#toRest(server, 'idle');
+    server.idleSinceMs = idleSinceMs;
+    this.#settle();
+  }
+
+  warm(slots: number): void {
+    this.#isUsed = true;
+    this.#warm = { slots, untilMs: this.nowMs + 10_000 };
+    this.#fillUp();
   }
 
   serverCloses(id: number): void {
@@ -133,7 +166,7 @@ export class NaivePool {
     if (failed?.dialRound === this.#round) {
       this.#round += 1;
       this.#pauses += 1;
-      this.#pausedUntilMs = this.nowMs + Math.min(15_000, 100 * 2 ** this.#pauses);
+      this.#pausedUntilMs = this.nowMs + Math.min(5_000, 100 * 2 ** this.#pauses);
     }
     this.#settle();
   }
@@ -152,21 +185,42 @@ export class NaivePool {
     for (const { client } of this.line) this.heard.set(client, 'moved');
     this.line = [];
     this.servers = this.servers.filter(({ state }) => state !== 'dialing');
-    for (const server of [...this.in('idle'), ...this.in('resetting')]) {
+    const unused = [...this.in('idle'), ...this.in('checking'), ...this.in('resetting')];
+    for (const server of unused) {
       this.#change(server, 'closing');
     }
   }
 
   sweep(): void {
-    const { idleTimeoutMs, minConnections } = this.settings;
+    const { idleTimeoutMs, minConnections, maxConnections } = this.settings;
+    const { reserveConnections, reserveTimeoutMs } = this.settings;
     for (const server of this.in('idle')) {
       const idleMs = this.nowMs - server.idleSinceMs;
       const isLongIdle = idleTimeoutMs > 0 && idleMs >= idleTimeoutMs;
       const isSurplus = isLongIdle && this.#open() > minConnections;
-      if (this.#mustClose(server) || isSurplus) this.#change(server, 'closing');
+      const isReserve = this.#open() > maxConnections - reserveConnections;
+      const isUnused = isReserve && idleMs >= reserveTimeoutMs;
+      if (this.#mustClose(server) || isUnused || isSurplus) this.#change(server, 'closing');
     }
     this.#settle();
-    while (this.#isUsed && this.#open() < minConnections && this.#mayDial()) this.#dial();
+    this.#check();
+    if (this.#isUsed) this.#fillUp();
+  }
+
+  #check(): void {
+    const { serverCheckDelayMs } = this.settings;
+    const resting = this.in('idle').length + this.in('checking').length;
+    for (const server of this.in('idle')) {
+      const isDue = serverCheckDelayMs > 0 && this.nowMs - server.provenMs >= serverCheckDelayMs;
+      const mayCheck = this.in('checking').length < Math.ceil(resting / 2);
+      if (isDue && mayCheck) this.#change(server, 'checking');
+    }
+  }
+
+  #fillUp(): void {
+    const warm = this.nowMs < this.#warm.untilMs ? this.#warm.slots : 0;
+    const wanted = Math.max(this.settings.minConnections, warm);
+    while (this.#open() < wanted && this.#mayDial(-1)) this.#dial();
   }
 
   /** Lets time pass, stopping wherever a deadline or a pause ends. */
@@ -179,15 +233,33 @@ export class NaivePool {
         this.heard.set(client, 'POOL_ACQUIRE_TIMEOUT');
         this.cancel(client);
       }
+      this.#notify();
       this.#settle();
     }
     this.nowMs = untilMs;
   }
 
+  /** Who stands before somebody who was told counts as told. */
+  #untold(): InLine[] {
+    const last = this.line.findLastIndex(({ client }) => this.told.has(client));
+    return this.settings.queryWaitNotifyMs === 0 ? [] : this.line.slice(last + 1);
+  }
+
+  #notify(): void {
+    for (const { client, sinceMs } of this.#untold()) {
+      if (sinceMs + this.settings.queryWaitNotifyMs <= this.nowMs) this.told.add(client);
+    }
+  }
+
   #nextDueMs(): number {
     const deadlines = this.line.map(({ sinceMs }) => sinceMs + this.settings.acquireTimeoutMs);
     const pauseEnd = this.line.length > 0 && this.#isPaused() ? [this.#pausedUntilMs] : [];
-    return Math.min(Infinity, ...deadlines, ...pauseEnd);
+    const { reserveTimeoutMs, queryWaitNotifyMs } = this.settings;
+    const opening = this.line
+      .map(({ sinceMs }) => sinceMs + reserveTimeoutMs)
+      .filter((dueMs) => dueMs > this.nowMs);
+    const notices = this.#untold().map(({ sinceMs }) => sinceMs + queryWaitNotifyMs);
+    return Math.min(Infinity, ...deadlines, ...pauseEnd, ...opening, ...notices);
   }
 
   #settle(): void {
@@ -200,19 +272,25 @@ export class NaivePool {
     }
     const soonIdle = (): number =>
       this.in('idle').length + this.in('resetting').length + this.in('dialing').length;
-    while (this.line.length > soonIdle() && this.#mayDial()) this.#dial();
+    for (let next = this.line[soonIdle()]; next !== undefined; next = this.line[soonIdle()]) {
+      if (!this.#mayDial(this.nowMs - next.sinceMs)) break;
+      this.#dial();
+    }
     if (!this.#isHopeless() || this.#error === undefined) return;
     for (const { client } of this.line) this.heard.set(client, this.#error);
     this.line = [];
   }
 
-  #mayDial(): boolean {
+  /** For somebody who has waited so long; -1: for nobody. */
+  #mayDial(waitedMs: number): boolean {
+    const { maxConnections, reserveConnections, reserveTimeoutMs } = this.settings;
+    const kept = waitedMs >= reserveTimeoutMs ? 0 : reserveConnections;
     const parallelMax = this.#error === undefined ? this.#dialsMax : 1;
     return (
       !this.isDraining &&
       !this.#isPaused() &&
       this.in('dialing').length < parallelMax &&
-      this.servers.length < this.settings.maxConnections
+      this.servers.length < maxConnections - kept
     );
   }
 
@@ -222,14 +300,17 @@ export class NaivePool {
       state: 'dialing',
       bornMs: 0,
       idleSinceMs: 0,
+      provenMs: 0,
+      answered: 0,
       dialRound: this.#round,
     });
   }
 
   #mustClose(server: NaiveServer): boolean {
-    const { maxLifetimeMs, maxConnections } = this.settings;
+    const { maxLifetimeMs, maxConnections, maxQueries } = this.settings;
     const isOld = maxLifetimeMs > 0 && this.nowMs - server.bornMs >= maxLifetimeMs;
-    return this.isDraining || this.#open() > maxConnections || isOld;
+    const isWorn = maxQueries > 0 && server.answered >= maxQueries;
+    return this.isDraining || this.#open() > maxConnections || isOld || isWorn;
   }
 
   #open(): number {
@@ -250,6 +331,7 @@ export class NaivePool {
 
   #toRest(server: NaiveServer, state: 'idle' | 'resetting'): void {
     server.idleSinceMs = this.nowMs;
+    if (state === 'idle') server.provenMs = this.nowMs;
     this.#change(server, state);
   }
 

@@ -28,6 +28,9 @@ type Step =
   | { readonly do: 'wait'; readonly agoMs: number }
   | { readonly do: 'cancel'; readonly pick: number }
   | { readonly do: 'dial ends'; readonly pick: number; readonly outcome: 'done' | 'failed' }
+  | { readonly do: 'answer'; readonly pick: number; readonly queries: number }
+  | { readonly do: 'warm'; readonly slots: number }
+  | { readonly do: 'check ends'; readonly pick: number; readonly outcome: 'done' | 'failed' }
   | { readonly do: 'reset ends'; readonly pick: number; readonly outcome: 'done' | 'failed' }
   | { readonly do: 'server closes'; readonly pick: number; readonly which: 'any' | 'closing' }
   | { readonly do: 'resize'; readonly to: NaiveSettings }
@@ -42,11 +45,19 @@ const someSettings: fc.Arbitrary<NaiveSettings> = fc
     idleTimeoutMs: fc.constantFrom(0, 500, 2_000),
     maxLifetimeMs: fc.constantFrom(0, 5_000),
     acquireTimeoutMs: fc.constantFrom(300, 1_000, 5_000),
+    reserveConnections: fc.integer({ min: 0, max: 3 }),
+    reserveTimeoutMs: fc.constantFrom(0, 200, 800),
+    maxQueries: fc.constantFrom(0, 0, 3),
+    serverCheckDelayMs: fc.constantFrom(0, 400, 1_500),
+    queryWaitNotifyMs: fc.constantFrom(0, 150, 700),
   })
-  .map((drawn) => ({
-    ...drawn,
-    minConnections: Math.min(drawn.minConnections, drawn.maxConnections),
-  }));
+  .map((drawn) => {
+    const { maxConnections } = drawn;
+    const minConnections = Math.min(drawn.minConnections, maxConnections);
+    const reserveMax = maxConnections - Math.max(1, minConnections);
+    const reserveConnections = Math.min(drawn.reserveConnections, reserveMax);
+    return { ...drawn, minConnections, reserveConnections };
+  });
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 4, arbitrary: fc.constant({ do: 'take' as const }) },
@@ -66,6 +77,22 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 8, arbitrary: fc.record({ do: fc.constant('dial ends' as const), pick, outcome }) },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('reset ends' as const), pick, outcome }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('check ends' as const), pick, outcome }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('answer' as const),
+      pick,
+      queries: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('warm' as const),
+      slots: fc.integer({ min: 0, max: 6 }),
+    }),
+  },
   {
     weight: 5,
     arbitrary: fc.record({
@@ -119,7 +146,8 @@ class Run {
 
   /** All clients leave, all servers follow: nothing may be left but the minimum. */
   async finish(): Promise<void> {
-    const rest = { ...this.#model.settings, maxLifetimeMs: 0, idleTimeoutMs: 1_000 };
+    const limits = { maxLifetimeMs: 0, maxQueries: 0, serverCheckDelayMs: 0, idleTimeoutMs: 1_000 };
+    const rest = { ...this.#model.settings, ...limits };
     await this.take({ do: 'resize', to: rest });
     for (let round = 0; round < 20; round += 1) {
       while (this.#held.length > 0) {
@@ -130,6 +158,9 @@ class Run {
       }
       for (const _ of this.#resetting()) {
         await this.take({ do: 'reset ends', pick: 0, outcome: 'done' });
+      }
+      for (const _ of this.#checking()) {
+        await this.take({ do: 'check ends', pick: 0, outcome: 'done' });
       }
       for (const _ of this.#closing()) {
         await this.take({ do: 'server closes', pick: 0, which: 'closing' });
@@ -165,6 +196,14 @@ class Run {
         return this.#endDial(next.pick, next.outcome);
       case 'reset ends':
         return this.#endReset(next.pick, next.outcome);
+      case 'check ends':
+        return this.#endCheck(next.pick, next.outcome);
+      case 'answer':
+        return this.#answer(next.pick, next.queries);
+      case 'warm':
+        pool.warm(next.slots);
+        this.#model.warm(next.slots);
+        break;
       case 'server closes':
         return this.#closeServer(next.pick, next.which);
       case 'resize':
@@ -234,6 +273,20 @@ class Run {
     this.#model.resetEnds(backend.id, result);
   }
 
+  #endCheck(choice: number, result: 'done' | 'failed'): void {
+    const backend = choose(this.#checking(), choice);
+    if (backend === undefined) return;
+    backend.endCheck(result);
+    this.#model.checkEnds(backend.id, result);
+  }
+
+  #answer(choice: number, queries: number): void {
+    const backend = choose(this.#held, choice);
+    if (backend === undefined) return;
+    backend.answered += queries;
+    this.#model.answers(backend.id, queries);
+  }
+
   #closeServer(choice: number, which: 'any' | 'closing'): void {
     const open = this.#rig.upstream.backends.filter(({ isOpen }) => isOpen);
     const backend = choose(which === 'any' ? open : this.#closing(), choice);
@@ -246,6 +299,10 @@ class Run {
     return this.#rig.upstream.backends.filter(({ isResetting }) => isResetting);
   }
 
+  #checking(): ScriptedBackend[] {
+    return this.#rig.upstream.backends.filter(({ isChecking }) => isChecking);
+  }
+
   #closing(): ScriptedBackend[] {
     return this.#rig.upstream.backends.filter(({ isClosing }) => isClosing);
   }
@@ -253,11 +310,13 @@ class Run {
   #compare(): void {
     const stats = this.#rig.pool.stats();
     const model = this.#model;
-    const { active, idle, dialing, resetting, closing, total, waiting, longestWaitMs } = stats;
+    const { active, idle, checking, dialing, resetting, closing, total } = stats;
+    const { waiting, longestWaitMs } = stats;
     const [first] = model.line;
     assert.deepEqual(
-      { active, idle, dialing, resetting, closing, total, waiting, longestWaitMs },
+      { active, idle, checking, dialing, resetting, closing, total, waiting, longestWaitMs },
       {
+        checking: model.in('checking').length,
         active: model.in('leased').length,
         idle: model.in('idle').length,
         dialing: model.in('dialing').length,
@@ -282,6 +341,8 @@ class Run {
     const inLine = new Set(this.#model.line.map(({ client }) => client));
     for (const [client, waiter] of this.#clients.entries()) {
       assert.equal(heardBy(waiter), this.#model.heard.get(client), `client ${client}`);
+      const notices = this.#model.told.has(client) ? 1 : 0;
+      assert.equal(waiter.notices.length, notices, `client ${client} is told why it waits`);
       const isOpen = inLine.has(client) || this.#cancelled.has(client);
       assert.equal(waiter.timesTold, isOpen ? 0 : 1, `client ${client} is told once`);
     }

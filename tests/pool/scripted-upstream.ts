@@ -13,13 +13,16 @@ import type {
   Upstream,
 } from '@dbbouncer/data-plane/upstream/upstream.ts';
 import type { PoolIdentity, Waiter } from '@dbbouncer/data-plane/pool/pool.ts';
+import type { WaitNotice } from '@dbbouncer/data-plane/pool/waiter.ts';
 
 export class ScriptedBackend implements Backend {
   readonly id: number;
+  answered = 0;
   readonly #events: ServerEvents;
   #server: 'open' | 'closed' = 'open';
   closeReason: CloseReason | undefined;
   #reset: PromiseWithResolvers<void> | undefined;
+  #check: PromiseWithResolvers<void> | undefined;
 
   constructor(id: number, events: ServerEvents) {
     this.id = id;
@@ -52,6 +55,21 @@ export class ScriptedBackend implements Backend {
     if (outcome === 'done') this.#reset?.resolve();
     else this.#reset?.reject(new Error('DISCARD ALL failed'));
     this.#reset = undefined;
+  }
+
+  get isChecking(): boolean {
+    return this.#check !== undefined;
+  }
+
+  beginCheck(): Promise<void> {
+    this.#check = Promise.withResolvers<void>();
+    return this.#check.promise;
+  }
+
+  endCheck(outcome: 'done' | 'failed'): void {
+    if (outcome === 'done') this.#check?.resolve();
+    else this.#check?.reject(new Error('no answer'));
+    this.#check = undefined;
   }
 
   /** The server ends the connection, asked or not. */
@@ -118,6 +136,10 @@ export class ScriptedUpstream implements Upstream<ScriptedBackend> {
     return backend.beginReset();
   }
 
+  check(backend: ScriptedBackend): Promise<void> {
+    return backend.beginCheck();
+  }
+
   /** Dials under way and connections the server has not closed. */
   get occupied(): number {
     return this.dials.length + this.backends.filter((backend) => backend.isOpen).length;
@@ -146,6 +168,8 @@ export class RecordingWaiter implements Waiter<ScriptedBackend> {
   backend: ScriptedBackend | undefined;
   error: AppError | undefined;
   movedSinceMs: number | undefined;
+  /** Why it had to wait on, as it was told meanwhile. */
+  readonly notices: WaitNotice[] = [];
   /** How often it was told anything; a second time is the pool's fault. */
   timesTold = 0;
   readonly #onGranted: (backend: ScriptedBackend) => void;
@@ -158,6 +182,10 @@ export class RecordingWaiter implements Waiter<ScriptedBackend> {
     this.timesTold += 1;
     this.backend = backend;
     this.#onGranted(backend);
+  }
+
+  stillWaiting(notice: WaitNotice): void {
+    this.notices.push(notice);
   }
 
   refused(error: AppError): void {
@@ -176,7 +204,8 @@ export function refusal(words: string): AppError {
 }
 
 export function settings(changes: Partial<PoolSettings> = {}): PoolSettings {
-  return { ...DEFAULT_POOL_SETTINGS, minConnections: 0, maxConnections: 5, ...changes };
+  const small = { minConnections: 0, maxConnections: 5, serverCheckDelayMs: 0 };
+  return { ...DEFAULT_POOL_SETTINGS, ...small, ...changes };
 }
 
 export function identity(changes: Partial<PoolIdentity> = {}): PoolIdentity {

@@ -3,7 +3,7 @@
  * Owns: the pause and the last dial error. Leaves: what this means for waiters to pool-core.ts.
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import { DIAL_PAUSE_MAX_MS, DIAL_PAUSE_MIN_MS } from './limits.ts';
+import { DIAL_PAUSE_MIN_MS } from './limits.ts';
 import type { Random } from './random.ts';
 
 export class DialBackoff {
@@ -40,14 +40,15 @@ export class DialBackoff {
   }
 
   /**
-   * @returns whether this failure began a pause; the others of its round only bring their error.
+   * @returns whether this failure began a pause, of `pauseMaxMs` at most; the others of its round
+   * only bring their error.
    */
-  failed(round: number, error: AppError, nowMs: number): boolean {
+  failed(round: number, error: AppError, nowMs: number, pauseMaxMs: number): boolean {
     this.#error = error;
     if (round !== this.#round) return false;
     this.#round += 1;
     this.#pauses += 1;
-    const ceilingMs = Math.min(DIAL_PAUSE_MAX_MS, DIAL_PAUSE_MIN_MS * 2 ** this.#pauses);
+    const ceilingMs = Math.min(pauseMaxMs, DIAL_PAUSE_MIN_MS * 2 ** this.#pauses);
     this.#pausedUntilMs = nowMs + ceilingMs * (0.5 + 0.5 * this.#random());
     return true;
   }

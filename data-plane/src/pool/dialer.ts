@@ -4,25 +4,30 @@
  * pool.ts.
  */
 import type { Backend, Upstream } from '../upstream/upstream.ts';
+import type { DialGate } from './dial-gate.ts';
 import type { Slot } from './slot.ts';
+
+/**
+ * `closed_after_login`: there was a backend, and its server ended it before anybody could use it.
+ */
+export type DialFailure = { readonly error: unknown } | 'closed_after_login';
 
 export interface DialOutcome<B> {
   succeeded(slot: Slot<B>, backend: B): void;
-  /**
-   * `closed_after_login`: there was a backend, and its server ended it before anybody could use it.
-   */
-  failed(slot: Slot<B>, cause: { readonly error: unknown } | 'closed_after_login'): void;
+  failed(slot: Slot<B>, cause: DialFailure): void;
   /** The server closed a connection that had succeeded. */
   closed(slot: Slot<B>): void;
 }
 
 export class Dialer<B extends Backend> {
   readonly #upstream: Upstream<B>;
+  readonly #gate: DialGate;
   readonly #outcome: DialOutcome<B>;
   readonly #running = new Set<AbortController>();
 
-  constructor(upstream: Upstream<B>, outcome: DialOutcome<B>) {
+  constructor(upstream: Upstream<B>, gate: DialGate, outcome: DialOutcome<B>) {
     this.#upstream = upstream;
+    this.#gate = gate;
     this.#outcome = outcome;
   }
 
@@ -37,6 +42,7 @@ export class Dialer<B extends Backend> {
 
   async #run(slot: Slot<B>): Promise<void> {
     const abort = new AbortController();
+    const leaveGate = this.#gate.enter();
     this.#running.add(abort);
     const server: { state: 'unheard' | 'told' | 'closed' } = { state: 'unheard' };
     const closed = (): void => {
@@ -51,6 +57,7 @@ export class Dialer<B extends Backend> {
       server.state = 'told';
       this.#outcome.succeeded(slot, result.backend);
     }
+    leaveGate();
   }
 
   async #attempt(

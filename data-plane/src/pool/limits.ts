@@ -10,11 +10,16 @@ export interface PoolLimits {
 
 export const DEFAULT_POOL_LIMITS: PoolLimits = Object.freeze({ waitersMax: 10_000, dialsMax: 8 });
 
-/** Pause after the first failed dial; it doubles with each failure up to the maximum. */
+/** Pause after the first failed dial; it doubles with each failure up to `serverLoginRetryMs`. */
 export const DIAL_PAUSE_MIN_MS = 100;
-export const DIAL_PAUSE_MAX_MS = 15_000;
 
-/** A slot lives between this share of `max_lifetime` and all of it. */
+/** How long a dial is counted among those of the proxy: what takes longer waits for its server. */
+export const DIAL_PLACE_MS = 1_000;
+
+/** How long a pool tries to open as many connections as the one before it had in use. */
+export const WARM_UP_MS = 10_000;
+
+/** A slot lives between this share of `max_lifetime` and `max_queries` and all of it. */
 export const LIFETIME_SHARE_MIN = 0.8;
 
 /**

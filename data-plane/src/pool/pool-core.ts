@@ -1,36 +1,36 @@
 /**
- * The books of one pool as plain synchronous data: who is idle, leased, dialing, who waits, what
- * should happen next.
- * Owns: the slots, the line, the back-off and every decision about them. Leaves: doing it (dials,
- * timers, telling waiters) to pool.ts, the limit over several pools to tenant-cap.ts. No I/O and no
- * clock: time is an argument. A slot is in exactly one state, which is the chain it lives in.
+ * The books of one pool as plain synchronous data: who is idle, leased, dialing, who waits, which
+ * slot must close.
+ * Owns: the slots, the line, the back-off and how they change. Leaves: what the pool lacks to
+ * pool-needs.ts, doing it (dials, timers, telling waiters) to pool.ts, the limit over several pools
+ * to tenant-cap.ts. No I/O and no clock: time is an argument. A slot is in exactly one state, which
+ * is the chain it lives in.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
-import type { CloseReason } from '../upstream/upstream.ts';
+import type { Backend, CloseReason } from '../upstream/upstream.ts';
 import { DialBackoff } from './dial-backoff.ts';
-import { LIFETIME_SHARE_MIN, SIBLING_PATIENCE_MS } from './limits.ts';
+import { LIFETIME_SHARE_MIN, WARM_UP_MS } from './limits.ts';
 import type { Random } from './random.ts';
 import { Slot, slotChain } from './slot.ts';
 import type { SlotChain } from './slot.ts';
 import type { SlotCap } from './slot-cap.ts';
-import type { CapNeeds } from './tenant-cap.ts';
 import { WaitLine } from './wait-line.ts';
 
 export interface PoolCoreOptions {
   readonly settings: PoolSettings;
   readonly traffic: TenantTraffic;
   readonly cap: SlotCap;
-  readonly dialsMax: number;
   readonly random: Random;
 }
 
-export class PoolCore<B, W> implements CapNeeds {
+export class PoolCore<B extends Backend, W> {
   readonly dialing: SlotChain<B> = slotChain('dialing');
   /** Last given back comes last and is taken first; the first is idle the longest. */
   readonly idle: SlotChain<B> = slotChain('idle');
+  readonly checking: SlotChain<B> = slotChain('checking');
   readonly leased: SlotChain<B> = slotChain('leased');
   readonly resetting: SlotChain<B> = slotChain('resetting');
   readonly kept: SlotChain<B> = slotChain('kept');
@@ -43,9 +43,10 @@ export class PoolCore<B, W> implements CapNeeds {
   #traffic: TenantTraffic;
   /** When it last changed: waits count from here, unless they began later. */
   #turnedMs = -Infinity;
+  /** Slots to open above the minimum, and until when. */
+  #warmUp = { slots: 0, untilMs: -Infinity };
 
   readonly #cap: SlotCap;
-  readonly #dialsMax: number;
   readonly #random: Random;
   readonly #slots = new Map<B, Slot<B>>();
 
@@ -54,7 +55,6 @@ export class PoolCore<B, W> implements CapNeeds {
     this.#traffic = options.traffic;
     this.backoff = new DialBackoff(options.random);
     this.#cap = options.cap;
-    this.#dialsMax = options.dialsMax;
     this.#random = options.random;
   }
 
@@ -75,26 +75,36 @@ export class PoolCore<B, W> implements CapNeeds {
     this.#turnedMs = nowMs;
   }
 
+  /** For a while `slots` are to be open: as many as the pool before this one needed. */
+  warmUp(slots: number, nowMs: number): void {
+    this.#warmUp = { slots, untilMs: nowMs + WARM_UP_MS };
+  }
+
+  /** Slots that are to be open whether or not somebody waits. */
+  slotsKept(nowMs: number): number {
+    if (this.#traffic !== 'active') return 0;
+    const { slots, untilMs } = this.#warmUp;
+    return Math.max(this.settings.minConnections, nowMs < untilMs ? slots : 0);
+  }
+
   /** Slots that occupy the tenant's limit. */
   get occupied(): number {
-    return this.#open + this.kept.size + this.closing.size;
+    return this.open + this.kept.size + this.closing.size;
   }
 
   /** Slots that can serve a client now or soon; a dial has yet to prove it can. */
   get working(): number {
-    return this.idle.size + this.leased.size + this.resetting.size;
+    return this.idle.size + this.checking.size + this.leased.size + this.resetting.size;
   }
 
-  get waiting(): number {
-    return this.line.size;
-  }
-
-  get idleSinceMs(): number | undefined {
-    return this.idle.first?.idleSinceMs;
-  }
-
-  get #open(): number {
+  /** Slots that serve clients, or will. */
+  get open(): number {
     return this.working + this.dialing.size;
+  }
+
+  /** Slots that somebody in line will have without another dial. */
+  get soonIdle(): number {
+    return this.idle.size + this.resetting.size + this.dialing.size;
   }
 
   /** The slot of a backend that has not closed. */
@@ -113,9 +123,18 @@ export class PoolCore<B, W> implements CapNeeds {
     return slot.backend;
   }
 
+  /** A slot that was only checked is idle for as long as before. */
   toIdle(slot: Slot<B>, nowMs: number): void {
-    slot.idleSinceMs = nowMs;
-    this.#move(slot, this.idle);
+    slot.provenMs = nowMs;
+    if (slot.state !== 'checking') slot.idleSinceMs = nowMs;
+    slot.chain?.remove(slot);
+    let before = this.idle.last;
+    while (before !== undefined && before.idleSinceMs > slot.idleSinceMs) before = before.previous;
+    this.idle.insertAfter(before, slot);
+  }
+
+  toChecking(slot: Slot<B>): void {
+    this.#move(slot, this.checking);
   }
 
   toResetting(slot: Slot<B>): void {
@@ -160,7 +179,8 @@ export class PoolCore<B, W> implements CapNeeds {
     assert(slot.state === 'dialing', 'a dial ends once');
     this.free(slot);
     if (this.drainReason !== undefined) return { pauseBegan: false };
-    return { pauseBegan: this.backoff.failed(slot.round, error, nowMs) };
+    const { serverLoginRetryMs } = this.settings;
+    return { pauseBegan: this.backoff.failed(slot.round, error, nowMs, serverLoginRetryMs) };
   }
 
   /** The server has closed, or was never reached. */
@@ -181,115 +201,41 @@ export class PoolCore<B, W> implements CapNeeds {
     if (this.whyNotKeep !== undefined) return this.whyNotKeep;
     if (this.#traffic === 'draining' && this.line.size === 0) return 'pool_drained';
     if (this.#cap.isExceeded) return 'over_limit';
-    const { maxLifetimeMs } = this.settings;
+    const { maxLifetimeMs, maxQueries } = this.settings;
     if (maxLifetimeMs > 0 && nowMs - slot.bornMs >= maxLifetimeMs * slot.lifetimeShare) {
       return 'max_lifetime';
     }
-    return undefined;
+    const answered = slot.backend?.answered ?? 0;
+    return maxQueries > 0 && answered >= maxQueries * slot.lifetimeShare
+      ? 'max_queries'
+      : undefined;
   }
 
   /** Why a slot that is idle must not stay so. */
   whySweep(slot: Slot<B>, nowMs: number): CloseReason | undefined {
     const reason = this.whyClose(slot, nowMs);
     if (reason !== undefined) return reason;
-    const { idleTimeoutMs, minConnections } = this.settings;
-    const isLongIdle = idleTimeoutMs > 0 && nowMs - slot.idleSinceMs >= idleTimeoutMs;
-    return isLongIdle && this.#open > minConnections ? 'idle_timeout' : undefined;
+    const { idleTimeoutMs, minConnections, reserveTimeoutMs } = this.settings;
+    const idleMs = nowMs - slot.idleSinceMs;
+    if (this.#cap.isInReserve && idleMs >= reserveTimeoutMs) return 'reserve_unused';
+    const isLongIdle = idleTimeoutMs > 0 && idleMs >= idleTimeoutMs;
+    return isLongIdle && this.open > minConnections ? 'idle_timeout' : undefined;
   }
 
   /**
-   * Dials to begin for waiters whom no idle, resetting or dialing slot covers, as far as the limit
-   * has room.
+   * Idle slots whose server is to be asked whether it is there: nothing was heard of it for
+   * `serverCheckDelayMs`. Half of those that rest stay at hand meanwhile, or all but one.
    */
-  dialsWanted(nowMs: number): number {
-    return this.#dialsAllowed(this.line.size - this.#covered, nowMs);
-  }
-
-  /** Dials to begin so that the pool holds its minimum. */
-  dialsMissing(nowMs: number): number {
-    if (this.#traffic !== 'active') return 0;
-    return this.#dialsAllowed(this.settings.minConnections - this.#open, nowMs);
-  }
-
-  /** Arrival of the waiter the next dial would be for. */
-  dialForMs(nowMs: number): number | undefined {
-    if (this.dialsWanted(nowMs) === 0) return undefined;
-    let covered = this.#covered;
-    for (const ticket of this.line) {
-      if (covered === 0) return ticket.sinceMs;
-      covered -= 1;
+  checksDue(nowMs: number): readonly Slot<B>[] {
+    const { serverCheckDelayMs } = this.settings;
+    const most = Math.ceil((this.idle.size + this.checking.size) / 2) - this.checking.size;
+    if (serverCheckDelayMs === 0 || most <= 0) return [];
+    const due: Slot<B>[] = [];
+    for (const slot of this.idle) {
+      if (due.length === most) break;
+      if (nowMs - slot.provenMs >= serverCheckDelayMs) due.push(slot);
     }
-    return undefined;
-  }
-
-  /**
-   * Waiters from before `sinceMs` for whom a sibling should give up a slot: a dial would serve
-   * them, and they have waited as long as it costs, or this pool has nothing that could serve them.
-   */
-  claimsBefore(sinceMs: number, nowMs: number): number {
-    let wanted = this.dialsWanted(nowMs);
-    if (wanted === 0) return 0;
-    let covered = this.#covered;
-    let claims = 0;
-    for (const ticket of this.line) {
-      if (wanted === 0 || ticket.sinceMs >= sinceMs) break;
-      if (covered > 0) {
-        covered -= 1;
-        continue;
-      }
-      const isPatient = nowMs - ticket.sinceMs < SIBLING_PATIENCE_MS;
-      if (isPatient && (claims > 0 || this.#open > 0)) break;
-      claims += 1;
-      wanted -= 1;
-    }
-    return claims;
-  }
-
-  /**
-   * Whether waiting is of no use: nothing works, nothing is being tried, and the server has just
-   * said no.
-   */
-  isHopeless(nowMs: number): boolean {
-    if (this.#traffic === 'paused') return false;
-    return this.working === 0 && this.dialing.size === 0 && this.backoff.isPaused(nowMs);
-  }
-
-  /** When the longest waiting must be refused; later arrivals never have an earlier deadline. */
-  get deadlineMs(): number | undefined {
-    const { head } = this.line;
-    return head && Math.max(head.sinceMs, this.#turnedMs) + this.#patienceMs;
-  }
-
-  /** How long a client waits as things are. */
-  get #patienceMs(): number {
-    const { pauseWaitTimeoutMs, acquireTimeoutMs } = this.settings;
-    return this.#traffic === 'paused' ? pauseWaitTimeoutMs : acquireTimeoutMs;
-  }
-
-  /**
-   * When something must be decided although nothing happens; Infinity: never. A pool that lacks
-   * slots its siblings may have looks again as often as patience ends.
-   */
-  nextDueMs(nowMs: number): number {
-    let dueMs = this.deadlineMs ?? Infinity;
-    if (dueMs === Infinity) return dueMs;
-    if (this.backoff.isPaused(nowMs)) dueMs = Math.min(dueMs, this.backoff.pausedUntilMs);
-    if (!this.#cap.isSolitary && this.dialsWanted(nowMs) > 0) {
-      dueMs = Math.min(dueMs, nowMs + SIBLING_PATIENCE_MS);
-    }
-    return dueMs;
-  }
-
-  get #covered(): number {
-    return this.idle.size + this.resetting.size + this.dialing.size;
-  }
-
-  /** While the server says no, one dial at a time asks again. */
-  #dialsAllowed(needed: number, nowMs: number): number {
-    if (needed <= 0 || this.drainReason !== undefined || this.#traffic === 'paused') return 0;
-    if (this.backoff.isPaused(nowMs)) return 0;
-    const parallel = this.backoff.error === undefined ? this.#dialsMax : 1;
-    return Math.max(0, Math.min(needed, parallel - this.dialing.size));
+    return due;
   }
 
   #move(slot: Slot<B>, to: SlotChain<B>): void {

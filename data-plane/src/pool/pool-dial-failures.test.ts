@@ -37,6 +37,7 @@ describe('Pool: dial failures', () => {
     const early = rig.wait();
     await followPromises();
     assert.equal(early.error?.message, 'no');
+    assert.match(early.error.detail ?? '', /asks the server again in 1 ms.*server_login_retry/);
     assert.equal(rig.upstream.dials.length, 0);
     await rig.clock.pass(1);
     const waiters = [rig.wait(), rig.wait(), rig.wait()];
@@ -48,7 +49,7 @@ describe('Pool: dial failures', () => {
   });
 
   it('doubles the pause with each failure, from 200 ms to 15 s without jitter', async () => {
-    const rig = new PoolRig();
+    const rig = new PoolRig({ settings: { serverLoginRetryMs: 15_000 } });
     const pausesMs: number[] = [];
     for (let attempt = 0; attempt < 9; attempt += 1) {
       rig.wait();
@@ -109,7 +110,10 @@ describe('Pool: dial failures', () => {
     await rig.after(() => rig.upstream.dials[0]?.fail(refusal('too many clients')));
     await rig.clock.pass(800);
     assert.equal(late.error?.code, 'POOL_ACQUIRE_TIMEOUT');
-    assert.equal(late.error.detail, 'The last attempt to connect failed: too many clients');
+    assert.equal(
+      late.error.detail,
+      'reason: login_failing; the last attempt to connect failed: too many clients',
+    );
   });
 
   it('refuses those in line when the last working backend goes during the pause', async () => {

@@ -4,38 +4,40 @@
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { proxyErrors } from '../errors.ts';
-import type { PoolCore } from './pool-core.ts';
 import type { SlotCap } from './slot-cap.ts';
+import { waitText, whyWaiting } from './wait-reason.ts';
+import type { WaitBooks } from './wait-reason.ts';
 
-export function acquireTimeout(
-  tenant: string,
-  pool: PoolCore<unknown, unknown>,
-  cap: SlotCap,
-): AppError {
+export function acquireTimeout(tenant: string, pool: WaitBooks, cap: SlotCap): AppError {
   const { acquireTimeoutMs } = pool.settings;
-  const isFull = cap.room === 0;
   const dialError = pool.backoff.error;
+  const reason = whyWaiting(pool, cap);
+  const failed = dialError && `; the last attempt to connect failed: ${dialError.message}`;
   return proxyErrors.fail(
     'POOL_ACQUIRE_TIMEOUT',
     `tenant "${tenant}": no server connection became free within acquire_timeout ` +
-      `(${acquireTimeoutMs} ms); ${isFull ? allInUse(pool, cap) : someInUse(pool, cap)}`,
+      `(${acquireTimeoutMs} ms); ${waitText(reason, pool, cap)}`,
     {
-      ...(dialError && { detail: `The last attempt to connect failed: ${dialError.message}` }),
-      hint: isFull
-        ? 'Shorten transactions, or raise max_connections or acquire_timeout of the tenant.'
-        : 'Look at the database server: it accepts connections slowly or refuses them.',
+      detail: `reason: ${reason}${failed ?? ''}`,
+      hint:
+        cap.room === 0
+          ? 'Shorten transactions, or raise max_connections or acquire_timeout of the tenant.'
+          : 'Look at the database server: it accepts connections slowly or refuses them.',
       ...(dialError && { cause: dialError }),
     },
   );
 }
 
-export function pausedTooLong(tenant: string, pool: PoolCore<unknown, unknown>): AppError {
+export function pausedTooLong(tenant: string, pool: WaitBooks): AppError {
   const { pauseWaitTimeoutMs } = pool.settings;
   return proxyErrors.fail(
     'TENANT_PAUSED',
     `tenant "${tenant}" is paused, and was not resumed within pause_wait_timeout ` +
       `(${pauseWaitTimeoutMs} ms)`,
-    { hint: 'Nothing was sent to the database: try again once the operator has resumed it.' },
+    {
+      detail: 'reason: paused',
+      hint: 'Nothing was sent to the database: try again once the operator has resumed it.',
+    },
   );
 }
 
@@ -84,15 +86,16 @@ function closedAfterLogin(tenant: string): AppError {
   );
 }
 
-function allInUse(pool: PoolCore<unknown, unknown>, cap: SlotCap): string {
-  const elsewhere = cap.occupied - pool.occupied;
-  const text = `all ${cap.limit} of ${cap.settingName} are in use`;
-  return elsewhere > 0
-    ? `${text}, ${elsewhere} of them for other databases or users of the tenant`
-    : text;
-}
-
-function someInUse(pool: PoolCore<unknown, unknown>, cap: SlotCap): string {
-  const connecting = `${pool.dialing.size} of them still connecting`;
-  return `${cap.occupied} of ${cap.settingName} (${cap.limit}) are in use, ${connecting}`;
+/** What the server said last, for a client that comes while the proxy does not ask it again. */
+export function notAskedAgain(failure: AppError, pauseMs: number, retryMs: number): AppError {
+  const again =
+    `the proxy asks the server again in ${Math.ceil(pauseMs)} ms` +
+    ` (server_login_retry: ${retryMs} ms at most)`;
+  const { code, kind, retryable, message, detail, hint, context } = failure;
+  return new AppError(code, { kind, retryable, summary: '' }, message, {
+    detail: detail === undefined ? again : `${detail}; ${again}`,
+    ...(hint !== undefined && { hint }),
+    context,
+    cause: failure,
+  });
 }

@@ -7,6 +7,7 @@ import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Backend, Upstream } from '../upstream/upstream.ts';
+import type { DialGate } from './dial-gate.ts';
 import type { PoolLimits } from './limits.ts';
 import type { Random } from './random.ts';
 import type { SlotCap } from './slot-cap.ts';
@@ -34,6 +35,8 @@ export interface PoolOptions<B extends Backend> {
   readonly log: Logger;
   /** Shared with the tenant's other pools. Default is one of its own, `settings.maxConnections`. */
   readonly cap?: SlotCap;
+  /** Shared by all pools of the proxy. Default is one of its own, which is always open. */
+  readonly gate?: DialGate;
   /** Default is DEFAULT_POOL_LIMITS. */
   readonly limits?: PoolLimits;
   /** Default is the system's. */

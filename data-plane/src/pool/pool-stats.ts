@@ -1,15 +1,16 @@
 /**
  * What a pool says about itself; the names are those of the proxy's report and its metrics.
  */
-import type { CloseReason } from '../upstream/upstream.ts';
+import type { Backend, CloseReason } from '../upstream/upstream.ts';
 import type { PoolCore } from './pool-core.ts';
+import type { WaitReason } from './wait-reason.ts';
 
 /** Counted since the pool was made; they only grow. */
 export interface PoolCounters {
   /** Server connections given to clients. */
   leases: number;
-  /** Clients that had to get in line. */
-  waits: number;
+  /** Clients that had to get in line, by what they waited for then. */
+  waits: Record<WaitReason, number>;
   /** Milliseconds that clients who were served had spent in line. */
   waitedMs: number;
   /** Clients that had to get in line while the tenant had no room for another server connection. */
@@ -19,6 +20,8 @@ export interface PoolCounters {
   dials: number;
   dialFailures: number;
   resets: number;
+  /** Idle server connections whose server was asked whether it is there. */
+  checks: number;
   closes: Record<CloseReason, number>;
 }
 
@@ -28,6 +31,8 @@ export interface PoolStats {
   /** Leased. */
   readonly active: number;
   readonly idle: number;
+  /** Idle, and just being asked whether their server is there. */
+  readonly checking: number;
   readonly dialing: number;
   readonly resetting: number;
   /** Held by the proxy for a purpose of its own. */
@@ -46,7 +51,7 @@ export interface PoolStats {
 export function newCounters(): PoolCounters {
   return {
     leases: 0,
-    waits: 0,
+    waits: { paused: 0, pool_full: 0, draining: 0, login_failing: 0, connecting: 0 },
     waitedMs: 0,
     exhausted: 0,
     acquireTimeouts: 0,
@@ -54,14 +59,18 @@ export function newCounters(): PoolCounters {
     dials: 0,
     dialFailures: 0,
     resets: 0,
+    checks: 0,
     closes: {
       idle_timeout: 0,
+      reserve_unused: 0,
       max_lifetime: 0,
+      max_queries: 0,
       over_limit: 0,
       evicted: 0,
       pool_drained: 0,
       paused: 0,
       reset_failed: 0,
+      check_failed: 0,
       server_gone: 0,
       protocol_error: 0,
       client_gone: 0,
@@ -71,7 +80,7 @@ export function newCounters(): PoolCounters {
   };
 }
 
-export function statsOf<B, W>(
+export function statsOf<B extends Backend, W>(
   core: PoolCore<B, W>,
   counters: PoolCounters,
   hindrance: unknown,
@@ -84,6 +93,7 @@ export function statsOf<B, W>(
     state: core.drainReason !== undefined ? 'draining' : isHindered ? 'waiting_for_login' : 'open',
     active: core.leased.size,
     idle: core.idle.size,
+    checking: core.checking.size,
     dialing: core.dialing.size,
     resetting: core.resetting.size,
     kept: core.kept.size,
@@ -92,6 +102,6 @@ export function statsOf<B, W>(
     waiting: core.line.size,
     longestWaitMs: head === undefined ? 0 : Math.max(0, nowMs - head.sinceMs),
     ...(failing !== undefined && { failing }),
-    counters: { ...counters, closes: { ...counters.closes } },
+    counters: { ...counters, waits: { ...counters.waits }, closes: { ...counters.closes } },
   };
 }

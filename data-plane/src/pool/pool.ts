@@ -1,9 +1,10 @@
 /**
  * The server connections of one tenant's database under one server user, and the clients that
  * want one.
- * Owns: driving pool-core.ts: dialing, resetting and closing through the upstream port, one timer,
- * telling waiters. Leaves: decisions to pool-core.ts, the tenant's limit to tenant-cap.ts, what a
- * lease means to session/.
+ * Owns: what happens when a client comes, gives back or waits too long, and when a server closes;
+ * one timer. Leaves: the books to pool-core.ts, what is lacking to pool-needs.ts, dials to
+ * pool-dials.ts, cleaning to upkeep.ts, the tenant's limit to tenant-cap.ts, what a lease means to
+ * session/.
  *
  * Re-entrancy: `granted` may be called from within `release`, and may call any method of the pool
  * itself. All other answers, and every answer to a waiter that has just come, arrive later.
@@ -13,24 +14,28 @@ import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
-import type { Backend, CloseReason, Upstream } from '../upstream/upstream.ts';
-import { Dialer } from './dialer.ts';
+import type { Backend, CloseReason } from '../upstream/upstream.ts';
+import { DialGate } from './dial-gate.ts';
 import { DueTimer } from './due-timer.ts';
 import { Keeping } from './keeping.ts';
 import type { Keeper } from './keeping.ts';
 import { DEFAULT_POOL_LIMITS } from './limits.ts';
 import { PoolCore } from './pool-core.ts';
-import * as poolErrors from './pool-errors.ts';
+import { PoolDials } from './pool-dials.ts';
+import { PoolMinimum } from './pool-minimum.ts';
+import { PoolNeeds } from './pool-needs.ts';
 import type { PoolIdentity, PoolOptions } from './pool-options.ts';
 import { newCounters, statsOf } from './pool-stats.ts';
 import type { PoolStats } from './pool-stats.ts';
 import { systemRandom } from './random.ts';
 import { Refusals } from './refusals.ts';
-import { resetOf } from './reset-of.ts';
 import type { Slot } from './slot.ts';
 import type { SlotCap } from './slot-cap.ts';
-import { TenantCap } from './tenant-cap.ts';
+import { reserveOf, TenantCap } from './tenant-cap.ts';
 import type { CapMember } from './tenant-cap.ts';
+import { Upkeep } from './upkeep.ts';
+import { WaitNotices } from './wait-notices.ts';
+import { whyWaiting } from './wait-reason.ts';
 import type { Waiter } from './waiter.ts';
 
 export type { PoolIdentity, PoolOptions } from './pool-options.ts';
@@ -39,14 +44,16 @@ export type { Waiter } from './waiter.ts';
 
 export class Pool<B extends Backend> {
   readonly identity: PoolIdentity;
-  readonly #upstream: Upstream<B>;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #cap: SlotCap;
   readonly #core: PoolCore<B, Waiter<B>>;
+  readonly #needs: PoolNeeds<B, Waiter<B>>;
   readonly #member: CapMember;
   readonly #counters = newCounters();
-  readonly #dialer: Dialer<B>;
+  readonly #dials: PoolDials<B>;
+  readonly #minimum: PoolMinimum<B>;
+  readonly #upkeep: Upkeep<B>;
   readonly #refusals: Refusals<B>;
   readonly #timer: DueTimer;
   /** Backends whose server closed while a client held them; the client still gives them back. */
@@ -54,54 +61,60 @@ export class Pool<B extends Backend> {
   readonly #keeping = new Keeping<B>();
   readonly #drained = Promise.withResolvers<void>();
   #isServing = false;
-  /** The minimum is kept from the first client on: a pool nobody asked opens nothing. */
-  #demand: 'none_yet' | 'seen' = 'none_yet';
-  #lastUseMs: number;
 
   constructor(options: PoolOptions<B>) {
-    this.identity = options.identity;
-    this.#upstream = options.upstream;
-    this.#clock = options.clock;
-    this.#lastUseMs = options.clock.nowMs();
-    this.#log = options.log.child({
-      tenant: options.identity.tenant,
-      database: options.identity.database,
-      endpoint: options.identity.endpoint,
-      user: options.identity.user,
-    });
-    const limits = options.limits ?? DEFAULT_POOL_LIMITS;
-    this.#cap = options.cap ?? new TenantCap(options.settings.maxConnections);
-    this.#core = new PoolCore({
-      settings: options.settings,
-      traffic: options.traffic ?? 'active',
-      cap: this.#cap,
-      dialsMax: limits.dialsMax,
-      random: options.random ?? systemRandom,
-    });
-    this.#dialer = new Dialer(options.upstream, {
-      succeeded: (slot, backend) => this.#dialSucceeded(slot, backend),
-      failed: (slot, cause) => this.#dialFailed(slot, cause),
+    const { identity, settings, clock, upstream, limits = DEFAULT_POOL_LIMITS } = options;
+    const { tenant, database, endpoint, user } = identity;
+    this.identity = identity;
+    this.#clock = clock;
+    this.#log = options.log.child({ tenant, database, endpoint, user });
+    const cap = options.cap ?? new TenantCap(settings.maxConnections, reserveOf(settings));
+    const gate = options.gate ?? new DialGate({ clock, dialsMax: Infinity });
+    const { traffic = 'active', random = systemRandom } = options;
+    const core = new PoolCore<B, Waiter<B>>({ settings, traffic, cap, random });
+    const needs = new PoolNeeds({ core, cap, dialsMax: limits.dialsMax, gate });
+    this.#cap = cap;
+    this.#core = core;
+    this.#needs = needs;
+    const parts = { tenant, core, needs, cap, upstream, clock, log: this.#log };
+    const counters = this.#counters;
+    this.#dials = new PoolDials({
+      ...parts,
+      gate,
+      counters,
+      opened: (slot, nowMs) => this.#giveBack(slot, nowMs),
+      failed: () => this.#slotFreed(),
       closed: (slot) => this.#serverClosed(slot),
     });
-    this.#refusals = new Refusals({
-      tenant: options.identity.tenant,
-      core: this.#core,
-      cap: this.#cap,
-      waitersMax: limits.waitersMax,
-      hindrance: () => options.upstream.hindrance?.(),
-      counters: this.#counters,
-      log: this.#log,
+    const hindrance = () => upstream.hindrance?.();
+    this.#minimum = new PoolMinimum({ core, dials: this.#dials, hindrance, nowMs: clock.nowMs() });
+    this.#upkeep = new Upkeep({
+      ...parts,
+      counters,
+      rested: (slot, nowMs) => this.#giveBack(slot, nowMs),
+      broken: (slot, reason, nowMs) => {
+        this.#close(slot, reason);
+        this.#settle(nowMs);
+      },
     });
-    this.#timer = new DueTimer(options.clock, (nowMs) => {
+    this.#refusals = new Refusals({
+      ...parts,
+      waitersMax: limits.waitersMax,
+      hindrance,
+      counters,
+    });
+    const notices = new WaitNotices(parts);
+    this.#timer = new DueTimer(clock, (nowMs) => {
       this.#refusals.refuseExpired(nowMs);
+      notices.tellDue(nowMs);
       this.#settle(nowMs);
     });
     this.#member = {
-      needs: this.#core,
-      dialOne: () => this.#beginDial(),
+      needs,
+      dialOne: () => this.#dials.begin(),
       closeLongestIdle: (reason) => this.#closeLongestIdle(reason),
     };
-    this.#cap.join(this.#member);
+    cap.join(this.#member);
   }
 
   /** Leases an idle backend at once if nobody is in line; else undefined: the caller may `wait`. */
@@ -122,19 +135,18 @@ export class Pool<B extends Backend> {
     const core = this.#core;
     const nowMs = this.#clock.nowMs();
     const arrivalMs = sinceMs ?? nowMs;
-    this.#demand = 'seen';
-    this.#lastUseMs = nowMs;
+    this.#minimum.asked(nowMs);
     if (this.#refusals.turnAway(waiter, arrivalMs, nowMs)) return;
-    this.#counters.waits += 1;
     if (this.#cap.room === 0) this.#counters.exhausted += 1;
+    this.#counters.waits[whyWaiting(core, this.#cap)] += 1;
     core.line.join(waiter, arrivalMs);
     if (core.idle.size > 0) {
       queueMicrotask(() => this.#settle(this.#clock.nowMs()));
       return;
     }
-    this.#dialWanted(nowMs);
+    this.#dials.forClients(nowMs);
     this.#cap.relieve(nowMs);
-    this.#timer.armFor(this.#core.nextDueMs(nowMs), nowMs);
+    this.#timer.armFor(this.#needs.nextDueMs(nowMs), nowMs);
   }
 
   /** The client is gone: its waiter hears nothing more. Ignored when it was answered already. */
@@ -182,7 +194,7 @@ export class Pool<B extends Backend> {
     if (this.#core.drainReason !== undefined) return;
     const nowMs = this.#clock.nowMs();
     this.#core.settings = settings;
-    this.#cap.resize(settings.maxConnections, nowMs);
+    this.#cap.resize(settings.maxConnections, nowMs, reserveOf(settings));
     if (this.#cap.kept >= this.#cap.limit) this.#keeping.tell('over_limit');
     this.#settle(nowMs);
   }
@@ -211,15 +223,27 @@ export class Pool<B extends Backend> {
       core.drainReason = reason;
       this.#timer.cancel();
       this.#refusals.emptyLine();
-      this.#dialer.abortAll();
-      for (const slot of [...core.idle, ...core.resetting]) this.#close(slot, reason);
+      this.#dials.end();
+      const unused = [...core.idle, ...core.checking, ...core.resetting];
+      for (const slot of unused) this.#close(slot, reason);
       this.#keeping.tell(reason);
       this.#finishDrain();
     }
     return this.#drained.promise;
   }
 
-  /** Closes what is idle for too long, too old or too many; opens what the minimum lacks. */
+  /**
+   * Opens what the minimum lacks, from now on although no client has come; for a while as many as
+   * `slots`, which the pool that this one replaces had in use.
+   */
+  warm(slots = 0): void {
+    this.#minimum.warm(slots, this.#clock.nowMs());
+  }
+
+  /**
+   * Closes what is idle for too long, too old or too many; asks what is idle for long whether its
+   * server is there; opens what the minimum lacks.
+   */
   sweep(): void {
     const core = this.#core;
     const nowMs = this.#clock.nowMs();
@@ -228,16 +252,20 @@ export class Pool<B extends Backend> {
       if (reason !== undefined) this.#close(slot, reason);
     }
     this.#settle(nowMs);
-    if (core.working > 0 || core.line.size > 0) this.#lastUseMs = nowMs;
-    if (this.#demand === 'none_yet' || this.#refusals.hindrance !== undefined) return;
-    while (this.#cap.room > 0 && core.dialsMissing(nowMs) > 0) this.#beginDial();
+    for (const slot of core.checksDue(nowMs)) {
+      if (slot.backend !== undefined) this.#upkeep.check(slot, slot.backend);
+    }
+    this.#minimum.keep(nowMs);
+  }
+
+  /** What a pool in its place needs at once; undefined when it is not in use. */
+  get busy(): number | undefined {
+    return this.#minimum.busy;
   }
 
   /** Since when it has had neither backends nor clients; undefined while it has, or is paused. */
   get emptySinceMs(): number | undefined {
-    const { occupied, line, traffic } = this.#core;
-    const isEmpty = occupied === 0 && line.size === 0;
-    return isEmpty && traffic !== 'paused' ? this.#lastUseMs : undefined;
+    return this.#core.traffic === 'paused' ? undefined : this.#minimum.emptySinceMs;
   }
 
   stats(): PoolStats {
@@ -294,23 +322,9 @@ export class Pool<B extends Backend> {
 
   #clean(slot: Slot<B>, backend: B, nowMs: number): void {
     const reason = this.#core.whyClose(slot, nowMs);
-    if (reason === undefined) {
-      this.#core.toResetting(slot);
-      this.#counters.resets += 1;
-      void this.#reset(slot, backend);
-    } else {
-      this.#close(slot, reason);
-      this.#settle(nowMs);
-    }
-  }
-
-  async #reset(slot: Slot<B>, backend: B): Promise<void> {
-    const outcome = await resetOf(this.#upstream, backend);
-    if (slot.state !== 'resetting') return;
-    if (outcome === 'clean') return this.#giveBack(slot, this.#clock.nowMs());
-    this.#log.warn({ error: outcome.error }, 'a server connection could not be reset');
-    this.#close(slot, 'reset_failed');
-    this.#settle(this.#clock.nowMs());
+    if (reason === undefined) return this.#upkeep.clean(slot, backend);
+    this.#close(slot, reason);
+    this.#settle(nowMs);
   }
 
   #close(slot: Slot<B>, reason: CloseReason): void {
@@ -350,37 +364,6 @@ export class Pool<B extends Backend> {
     this.#drained.resolve();
   }
 
-  // --- dials ---
-
-  #dialWanted(nowMs: number): void {
-    while (this.#cap.room > 0 && this.#core.dialsWanted(nowMs) > 0) this.#beginDial();
-  }
-
-  #beginDial(): void {
-    this.#counters.dials += 1;
-    this.#dialer.begin(this.#core.beginDial());
-  }
-
-  #dialSucceeded(slot: Slot<B>, backend: B): void {
-    const nowMs = this.#clock.nowMs();
-    const { recovered } = this.#core.dialSucceeded(slot, backend, nowMs);
-    if (recovered) this.#log.info({}, 'the database server accepts connections again');
-    this.#giveBack(slot, nowMs);
-  }
-
-  #dialFailed(slot: Slot<B>, cause: { readonly error: unknown } | 'closed_after_login'): void {
-    const nowMs = this.#clock.nowMs();
-    const error = poolErrors.dialError(this.identity.tenant, cause, this.#log);
-    const { pauseBegan } = this.#core.dialFailed(slot, error, nowMs);
-    if (this.#core.drainReason === undefined) this.#counters.dialFailures += 1;
-    if (pauseBegan) {
-      const pauseMs = Math.round(this.#core.backoff.pausedUntilMs - nowMs);
-      const fields = { code: error.code, reason: error.message, pauseMs };
-      this.#log.warn(fields, 'the database server does not accept connections');
-    }
-    this.#slotFreed();
-  }
-
   // --- what follows from a change ---
 
   /** Serves, dials and refuses as far as it goes now. A call from within `granted` is taken up. */
@@ -392,9 +375,9 @@ export class Pool<B extends Backend> {
     } finally {
       this.#isServing = false;
     }
-    this.#dialWanted(nowMs);
+    this.#dials.forClients(nowMs);
     this.#refusals.refuseHopeless(nowMs);
     this.#cap.relieve(nowMs);
-    this.#timer.armFor(this.#core.nextDueMs(nowMs), nowMs);
+    this.#timer.armFor(this.#needs.nextDueMs(nowMs), nowMs);
   }
 }

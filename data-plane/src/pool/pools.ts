@@ -4,7 +4,8 @@
  * snapshot is swapped. Leaves: what the key is to the caller, the pools themselves to pool.ts.
  *
  * A swap never waits: store the new snapshot, call `reconcile`; the new pool of a changed tenant
- * is made by the first client that asks for it, while the old one drains beside it.
+ * is made and warmed by the caller, or made by the first client that asks for it, while the old one
+ * drains beside it.
  */
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
@@ -14,7 +15,7 @@ import { DORMANT_POOL_MS } from './limits.ts';
 import { Pool } from './pool.ts';
 import { shuttingDown } from './pool-errors.ts';
 import type { PoolIdentity, PoolOptions } from './pool-options.ts';
-import { TenantCap } from './tenant-cap.ts';
+import { reserveOf, TenantCap } from './tenant-cap.ts';
 import { UserCap } from './user-cap.ts';
 
 /** What holds for a pool as long as its config does not change. */
@@ -31,8 +32,15 @@ export type PoolSpec<B extends Backend> = Pick<PoolOptions<B>, 'identity' | 'ups
 /** What all pools have in common. */
 export type PoolsOptions<B extends Backend> = Pick<
   PoolOptions<B>,
-  'clock' | 'log' | 'limits' | 'random'
+  'clock' | 'log' | 'gate' | 'limits' | 'random'
 >;
+
+/** A pool that was current until a swap. */
+export interface Retired<B extends Backend> {
+  readonly pool: Pool<B>;
+  /** Server connections that a pool in its place needs at once; undefined: it was not in use. */
+  readonly busy: number | undefined;
+}
 
 export class Pools<B extends Backend> implements Iterable<Pool<B>> {
   readonly #options: PoolsOptions<B>;
@@ -68,18 +76,23 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
   /**
    * After a swap of the routing snapshot: pools that are current take their terms from `termsOf`,
    * those for which it has none drain, and their waiters are moved.
+   * @returns those that drain now
    */
-  reconcile(termsOf: (key: string, pool: Pool<B>) => PoolTerms | undefined): void {
+  reconcile(termsOf: (key: string, pool: Pool<B>) => PoolTerms | undefined): readonly Retired<B>[] {
+    const retired: Retired<B>[] = [];
     const nowMs = this.#options.clock.nowMs();
     for (const [key, pool] of Array.from(this.#current)) {
       const terms = termsOf(key, pool);
-      if (terms === undefined) this.#retire(key, pool, 'pool_drained');
-      else {
+      if (terms === undefined) {
+        retired.push({ pool, busy: pool.busy });
+        this.#retire(key, pool, 'pool_drained');
+      } else {
         this.#shares.get(pool)?.resizeUser(terms.userMax, nowMs);
         pool.resize(terms.settings);
         pool.direct(terms.traffic);
       }
     }
+    return retired;
   }
 
   /** Sweeps each pool and drops those that nobody has used for DORMANT_POOL_MS. */
@@ -101,6 +114,11 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
     this.#state = 'shutting_down';
     for (const [key, pool] of Array.from(this.#current)) this.#retire(key, pool, 'shutdown');
     await Promise.all(Array.from(this.#draining, (pool) => pool.drain('shutdown')));
+  }
+
+  /** Whether more pools are made. */
+  get isOpen(): boolean {
+    return this.#state === 'open';
   }
 
   /** The current pools, then those that still drain. */
@@ -128,7 +146,7 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
     const user = capIn(this.#userCaps, userKey(identity), userMax);
     const cap = new UserCap(tenant, user, identity.user);
     cap.resizeUser(userMax, nowMs);
-    cap.resize(settings.maxConnections, nowMs);
+    cap.resize(settings.maxConnections, nowMs, reserveOf(settings));
     return cap;
   }
 

@@ -5,16 +5,25 @@
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
-import { acquireTimeout, pausedTooLong, queueFull, shuttingDown } from './pool-errors.ts';
+import type { Backend } from '../upstream/upstream.ts';
+import {
+  acquireTimeout,
+  notAskedAgain,
+  pausedTooLong,
+  queueFull,
+  shuttingDown,
+} from './pool-errors.ts';
 import type { PoolCore } from './pool-core.ts';
+import type { PoolNeeds } from './pool-needs.ts';
 import type { PoolCounters } from './pool-stats.ts';
 import type { SlotCap } from './slot-cap.ts';
 import type { Verdict } from './wait-line.ts';
 import type { Waiter } from './waiter.ts';
 
-export interface RefusalsOptions<B> {
+export interface RefusalsOptions<B extends Backend> {
   readonly tenant: string;
   readonly core: PoolCore<B, Waiter<B>>;
+  readonly needs: PoolNeeds<B, Waiter<B>>;
   readonly cap: SlotCap;
   readonly waitersMax: number;
   /** Why no dial can succeed now, known without trying. */
@@ -23,7 +32,7 @@ export interface RefusalsOptions<B> {
   readonly log: Logger;
 }
 
-export class Refusals<B> {
+export class Refusals<B extends Backend> {
   readonly #options: RefusalsOptions<B>;
   #telling: 'no' | 'scheduled' = 'no';
 
@@ -47,9 +56,9 @@ export class Refusals<B> {
 
   /** Refuses those who have waited as long as they may. */
   refuseExpired(nowMs: number): void {
-    const { tenant, core, cap, counters } = this.#options;
+    const { tenant, core, needs, cap, counters } = this.#options;
     let refusal: AppError | undefined;
-    for (let due = core.deadlineMs; due !== undefined && due <= nowMs; due = core.deadlineMs) {
+    for (let due = needs.deadlineMs; due !== undefined && due <= nowMs; due = needs.deadlineMs) {
       refusal ??=
         core.traffic === 'paused' ? pausedTooLong(tenant, core) : acquireTimeout(tenant, core, cap);
       core.line.dismissHead(refusal);
@@ -60,9 +69,9 @@ export class Refusals<B> {
 
   /** Refuses everybody with the dial's error when nothing they could wait for is under way. */
   refuseHopeless(nowMs: number): void {
-    const { core } = this.#options;
+    const { core, needs } = this.#options;
     const { error } = core.backoff;
-    if (error !== undefined && core.isHopeless(nowMs)) this.#dismissAll(error);
+    if (error !== undefined && needs.isHopeless(nowMs)) this.#dismissAll(error);
   }
 
   /** The pool drains: everybody asks elsewhere, or is refused when there is no elsewhere. */
@@ -72,10 +81,13 @@ export class Refusals<B> {
   }
 
   #whyNotJoin(nowMs: number): Verdict | undefined {
-    const { tenant, core, counters, waitersMax } = this.#options;
+    const { tenant, core, needs, counters, waitersMax } = this.#options;
     const verdict = this.#whyDrained() ?? this.hindrance;
     if (verdict !== undefined) return verdict;
-    if (core.isHopeless(nowMs)) return core.backoff.error;
+    const { error, pausedUntilMs } = core.backoff;
+    if (error !== undefined && needs.isHopeless(nowMs)) {
+      return notAskedAgain(error, pausedUntilMs - nowMs, core.settings.serverLoginRetryMs);
+    }
     if (core.line.size < waitersMax) return undefined;
     counters.queueFull += 1;
     return queueFull(tenant, core.line.size, waitersMax);

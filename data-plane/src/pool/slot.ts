@@ -5,10 +5,12 @@ import { Chain } from './chain.ts';
 import type { Linked } from './chain.ts';
 
 /**
- * The state of a slot is the chain it lives in; a slot in no chain is free and forgotten. `kept`:
+ * The state of a slot is the chain it lives in; a slot in no chain is free and forgotten.
+ * `checking`: an idle one whose server is asked whether it is there. `kept`:
  * the proxy holds it for a purpose of its own that serves many clients, for as long as that lasts.
  */
-export type SlotState = 'dialing' | 'idle' | 'leased' | 'resetting' | 'kept' | 'closing';
+export type SlotState =
+  'dialing' | 'idle' | 'checking' | 'leased' | 'resetting' | 'kept' | 'closing';
 export type SlotChain<B> = Chain<Slot<B>, SlotState>;
 
 export class Slot<B> implements Linked<Slot<B>, SlotState> {
@@ -21,6 +23,8 @@ export class Slot<B> implements Linked<Slot<B>, SlotState> {
   bornMs = 0;
   /** When it was last given back, or born. */
   idleSinceMs = 0;
+  /** When its server last did what it was asked. */
+  provenMs = 0;
   /**
    * The part of the maximal lifetime this one gets, so that slots born together do not die
    * together.

@@ -1,10 +1,12 @@
 /**
  * The server connections one tenant may occupy on this proxy, over all its pools: one per
  * database, and old ones that still drain. A slot is occupied from before its dial until the server
- * has closed (invariant 1).
+ * has closed (invariant 1). A part of the limit can be a reserve, which is opened only for clients
+ * that have waited long.
  * Owns: the count, and which pool gets room or gives up an idle slot. Leaves: the slots to
  * pool-core.ts.
  */
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { CloseReason } from '../upstream/upstream.ts';
 import { SIBLING_PATIENCE_MS } from './limits.ts';
@@ -15,6 +17,8 @@ import type { SlotCap } from './slot-cap.ts';
  * comes first.
  */
 export interface CapNeeds {
+  /** Slots it occupies, if it ends and its slots with it; else 0. */
+  readonly retiring: number;
   /** Clients in line. */
   readonly waiting: number;
   /** Since when its longest idle slot is idle; undefined when none is. */
@@ -31,17 +35,31 @@ export interface CapMember {
   closeLongestIdle(reason: CloseReason): void;
 }
 
+/** The last slots of a limit, kept for clients that have waited `timeoutMs`. */
+export interface Reserve {
+  readonly connections: number;
+  readonly timeoutMs: number;
+}
+
+export function reserveOf(settings: PoolSettings): Reserve {
+  return { connections: settings.reserveConnections, timeoutMs: settings.reserveTimeoutMs };
+}
+
+const NO_RESERVE: Reserve = Object.freeze({ connections: 0, timeoutMs: 0 });
+
 export class TenantCap implements SlotCap {
   readonly settingName = 'max_connections';
   #limit: number;
+  #reserve: Reserve;
   #occupied = 0;
   #closing = 0;
   #kept = 0;
   #members: readonly CapMember[] = [];
   #dealing = false;
 
-  constructor(limit: number) {
+  constructor(limit: number, reserve: Reserve = NO_RESERVE) {
     this.#limit = limit;
+    this.#reserve = reserve;
   }
 
   get limit(): number {
@@ -52,9 +70,35 @@ export class TenantCap implements SlotCap {
     return this.#occupied;
   }
 
-  /** Slots that may still be occupied; 0 also while the count is above a lowered limit. */
+  get reserve(): Reserve {
+    return this.#reserve;
+  }
+
+  /** Whether nobody may occupy a slot, however long it has waited. */
+  get isFull(): boolean {
+    return this.#occupied >= this.#limit;
+  }
+
   get room(): number {
-    return Math.max(0, this.#limit - this.#occupied);
+    return Math.max(0, this.#limit - this.#reserve.connections - this.#occupied);
+  }
+
+  roomFor(waitedMs: number): number {
+    return Math.max(0, this.#limitFor(waitedMs) - this.#occupied);
+  }
+
+  reserveOpensMs(sinceMs: number): number {
+    return this.room > 0 || this.isFull ? Infinity : sinceMs + this.#reserve.timeoutMs;
+  }
+
+  get isInReserve(): boolean {
+    return this.#occupied - this.#closing > this.#limit - this.#reserve.connections;
+  }
+
+  get retiring(): number {
+    let retiring = 0;
+    for (const { needs } of this.#members) retiring += needs.retiring;
+    return retiring;
   }
 
   /** Whether slots must close although nobody closes them: the limit was lowered. */
@@ -83,7 +127,8 @@ export class TenantCap implements SlotCap {
    * Raising hands out the room at once; lowering closes idle slots now and others when they are
    * given back.
    */
-  resize(limit: number, nowMs: number): void {
+  resize(limit: number, nowMs: number, reserve: Reserve = NO_RESERVE): void {
+    this.#reserve = reserve;
     this.setLimit(limit);
     this.deal(nowMs);
   }
@@ -141,10 +186,10 @@ export class TenantCap implements SlotCap {
     if (this.#dealing) return;
     this.#dealing = true;
     try {
-      while (this.room > 0) {
+      while (!this.isFull) {
         const next = this.#nextToDial(nowMs);
-        if (next === undefined) break;
-        next.dialOne();
+        if (next === undefined || this.roomFor(nowMs - next.sinceMs) === 0) break;
+        next.member.dialOne();
       }
     } finally {
       this.#dealing = false;
@@ -174,7 +219,7 @@ export class TenantCap implements SlotCap {
       if (sibling === member) continue;
       claims += sibling.needs.claimsBefore(sinceMs - SIBLING_PATIENCE_MS, nowMs);
     }
-    return claims > this.#coming;
+    return claims > this.#coming(nowMs);
   }
 
   /**
@@ -185,26 +230,31 @@ export class TenantCap implements SlotCap {
     if (this.isSolitary) return;
     let claims = 0;
     for (const member of this.#members) claims += member.needs.claimsBefore(Infinity, nowMs);
-    while (claims > this.#coming) {
+    while (claims > this.#coming(nowMs)) {
       const victim = this.#longestIdle();
       if (victim === undefined) return;
       victim.closeLongestIdle('evicted');
     }
   }
 
-  /** Room there is, or will be when closing slots have closed. */
-  get #coming(): number {
-    return this.#limit - this.#occupied + this.#closing;
+  #limitFor(waitedMs: number): number {
+    const { connections, timeoutMs } = this.#reserve;
+    return waitedMs >= timeoutMs ? this.#limit : this.#limit - connections;
   }
 
-  #nextToDial(nowMs: number): CapMember | undefined {
-    let next: CapMember | undefined;
-    let earliestMs = Infinity;
+  /** Room there is for the longest waiting, or will be when closing slots have closed. */
+  #coming(nowMs: number): number {
+    const longest = this.#reserve.connections > 0 ? this.#nextToDial(nowMs) : undefined;
+    const waitedMs = longest === undefined ? 0 : nowMs - longest.sinceMs;
+    return this.#limitFor(waitedMs) - this.#occupied + this.#closing;
+  }
+
+  #nextToDial(nowMs: number): { readonly member: CapMember; readonly sinceMs: number } | undefined {
+    let next: { readonly member: CapMember; readonly sinceMs: number } | undefined;
     for (const member of this.#members) {
       const sinceMs = member.needs.dialForMs(nowMs);
-      if (sinceMs === undefined || sinceMs >= earliestMs) continue;
-      next = member;
-      earliestMs = sinceMs;
+      if (sinceMs === undefined || sinceMs >= (next?.sinceMs ?? Infinity)) continue;
+      next = { member, sinceMs };
     }
     return next;
   }

@@ -7,7 +7,7 @@
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { SlotCap } from './slot-cap.ts';
-import type { CapMember, CapNeeds, TenantCap } from './tenant-cap.ts';
+import type { CapMember, CapNeeds, Reserve, TenantCap } from './tenant-cap.ts';
 
 export class UserCap implements SlotCap {
   readonly #tenant: TenantCap;
@@ -24,6 +24,30 @@ export class UserCap implements SlotCap {
 
   get room(): number {
     return Math.min(this.#tenant.room, this.#user.room);
+  }
+
+  roomFor(waitedMs: number): number {
+    return Math.min(this.#tenant.roomFor(waitedMs), this.#user.room);
+  }
+
+  get isFull(): boolean {
+    return this.#tenant.isFull || this.#user.isFull;
+  }
+
+  get reserve(): Reserve {
+    return this.#tenant.reserve;
+  }
+
+  reserveOpensMs(sinceMs: number): number {
+    return this.#user.isFull ? Infinity : this.#tenant.reserveOpensMs(sinceMs);
+  }
+
+  get isInReserve(): boolean {
+    return this.#tenant.isInReserve;
+  }
+
+  get retiring(): number {
+    return this.#binding.retiring;
   }
 
   get limit(): number {
@@ -67,8 +91,8 @@ export class UserCap implements SlotCap {
     this.#user.leave(member);
   }
 
-  resize(limit: number, nowMs: number): void {
-    this.#tenant.resize(limit, nowMs);
+  resize(limit: number, nowMs: number, reserve: Reserve): void {
+    this.#tenant.resize(limit, nowMs, reserve);
   }
 
   /** Sets the user's limit; what it makes room for is dealt out by the tenant's. */
@@ -142,6 +166,10 @@ class NeedsWithin implements CapNeeds {
   constructor(needs: CapNeeds, user: TenantCap) {
     this.#needs = needs;
     this.#user = user;
+  }
+
+  get retiring(): number {
+    return this.#needs.retiring;
   }
 
   get waiting(): number {

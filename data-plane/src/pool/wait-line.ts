@@ -1,7 +1,8 @@
 /**
  * The clients in line for a server connection, longest wait first, and those whose refusal is
  * decided but not told.
- * Owns: order and membership. Leaves: deadlines to pool-core.ts, telling to pool.ts.
+ * Owns: order and membership, and who of them knows why it waits. Leaves: deadlines to
+ * pool-needs.ts, telling to refusals.ts and wait-notices.ts.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
@@ -32,6 +33,8 @@ export class WaitLine<W> {
   readonly #waiting = new Chain<Ticket<W>, Place>('waiting');
   readonly #decided = new Chain<Ticket<W>, Place>('decided');
   readonly #tickets = new Map<W, Ticket<W>>();
+  /** The last who was told why it waits: all before it count as told. */
+  #told: Ticket<W> | undefined;
 
   /** How many wait; decided ones do not count. */
   get size(): number {
@@ -41,6 +44,16 @@ export class WaitLine<W> {
   /** The longest waiting. */
   get head(): Ticket<W> | undefined {
     return this.#waiting.first;
+  }
+
+  /** The longest waiting who has not been told why. */
+  get nextUntold(): Ticket<W> | undefined {
+    return this.#told === undefined ? this.#waiting.first : this.#told.next;
+  }
+
+  /** `nextUntold` is told now. */
+  tell(): void {
+    this.#told = this.nextUntold ?? this.#told;
   }
 
   /** Those who wait, longest first. */
@@ -75,7 +88,7 @@ export class WaitLine<W> {
   dismissHead(verdict: Verdict): void {
     const ticket = this.#waiting.first;
     assert(ticket !== undefined, 'somebody is in line');
-    this.#waiting.remove(ticket);
+    this.#leave(ticket);
     ticket.verdict = verdict;
     this.#decided.push(ticket);
   }
@@ -105,7 +118,12 @@ export class WaitLine<W> {
   }
 
   #forget(ticket: Ticket<W>): void {
-    ticket.chain?.remove(ticket);
+    this.#leave(ticket);
     this.#tickets.delete(ticket.waiter);
+  }
+
+  #leave(ticket: Ticket<W>): void {
+    if (this.#told === ticket) this.#told = ticket.previous;
+    ticket.chain?.remove(ticket);
   }
 }

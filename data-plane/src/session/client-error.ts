@@ -1,10 +1,11 @@
 /**
- * The only map from the data plane's errors to what a client of each protocol reads.
+ * The only map from the data plane's errors and notices to what a client of each protocol reads.
  * Source: PostgreSQL manual, "PostgreSQL Error Codes".
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { ProxyErrorCode } from '../errors.ts';
-import { encodeErrorResponse } from '../wire/postgres/backend-messages.ts';
+import type { WaitNotice } from '../pool/waiter.ts';
+import { encodeErrorResponse, encodeNoticeResponse } from '../wire/postgres/backend-messages.ts';
 import { SqlState } from '../wire/postgres/sqlstate.ts';
 
 export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Object.freeze({
@@ -61,4 +62,10 @@ export function encodePostgresError(error: AppError, severity: 'ERROR' | 'FATAL'
     ...(error.detail === undefined ? {} : { detail: error.detail }),
     ...(error.hint === undefined ? {} : { hint: error.hint }),
   });
+}
+
+/** NoticeResponse: the client goes on as before. */
+export function encodePostgresNotice({ message, detail, hint }: WaitNotice): Buffer {
+  const code = SqlState.successful_completion;
+  return encodeNoticeResponse({ severity: 'NOTICE', code, message, detail, hint });
 }

@@ -78,16 +78,27 @@ describe('Metrics of pools', () => {
   });
 
   it('keeps what a pool counted after the pool is gone, its last counts included', async () => {
-    const old = new FakePool('acme', { counters: { exhausted: 3, closes: { idle_timeout: 2 } } });
+    const old = new FakePool('acme', {
+      counters: { exhausted: 3, waits: { pool_full: 1 }, closes: { idle_timeout: 2 } },
+    });
     pools = [old];
     await metrics.page();
-    old.numbers = { counters: { exhausted: 5, closes: { idle_timeout: 2, pool_drained: 4 } } };
+    old.numbers = {
+      counters: {
+        exhausted: 5,
+        waits: { pool_full: 3 },
+        closes: { idle_timeout: 2, pool_drained: 4 },
+      },
+    };
     pools = [new FakePool('acme', { counters: { exhausted: 1, closes: { idle_timeout: 1 } } })];
     for (let reading = 0; reading < 3; reading++) {
       assert.deepEqual(await lines('dbbouncer_pool_exhausted_total'), [
         'dbbouncer_pool_exhausted_total{tenant="acme"} 6',
       ]);
     }
+    assert.deepEqual(await lines('dbbouncer_waits_total'), [
+      'dbbouncer_waits_total{reason="pool_full"} 3',
+    ]);
     assert.deepEqual(await lines('dbbouncer_server_closes_total'), [
       'dbbouncer_server_closes_total{reason="idle_timeout"} 3',
       'dbbouncer_server_closes_total{reason="pool_drained"} 4',

@@ -97,6 +97,8 @@ export class Metrics {
         })),
       );
     }
+    const waitsHelp = 'Clients that had to get in line for a server connection, by reason';
+    this.#add('counter', 'dbbouncer_waits_total', waitsHelp, () => byLabel('reason', pools.waits));
     const closesHelp = 'Server connections that were closed, by reason';
     this.#add('counter', 'dbbouncer_server_closes_total', closesHelp, () =>
       byLabel('reason', pools.closes),

@@ -36,6 +36,7 @@ export interface PoolCounts {
   readonly acquireTimeouts: number;
   readonly queueFull: number;
   readonly dialFailures: number;
+  readonly waits: Readonly<Record<string, number>>;
   readonly closes: Readonly<Record<string, number>>;
 }
 
@@ -62,6 +63,7 @@ const NOTHING: PoolCounts = Object.freeze({
   acquireTimeouts: 0,
   queueFull: 0,
   dialFailures: 0,
+  waits: Object.freeze({}),
   closes: Object.freeze({}),
 });
 
@@ -71,6 +73,7 @@ export class PoolTally {
   #known = new Map<ReadablePool, PoolCounts>();
   /** By `tenantKey`. */
   readonly #tenants = new Map<string, TenantTotals>();
+  readonly #waits = new Map<string, number>();
   readonly #closes = new Map<string, number>();
 
   constructor(list: ListPools) {
@@ -101,6 +104,11 @@ export class PoolTally {
     return this.#tenants.values();
   }
 
+  /** Clients that got in line, by what they waited for. */
+  get waits(): ReadonlyMap<string, number> {
+    return this.#waits;
+  }
+
   /** Closed server connections by reason. */
   get closes(): ReadonlyMap<string, number> {
     return this.#closes;
@@ -112,10 +120,8 @@ export class PoolTally {
   }
 
   #add(pool: ReadablePool, before: PoolCounts, { state, counters: now }: PoolReading): void {
-    for (const [reason, count] of Object.entries(now.closes)) {
-      const more = count - (before.closes[reason] ?? 0);
-      this.#closes.set(reason, (this.#closes.get(reason) ?? 0) + more);
-    }
+    addGrowth(this.#waits, before.waits, now.waits);
+    addGrowth(this.#closes, before.closes, now.closes);
     const totals = this.#totalsOf(pool.identity.tenant, state);
     if (totals === undefined) return;
     totals.exhausted += now.exhausted - before.exhausted;
@@ -132,5 +138,13 @@ export class PoolTally {
     const totals = { tenant, exhausted: 0, acquireTimeouts: 0, queueFull: 0, dialFailures: 0 };
     this.#tenants.set(key, totals);
     return totals;
+  }
+}
+
+type CountsByReason = Readonly<Record<string, number>>;
+
+function addGrowth(totals: Map<string, number>, before: CountsByReason, now: CountsByReason): void {
+  for (const [reason, count] of Object.entries(now)) {
+    totals.set(reason, (totals.get(reason) ?? 0) + count - (before[reason] ?? 0));
   }
 }

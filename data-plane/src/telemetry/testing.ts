@@ -37,6 +37,7 @@ export class FakePool implements ReadablePool {
         acquireTimeouts: 0,
         queueFull: 0,
         dialFailures: 0,
+        waits: {},
         closes: {},
         ...counters,
       },

@@ -109,6 +109,7 @@ async function connectInOneWay(
     await initialise(backend, options);
     if (!backend.usable) throw new Error('the server closed the connection');
     established = true;
+    backend.answered = 0;
     return backend;
   } catch (error) {
     transport.destroy();

@@ -3,7 +3,7 @@
  * Not for traffic.
  * Owns: collecting whole messages in order. Leaves: what to say to its users.
  */
-import { encodeQuery } from '../wire/postgres/frontend-messages.ts';
+import { encodeQuery, encodeSync } from '../wire/postgres/frontend-messages.ts';
 import { BACKEND } from '../wire/postgres/message-types.ts';
 import { decodeDataRow, decodeErrorFields } from '../wire/postgres/backend-messages.ts';
 import type { ErrorFields } from '../wire/postgres/backend-messages.ts';
@@ -75,6 +75,15 @@ export class Conversation implements ReplySink {
       this.#waiting = { resolve, reject };
     });
   }
+}
+
+/** A round trip on a backend nobody else uses. @throws ConversationLost */
+export async function ping(backend: PostgresBackend): Promise<void> {
+  const conversation = new Conversation();
+  backend.attach(conversation);
+  backend.write(encodeSync());
+  while ((await conversation.next()).type !== BACKEND.ReadyForQuery);
+  backend.attach(idleSink);
 }
 
 export type TextRow = readonly (string | null)[];

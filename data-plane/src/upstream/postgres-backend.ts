@@ -66,6 +66,7 @@ export class PostgresBackend implements Backend {
   readonly parameters = new Map<string, string>();
   /** Session parameters that were set for a client on top of what the login gave. */
   vector: ParameterVector = EMPTY_VECTOR;
+  answered = 0;
   /** ReadyForQuery's status byte of the last one seen: I, T or E. */
   transactionStatus = 0;
 
@@ -155,6 +156,7 @@ export class PostgresBackend implements Backend {
     frame: (type, buffer, bodyStart, bodyEnd): FrameVerdict => {
       if (type === BACKEND.ReadyForQuery) {
         this.transactionStatus = decodeReadyForQuery(buffer, bodyStart, bodyEnd);
+        this.answered += 1;
       }
       const verdict = this.#sink.frame(type, buffer, bodyStart, bodyEnd);
       if (type === BACKEND.ParameterStatus) {

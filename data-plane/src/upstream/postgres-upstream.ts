@@ -12,7 +12,7 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { proxyErrors } from '../errors.ts';
 import { TRANSACTION_IDLE } from '../wire/postgres/backend-messages.ts';
 import { connectPostgres } from './connect-postgres.ts';
-import { simpleQuery } from './conversation.ts';
+import { ping, simpleQuery } from './conversation.ts';
 import type { Credential } from './credential.ts';
 import { idleSink } from './idle-sink.ts';
 import { initSession } from './init-session.ts';
@@ -116,6 +116,13 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     }
     backend.vector = EMPTY_VECTOR;
     this.#options.onReset('clean');
+  }
+
+  /** A Sync, which nobody's log mentions. @throws when its answer does not come in time */
+  check(backend: PostgresBackend): Promise<void> {
+    const limitMs = this.settings.serverConnectTimeoutMs;
+    const text = `the server did not answer within server_connect_timeout (${limitMs} ms)`;
+    return withinTime(backend, { clock: this.#options.clock, limitMs, text }, () => ping(backend));
   }
 }
 

@@ -7,7 +7,10 @@ import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 /** Why a server connection was closed; logs and metrics use the same words. */
 export type CloseReason =
   | 'idle_timeout'
+  /** It was opened from the reserve, and nobody needs it any more. */
+  | 'reserve_unused'
   | 'max_lifetime'
+  | 'max_queries'
   | 'over_limit'
   /** Closed so that another database of its tenant could have the slot. */
   | 'evicted'
@@ -15,6 +18,8 @@ export type CloseReason =
   /** Its tenant is paused. */
   | 'paused'
   | 'reset_failed'
+  /** The server did not answer on an idle connection. */
+  | 'check_failed'
   | 'server_gone'
   | 'protocol_error'
   | 'client_gone'
@@ -23,6 +28,8 @@ export type CloseReason =
 
 /** One server connection that has logged in. */
 export interface Backend {
+  /** Queries, and batches up to a Sync, that the server has answered since the login. */
+  readonly answered: number;
   /**
    * Ends the connection; idempotent. The pool's slot stays occupied until `ServerEvents.closed`.
    */
@@ -50,6 +57,8 @@ export interface Upstream<B extends Backend> {
   readonly hindrance?: () => DialError | undefined;
   /** Cleans a dirty backend for its next client. @throws when it must be closed instead. */
   reset(backend: B): Promise<void>;
+  /** Asks the server of an idle backend for a sign of life. @throws when none comes in time. */
+  check(backend: B): Promise<void>;
 }
 
 export type DialError = AppError;

@@ -48,6 +48,17 @@ export const POOL_SETTINGS = Object.freeze({
   maxConnections: count('max_connections', { min: 1, max: 10_000, default: 20 }),
   /** Clients of this tenant that are logged in on one proxy; 0: as many as the proxy takes. */
   maxClientConnections: count('max_client_connections', { min: 0, max: 1_000_000, default: 0 }),
+  /** A part of `maxConnections`, opened only for clients that have waited `reserveTimeoutMs`. */
+  reserveConnections: count('reserve_connections', { min: 0, max: 9_999, default: 0 }),
+  reserveTimeoutMs: duration(
+    'reserve_timeout',
+    { minMs: 0, maxMs: 3_600_000, defaultMs: 5_000 },
+    'How long a client waits before the reserve is opened for it;',
+  ),
+  /** `on`: the minimum is opened when the config comes, not when the first client does. */
+  prewarm: choice('prewarm', z.enum(['off', 'on']), 'off'),
+  /** Queries after which a connection is closed when it is next idle; 0: never. */
+  maxQueries: count('max_queries', { min: 0, max: 1_000_000_000, default: 0 }),
   idleTimeoutMs: duration(
     'idle_timeout',
     { minMs: 0, maxMs: DURATION_MS_MAX, defaultMs: 300_000 },
@@ -62,6 +73,21 @@ export const POOL_SETTINGS = Object.freeze({
     'acquire_timeout',
     { minMs: 1, maxMs: 3_600_000, defaultMs: 10_000 },
     'How long a client waits for a connection;',
+  ),
+  queryWaitNotifyMs: duration(
+    'query_wait_notify',
+    { minMs: 0, maxMs: 3_600_000, defaultMs: 5_000 },
+    'How long a client waits before it reads a notice that says why; 0s: never;',
+  ),
+  serverLoginRetryMs: duration(
+    'server_login_retry',
+    { minMs: 100, maxMs: 3_600_000, defaultMs: 5_000 },
+    'The longest pause before a server that refuses is tried again;',
+  ),
+  serverCheckDelayMs: duration(
+    'server_check_delay',
+    { minMs: 0, maxMs: DURATION_MS_MAX, defaultMs: 30_000 },
+    'Unused this long, a connection is asked whether its server is there; 0s: never;',
   ),
   serverConnectTimeoutMs: duration(
     'server_connect_timeout',

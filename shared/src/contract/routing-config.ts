@@ -57,8 +57,8 @@ export const EMPTY_CONFIG: RoutingConfig = Object.freeze({
 });
 
 /**
- * The settings that hold for one tenant: its own over the defaults. A minimum that is only
- * inherited gives way to a lower maximum of the tenant's own.
+ * The settings that hold for one tenant: its own over the defaults. A minimum or a reserve that is
+ * only inherited gives way to what the tenant sets itself.
  */
 export function effectivePool(
   { defaults }: Pick<RoutingConfig, 'defaults'>,
@@ -66,9 +66,14 @@ export function effectivePool(
 ): PoolSettings {
   const own = tenant.pool as PoolOverrides;
   const pool = { ...defaults, ...own };
-  return own.minConnections === undefined && pool.minConnections > pool.maxConnections
-    ? { ...pool, minConnections: pool.maxConnections }
-    : pool;
+  const { maxConnections } = pool;
+  const minConnections =
+    own.minConnections ??
+    Math.max(0, Math.min(pool.minConnections, maxConnections - (own.reserveConnections ?? 0)));
+  const reserveConnections =
+    own.reserveConnections ??
+    Math.max(0, Math.min(pool.reserveConnections, maxConnections - Math.max(1, minConnections)));
+  return { ...pool, minConnections, reserveConnections };
 }
 
 /**
@@ -85,8 +90,16 @@ export function findInconsistency(config: RoutingConfig): string | undefined {
 }
 
 export function findPoolInconsistency(pool: PoolSettings): string | undefined {
-  return pool.minConnections > pool.maxConnections
-    ? `min_connections (${pool.minConnections}) is above max_connections (${pool.maxConnections})`
+  const { minConnections, maxConnections, reserveConnections } = pool;
+  const most = `max_connections (${maxConnections})`;
+  if (minConnections > maxConnections)
+    return `min_connections (${minConnections}) is above ${most}`;
+  if (reserveConnections >= maxConnections) {
+    return `reserve_connections (${reserveConnections}) is a part of ${most} and must be below it`;
+  }
+  return minConnections + reserveConnections > maxConnections
+    ? `min_connections (${minConnections}) and reserve_connections (${reserveConnections})` +
+        ` together are above ${most}`
     : undefined;
 }
 

@@ -168,6 +168,15 @@ export const SETTINGS = Object.freeze({
     description: 'Clients a proxy serves at once, over all tenants',
     read: wholeNumber(1, 1_000_000),
   }),
+  maxServerDials: setting<number>({
+    env: 'DBBOUNCER_MAX_SERVER_DIALS',
+    yaml: 'pool.max_server_dials',
+    default: 64,
+    description:
+      'Logins at database servers that a proxy has under way at once, over all tenants;' +
+      ' the first one that a waiting client of a tenant needs is never held up',
+    read: wholeNumber(1, 10_000),
+  }),
   clientLoginTimeoutMs: setting<number>({
     env: 'DBBOUNCER_CLIENT_LOGIN_TIMEOUT',
     yaml: 'listen.client_login_timeout',

@@ -7,6 +7,7 @@
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Pool, Waiter } from '../../pool/pool.ts';
+import type { WaitNotice } from '../../pool/waiter.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { tenantRemoved } from '../tenant-changes.ts';
@@ -19,6 +20,8 @@ import type { ClientSettings } from './state/client-settings.ts';
 export interface Acquirer {
   /** The backend is the client's, with the client's parameters. */
   acquired(backend: PostgresBackend): void;
+  /** There is none yet: why, for the client. */
+  stillWaiting(notice: WaitNotice): void;
   /** There is none for this batch; the session may go on. */
   refuseBatch(error: AppError): void;
   /** The session cannot go on. */
@@ -96,6 +99,10 @@ export class Acquisition implements Waiter<PostgresBackend> {
     this.#login.meter.acquired(waitedMs / 1000);
     if (backend.vector.key === this.#settings.vector.key) this.#acquirer.acquired(backend);
     else this.#prepare(backend);
+  }
+
+  stillWaiting(notice: WaitNotice): void {
+    this.#acquirer.stillWaiting(notice);
   }
 
   refused(error: AppError): void {

@@ -7,7 +7,7 @@ import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts'
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Pool } from '../../pool/pool.ts';
-import type { Pools, PoolSpec, PoolTerms } from '../../pool/pools.ts';
+import type { Pools, PoolSpec, PoolTerms, Retired } from '../../pool/pools.ts';
 import { poolKey } from '../../routing/pool-identity.ts';
 import type { PoolKey } from '../../routing/pool-identity.ts';
 import type { Router } from '../../routing/router.ts';
@@ -24,6 +24,7 @@ import type { Account, Accounts, Member } from './auth/account.ts';
 import { withBackend } from './lease-once.ts';
 import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
+import { databaseAfter, settingsFor, tenantsToPrewarm } from './warm-up.ts';
 
 /** Different prepared statements of one tenant, database and user. */
 const STATEMENTS_MAX = 20_000;
@@ -55,7 +56,10 @@ export class PostgresTargets implements Targets {
       for (const { before, after } of tenantChanges(previous, next)) {
         if (before !== undefined && after !== undefined) options.accounts.inherit(before, after);
       }
-      this.#reconcile(next);
+      const retired = this.#reconcile(next);
+      if (!options.pools.isOpen) return;
+      for (const former of retired) this.#replace(former, previous, next);
+      for (const tenant of tenantsToPrewarm(previous, next)) this.#warm(tenant, tenant.database);
     });
   }
 
@@ -145,30 +149,50 @@ export class PostgresTargets implements Targets {
       user: serverUser,
       purpose,
     };
-    return { identity, ...this.#terms(account, this.#options.router.current), upstream };
+    return { identity, ...this.#terms(account, database, this.#options.router.current), upstream };
   }
 
   /** Pools that the new snapshot does not know drain; the others take its settings. */
-  #reconcile(next: RoutingSnapshot): void {
-    this.#options.pools.reconcile((key, pool) => {
+  #reconcile(next: RoutingSnapshot): readonly Retired<PostgresBackend>[] {
+    return this.#options.pools.reconcile((key, pool) => {
       const tenant = next.byKey(tenantKey(pool.identity.tenant));
       const account = tenant && this.#userOf(pool, key, tenant);
       if (tenant === undefined || account === undefined) return undefined;
       const { database, databases } = tenant;
       const wanted = pool.identity.database;
       const isListed = wanted === database || databases.includes(wanted);
-      return isListed ? this.#terms(account, next) : undefined;
+      return isListed ? this.#terms(account, wanted, next) : undefined;
     });
   }
 
+  /** Opens what clients of a pool that drains will need of the one that takes its place. */
+  #replace(
+    { pool, busy }: Retired<PostgresBackend>,
+    previous: RoutingSnapshot,
+    next: RoutingSnapshot,
+  ): void {
+    const key = tenantKey(pool.identity.tenant);
+    const tenant = next.byKey(key);
+    const account = tenant && this.#members.get(pool)?.accountIn(tenant);
+    if (account === undefined || busy === undefined) return;
+    const database = databaseAfter(previous.byKey(key), account.tenant, pool.identity.database);
+    if (database !== undefined) this.of(account, database).pool.warm(busy);
+  }
+
+  #warm(tenant: TenantConfig, database: string): void {
+    const account = this.#options.accounts.find(tenant, tenant.username);
+    if (account !== undefined) this.of(account, database).pool.warm();
+  }
+
   /** Users who share a server user share its pools: the lowest of their limits holds. */
-  #terms(account: Account, snapshot: RoutingSnapshot): PoolTerms {
+  #terms(account: Account, database: string, snapshot: RoutingSnapshot): PoolTerms {
     const { tenant, serverUser, maxConnections } = account;
     const sharers = this.#options.accounts.withServerUser(tenant, serverUser);
     const limits = sharers.map((sharer) => sharer.maxConnections ?? Infinity);
     const userMax = Math.min(maxConnections ?? Infinity, ...limits);
     const traffic = operationsOf(tenant).state;
-    return { settings: snapshot.poolSettings(tenant), traffic, userMax };
+    const settings = settingsFor(account, database, snapshot.poolSettings(tenant));
+    return { settings, traffic, userMax };
   }
 
   /** A user of `tenant` who has the connections of the pool: who it was made for, or another. */

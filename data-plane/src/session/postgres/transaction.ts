@@ -9,13 +9,14 @@ import type { Socket } from 'node:net';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
+import type { WaitNotice } from '../../pool/waiter.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { sendCancel } from '../../upstream/send-cancel.ts';
 import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { DROP, HOLD } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
-import { encodePostgresError } from '../client-error.ts';
+import { encodePostgresError, encodePostgresNotice } from '../client-error.ts';
 import type { Session, SessionState, WorkOfKilled } from '../session.ts';
 import { Acquisition } from './acquisition.ts';
 import type { Acquirer } from './acquisition.ts';
@@ -194,6 +195,10 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     backend.socket.cork();
     this.#scanKept();
     backend.socket.uncork();
+  }
+
+  stillWaiting(notice: WaitNotice): void {
+    this.#socket.write(encodePostgresNotice(notice));
   }
 
   /** Answers the batch that waits with an error and goes on behind it, as a server would. */

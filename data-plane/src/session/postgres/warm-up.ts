@@ -1,0 +1,63 @@
+/**
+ * Which pools are opened before a client asks for them: those of tenants with `prewarm: on`, and
+ * those that take the place of a pool in use when its tenant is changed.
+ * Owns: these two conclusions from a swap, and which database a minimum is for. Leaves: the pools
+ * to targets.ts, how many dials run at once to pool/dial-gate.ts.
+ */
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { tenantChanges } from '../../routing/snapshot.ts';
+import type { RoutingSnapshot } from '../../routing/snapshot.ts';
+import type { Account } from './auth/account.ts';
+
+/** Tenants whose minimum is to be opened after this swap, although nobody may have come. */
+export function* tenantsToPrewarm(
+  previous: RoutingSnapshot,
+  next: RoutingSnapshot,
+): Iterable<TenantConfig> {
+  for (const tenant of changedTenants(previous, next)) {
+    const { prewarm, minConnections } = next.poolSettings(tenant);
+    if (prewarm === 'on' && minConnections > 0 && tenant.protocol === 'postgres') yield tenant;
+  }
+}
+
+/** Other defaults can concern every tenant. */
+function* changedTenants(previous: RoutingSnapshot, next: RoutingSnapshot): Iterable<TenantConfig> {
+  if (previous.config.defaults !== next.config.defaults) {
+    yield* next.config.tenants.values();
+    return;
+  }
+  for (const { after } of tenantChanges(previous, next)) {
+    if (after !== undefined) yield after;
+  }
+}
+
+/** The database that follows on `database` when a tenant is changed; undefined when none does. */
+export function databaseAfter(
+  before: TenantConfig | undefined,
+  after: TenantConfig,
+  database: string,
+): string | undefined {
+  if (database === before?.database || database === after.database) return after.database;
+  return after.databases.includes(database) ? database : undefined;
+}
+
+const restingAtZero = new WeakMap<PoolSettings, PoolSettings>();
+
+/**
+ * The settings of one pool: the minimum is for clients of the tenant's own database, or a tenant
+ * with a hundred databases would rest at a hundred times as many connections as it asked for.
+ */
+export function settingsFor(
+  { tenant, purpose }: Account,
+  database: string,
+  settings: PoolSettings,
+): PoolSettings {
+  if (database === tenant.database && purpose === 'clients') return settings;
+  let without = restingAtZero.get(settings);
+  if (without === undefined) {
+    without = Object.freeze({ ...settings, minConnections: 0 });
+    restingAtZero.set(settings, without);
+  }
+  return without;
+}
