@@ -11,6 +11,7 @@ import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
+import { AttemptThrottle } from './access/attempt-throttle.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
 import { takeIdentity } from './identity/proxy-identity.ts';
@@ -43,6 +44,7 @@ import { CertificateUsers } from './tls/certificate-users.ts';
 import { ClientTls } from './tls/client-tls.ts';
 import { CredentialStore } from './upstream/credentials.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
+import { ServerCancels } from './upstream/server-cancels.ts';
 import { ServerTlsStore } from './upstream/server-tls.ts';
 
 export interface ProxyDependencies {
@@ -174,6 +176,23 @@ function obeySwaps(router: Router, registry: SessionRegistry, metrics: Metrics):
   return new HaltedTenants(router, registry);
 }
 
+/** A cancel key is lost more easily than a password: each session has another one. */
+const UNKNOWN_KEYS_FACTOR = 10;
+
+function throttles(settings: Settings, clock: Clock) {
+  const logins = {
+    failures: settings.loginThrottleFailures,
+    perMs: settings.loginThrottlePerMs,
+    delayMs: settings.loginThrottleDelayMs,
+    delayMsMax: settings.loginThrottleDelayMaxMs,
+  };
+  const cancels = { ...logins, failures: logins.failures * UNKNOWN_KEYS_FACTOR };
+  return {
+    throttle: new AttemptThrottle(logins, clock),
+    cancelThrottle: new AttemptThrottle(cancels, clock),
+  };
+}
+
 /** As many clients as asked for, or as the process may have open files for. */
 function clientsServed(wanted: number, log: Logger): number {
   const filesMax = openFilesMax();
@@ -250,7 +269,8 @@ function sessionServices(parts: SessionParts): SessionServices {
     registry,
     clientLimits,
     cancels: new CancelRegistry(proxyId),
-    leases: new Leases(),
+    ...throttles(settings, clock),
+    leases: new Leases(new ServerCancels(clock)),
     meter,
     clock,
     log,

@@ -45,6 +45,11 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: "The client certificate is missing, not valid, or not the user's.",
   },
+  LOGIN_THROTTLED: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'Many logins failed, and as many more as may wait for their turn wait already.',
+  },
   SELECTOR_CONFLICT: {
     kind: 'client',
     retryable: false,

@@ -11,9 +11,11 @@ import { ControlMetrics } from '@dbbouncer/control-plane/telemetry/metrics.ts';
 import type { ClientLimit } from '@dbbouncer/data-plane/session/client-limits.ts';
 import type {
   AuthFailure,
+  CancelOutcome,
   HandshakeFailure,
   PinReason,
   ResetStatus,
+  ThrottleReason,
 } from '@dbbouncer/data-plane/session/meter.ts';
 import { Metrics } from '@dbbouncer/data-plane/telemetry/metrics.ts';
 import { PoolTally } from '@dbbouncer/data-plane/telemetry/pool-tally.ts';
@@ -52,6 +54,8 @@ export async function proxyPage(): Promise<string> {
   tenant.pinned('set');
   tenant.authFailed('wrong_password');
   tenant.backendReset('clean');
+  sessions.loginDelayed('address');
+  sessions.cancelRequested('found');
   sessions.tlsBegan();
   sessions.tlsFailed('malformed');
   const pool = new FakePool('acme', {
@@ -155,6 +159,7 @@ const CLOSES: Readonly<Record<CloseReason, string>> = Object.freeze({
 });
 
 const AUTH_FAILURES: Readonly<Record<AuthFailure, string>> = Object.freeze({
+  throttled: 'many logins have failed, and too many more wait for their turn already',
   proxy_header: 'a trusted load balancer sent no PROXY protocol header, or a broken one',
   access_refused: "the tenant's access rules do not let in an authenticated user from there",
   wrong_password: 'right tenant and user, wrong password',
@@ -171,6 +176,18 @@ const AUTH_FAILURES: Readonly<Record<AuthFailure, string>> = Object.freeze({
   certificate_user: 'the client certificate does not stand for the user',
   timeout: 'not logged in within `client_login_timeout`',
   malformed: 'bytes that are no login',
+});
+
+const DELAYS: Readonly<Record<ThrottleReason, string>> = Object.freeze({
+  address: 'of its address, at any tenant',
+  tenant: 'at its tenant, from any address',
+  known_client: 'of its address at this tenant, where somebody from there has logged in before',
+});
+
+const CANCEL_REQUESTS: Readonly<Record<CancelOutcome, string>> = Object.freeze({
+  found: 'its session was told',
+  unknown_key: 'no session has the key: it has ended, or the key was guessed',
+  throttled: 'not looked at: its address has shown too many keys that nobody has',
 });
 
 const RESETS: Readonly<Record<ResetStatus, string>> = Object.freeze({
@@ -209,6 +226,8 @@ const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] 
   ['dbbouncer_server_closes_total', CLOSES],
   ['dbbouncer_auth_failures_total', AUTH_FAILURES],
   ['dbbouncer_tls_handshake_failures_total', HANDSHAKE_FAILURES],
+  ['dbbouncer_logins_delayed_total', DELAYS],
+  ['dbbouncer_cancel_requests_total', CANCEL_REQUESTS],
   ['dbbouncer_backend_resets_total', RESETS],
   ['dbbouncer_clients_refused_total', CLIENT_LIMITS],
 ];

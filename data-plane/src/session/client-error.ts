@@ -17,6 +17,7 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   ACCESS_REFUSED: SqlState.invalid_authorization_specification,
   TLS_REQUIRED: SqlState.invalid_authorization_specification,
   CERTIFICATE_REFUSED: SqlState.invalid_authorization_specification,
+  LOGIN_THROTTLED: SqlState.too_many_connections,
   SELECTOR_CONFLICT: SqlState.invalid_authorization_specification,
   DATABASE_NOT_LISTED: SqlState.invalid_catalog_name,
   PARAMETER_REFUSED: SqlState.invalid_parameter_value,

@@ -6,9 +6,11 @@
  * Leaves: what pools count themselves (closes, dials) to their statistics.
  */
 import type { HandshakeFailure } from '../tls/handshake-failed.ts';
+import type { ThrottleReason } from '../access/attempt-throttle.ts';
 import type { PinReason } from './postgres/sql/statement-effects.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 
+export type { ThrottleReason } from '../access/attempt-throttle.ts';
 export type { HandshakeFailure } from '../tls/handshake-failed.ts';
 export type { PinReason } from './postgres/sql/statement-effects.ts';
 
@@ -27,9 +29,13 @@ export type AuthFailure =
   | 'certificate_invalid'
   | 'certificate_user'
   | 'proxy_header'
+  | 'throttled'
   | 'timeout'
   | 'database_not_listed'
   | 'malformed';
+
+/** What became of a cancel request: `throttled` when its address had tried too many keys. */
+export type CancelOutcome = 'found' | 'unknown_key' | 'throttled';
 
 export type ResetStatus = 'clean' | 'failed';
 
@@ -52,6 +58,9 @@ export interface Meter {
   tenant(id: string, protocol: Protocol): TenantMeter;
   /** A login that reached no tenant. */
   authFailed(reason: AuthFailure): void;
+  /** A login has to wait, because too many have failed. */
+  loginDelayed(reason: ThrottleReason): void;
+  cancelRequested(outcome: CancelOutcome): void;
   /** A client speaks TLS from now on, until `tlsEnded`. */
   tlsBegan(): void;
   tlsEnded(): void;
@@ -71,6 +80,8 @@ const nullTenantMeter: TenantMeter = Object.freeze({
 export const nullMeter: Meter = Object.freeze({
   tenant: () => nullTenantMeter,
   authFailed: () => {},
+  loginDelayed: () => {},
+  cancelRequested: () => {},
   tlsBegan: () => {},
   tlsEnded: () => {},
   tlsFailed: () => {},

@@ -131,6 +131,14 @@ export class Metrics {
     this.#add('counter', 'dbbouncer_auth_failures_total', failuresHelp, () =>
       byLabel('reason', sessions.authFailures),
     );
+    const delaysHelp = 'Logins that had to wait because many had failed, by whose failures';
+    this.#add('counter', 'dbbouncer_logins_delayed_total', delaysHelp, () =>
+      byLabel('reason', sessions.loginDelays),
+    );
+    const cancelsHelp = 'Cancel requests of clients, by what became of them';
+    this.#add('counter', 'dbbouncer_cancel_requests_total', cancelsHelp, () =>
+      byLabel('outcome', sessions.cancelRequests),
+    );
     const dirtyHelp = 'Clients that were gone with work under way';
     this.#add('counter', 'dbbouncer_dirty_disconnects_total', dirtyHelp, () =>
       plain(sessions.dirtyDisconnects),

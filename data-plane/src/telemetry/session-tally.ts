@@ -6,11 +6,13 @@ import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type {
   AuthFailure,
+  CancelOutcome,
   HandshakeFailure,
   Meter,
   PinReason,
   ResetStatus,
   TenantMeter,
+  ThrottleReason,
 } from '../session/meter.ts';
 import { DurationTally } from './duration-tally.ts';
 
@@ -19,6 +21,8 @@ class FleetCounts {
   readonly pins = new Map<PinReason, number>();
   readonly resets = new Map<ResetStatus, number>();
   readonly authFailures = new Map<AuthFailure, number>();
+  readonly loginDelays = new Map<ThrottleReason, number>();
+  readonly cancelRequests = new Map<CancelOutcome, number>();
   readonly tlsFailures = new Map<HandshakeFailure, number>();
   dirtyDisconnects = 0;
   tlsHandshakes = 0;
@@ -82,6 +86,14 @@ export class SessionTally implements Meter {
     increment(this.#fleet.authFailures, reason);
   }
 
+  loginDelayed(reason: ThrottleReason): void {
+    increment(this.#fleet.loginDelays, reason);
+  }
+
+  cancelRequested(outcome: CancelOutcome): void {
+    increment(this.#fleet.cancelRequests, outcome);
+  }
+
   tlsBegan(): void {
     this.#fleet.tlsHandshakes += 1;
     this.#fleet.tlsClients += 1;
@@ -114,6 +126,14 @@ export class SessionTally implements Meter {
 
   get authFailures(): ReadonlyMap<AuthFailure, number> {
     return this.#fleet.authFailures;
+  }
+
+  get loginDelays(): ReadonlyMap<ThrottleReason, number> {
+    return this.#fleet.loginDelays;
+  }
+
+  get cancelRequests(): ReadonlyMap<CancelOutcome, number> {
+    return this.#fleet.cancelRequests;
   }
 
   get dirtyDisconnects(): number {

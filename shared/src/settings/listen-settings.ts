@@ -83,4 +83,37 @@ export const LISTEN_SETTINGS = Object.freeze({
       ' never',
     read: duration(0, 7_200_000),
   }),
+  loginThrottleFailures: setting<number>({
+    env: 'DBBOUNCER_LOGIN_THROTTLE_FAILURES',
+    yaml: 'login_throttle.failures',
+    default: 20,
+    description:
+      'Failed logins that an address has free within login_throttle.per, ten times as many a' +
+      ' tenant; 0: no throttling',
+    read: wholeNumber(0, 1_000_000),
+  }),
+  loginThrottlePerMs: setting<number>({
+    env: 'DBBOUNCER_LOGIN_THROTTLE_PER',
+    yaml: 'login_throttle.per',
+    default: 60_000,
+    defaultText: '1m',
+    description: 'Within how long they are forgotten, one after the other',
+    read: duration(1_000, 86_400_000),
+  }),
+  loginThrottleDelayMs: setting<number>({
+    env: 'DBBOUNCER_LOGIN_THROTTLE_DELAY',
+    yaml: 'login_throttle.delay',
+    default: 500,
+    defaultText: '500ms',
+    description: 'How long the next login waits then; twice as long with each further failure',
+    read: duration(1, 60_000),
+  }),
+  loginThrottleDelayMaxMs: setting<number>({
+    env: 'DBBOUNCER_LOGIN_THROTTLE_DELAY_MAX',
+    yaml: 'login_throttle.delay_max',
+    default: 10_000,
+    defaultText: '10s',
+    description: 'How long it waits at most',
+    read: duration(1, 60_000),
+  }),
 });

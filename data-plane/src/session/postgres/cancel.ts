@@ -6,6 +6,9 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { AttemptThrottle } from '../../access/attempt-throttle.ts';
+import type { ClientAddress } from '../../access/client-address.ts';
+import type { Meter } from '../meter.ts';
 
 export interface CancelKey {
   /** Shown to the client as its server process; positive. */
@@ -52,11 +55,34 @@ export class CancelRegistry {
   }
 
   /** Cancels what the key's session runs; a key nobody has is ignored, as the protocol wants. */
-  cancel(key: CancelKey): 'found' | 'unknown' {
+  cancel(key: CancelKey): 'found' | 'unknown_key' {
     const session = this.#sessions.get(registryKey(key));
     session?.cancel();
-    return session === undefined ? 'unknown' : 'found';
+    return session === undefined ? 'unknown_key' : 'found';
   }
+}
+
+/**
+ * Does what a cancel request asks; nobody is answered, whatever becomes of it. Keys cannot be tried
+ * without end: whose address has shown too many that nobody has is not listened to for a while.
+ */
+export function requestCancel(
+  key: CancelKey,
+  address: ClientAddress,
+  { cancels, cancelThrottle, meter }: CancelServices,
+): void {
+  const attempt = { address, tenant: undefined };
+  if (cancelThrottle.judge(attempt) !== undefined) return meter.cancelRequested('throttled');
+  const outcome = cancels.cancel(key);
+  if (outcome === 'found') cancelThrottle.succeeded(attempt);
+  else cancelThrottle.failed(attempt);
+  meter.cancelRequested(outcome);
+}
+
+interface CancelServices {
+  readonly cancels: Pick<CancelRegistry, 'cancel'>;
+  readonly cancelThrottle: AttemptThrottle;
+  readonly meter: Pick<Meter, 'cancelRequested'>;
 }
 
 function registryKey(key: CancelKey): string {

@@ -5,6 +5,7 @@
 import type { Pool } from '../../pool/pool.ts';
 import { idleSink } from '../../upstream/idle-sink.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import type { CancelOptions, ServerCancels } from '../../upstream/server-cancels.ts';
 import { ExclusiveLease } from './exclusive-lease.ts';
 import type { LeaseOwner } from './exclusive-lease.ts';
 
@@ -12,6 +13,11 @@ export type LeaseCondition = 'clean' | 'dirty';
 
 export class Leases {
   readonly #byBackend = new WeakMap<PostgresBackend, ExclusiveLease>();
+  readonly #cancels: ServerCancels;
+
+  constructor(cancels: ServerCancels) {
+    this.#cancels = cancels;
+  }
 
   begin(backend: PostgresBackend, owner: LeaseOwner): ExclusiveLease {
     let lease = this.#byBackend.get(backend);
@@ -21,6 +27,12 @@ export class Leases {
     }
     lease.begin(owner);
     return lease;
+  }
+
+  /** Has the server cancel what the lease waits for; nobody else gets its backend before. */
+  cancel(lease: ExclusiveLease, options: CancelOptions): void {
+    const isWanted = () => !lease.outstanding.quiet;
+    lease.trackCancel(this.#cancels.send(lease.backend, { ...options, isWanted }));
   }
 
   /**

@@ -24,6 +24,7 @@ import type { Account } from './auth/account.ts';
 import { requireServed, whyServedLate } from '../tenant-changes.ts';
 import { authenticate } from './authenticate.ts';
 import type { Claimant } from './authenticate.ts';
+import { requestCancel } from './cancel.ts';
 import { greet } from './greeting.ts';
 import type { ResolvedTenant } from './greeting.ts';
 import { ClientGone, LoginReader } from './login-reader.ts';
@@ -31,6 +32,7 @@ import type { LoggedIn, SessionServices } from './services.ts';
 import { readStartup } from './startup.ts';
 import type { Asked } from './startup.ts';
 import { asSessionError } from './session-errors.ts';
+import { throttled } from './throttled.ts';
 import { PostgresSession } from './transaction.ts';
 import { certificateVerdict, transportRefusal } from './transport.ts';
 import type { TransportRefusal } from './transport.ts';
@@ -108,7 +110,7 @@ class ClientLogin implements Session {
   async #steps(tooMany: (() => AppError) | undefined): Promise<void> {
     const asked = await readStartup(this.#reader, tlsFor(this.#address, this.#services));
     if (asked.kind === 'cancel') {
-      this.#services.cancels.cancel(asked.key);
+      requestCancel(asked.key, this.#address, this.#services);
       return this.#end();
     }
     // Only now: a client that has not sent its startup message cannot read an error.
@@ -117,16 +119,25 @@ class ClientLogin implements Session {
     this.#refuseIf(transportRefusal(this.#reader.channel, this.#address, transport));
     await this.#configured();
     const resolution = this.#resolve(asked);
-    const account = await this.#prove(resolution, asked.login.user);
-    assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
-    const access = admit(this.#reader.socket, this.#address, this.#services, resolution);
-    requireServed(this.#services.router, resolution.tenant);
-    const admission = this.#takePlace(resolution, account);
-    this.#admitted = { tenantKey: tenantKey(resolution.tenant.id), access, admission };
+    const tenant = resolution.kind === 'tenant' ? resolution.tenant.id : (resolution.claimed ?? '');
+    const attempt = { address: this.#address, tenant };
+    const { resolved, account, access } = await throttled(attempt, this.#services, () =>
+      this.#admit(resolution, asked.login.user),
+    );
+    requireServed(this.#services.router, resolved.tenant);
+    const admission = this.#takePlace(resolved, account);
+    this.#admitted = { tenantKey: tenantKey(resolved.tenant.id), access, admission };
     this.#services.registry.placed(this);
     const proven = { account, access, admission };
-    const loggedIn = await greet(this.#reader, this.#services, asked, resolution, proven);
-    this.#handOver(loggedIn);
+    this.#handOver(await greet(this.#reader, this.#services, asked, resolved, proven));
+  }
+
+  /** Who it is, and that it may come from where it comes. */
+  async #admit(resolution: Claimant, presentedUser: string) {
+    const account = await this.#prove(resolution, presentedUser);
+    assert(resolution.kind === 'tenant', 'nobody can prove to be a user of no tenant');
+    const access = admit(this.#reader.socket, this.#address, this.#services, resolution);
+    return { resolved: resolution, account, access };
   }
 
   /** From here on the client counts for its tenant and user. @throws AppError CLIENT_LIMIT */

@@ -7,7 +7,7 @@
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
-import { sendCancel } from '../../upstream/send-cancel.ts';
+import type { CancelOptions } from '../../upstream/server-cancels.ts';
 import { TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { encodeCopyFail, encodeSync } from '../../wire/postgres/frontend-messages.ts';
 import type { TenantMeter } from '../meter.ts';
@@ -25,8 +25,8 @@ export interface OrphanContext {
   readonly clock: Clock;
   readonly meter: TenantMeter;
   readonly condition: LeaseCondition;
-  /** How long the server may take to answer a cancel and end the statement. */
-  readonly cancelWaitTimeoutMs: number;
+  /** Its limit: how long the server may take to answer a cancel and end the statement. */
+  readonly cancelOptions: CancelOptions;
   /**
    * Whether a statement under way inside a transaction is worth its end: a COMMIT, or the client
    * said Terminate.
@@ -69,15 +69,15 @@ class Orphan implements LeaseOwner {
     const { backend, outstanding } = this.#lease;
     this.#lease.adopt(this);
     backend.socket.resume();
-    const { clock, cancelWaitTimeoutMs } = this.#context;
-    const limitMs = way === 'cancel' ? cancelWaitTimeoutMs : AUTOCOMMIT_TIMEOUT_MS;
+    const { clock, leases, cancelOptions } = this.#context;
+    const limitMs = way === 'cancel' ? cancelOptions.limitMs : AUTOCOMMIT_TIMEOUT_MS;
     this.#deadline = clock.after(limitMs, () => this.#giveUp());
     if (outstanding.inCopyIn) {
       backend.write(encodeCopyFail('the client is gone'));
       outstanding.sent(COPY_END);
     }
     this.serverAnswered();
-    if (way === 'cancel') this.#lease.trackCancel(sendCancel(backend, cancelWaitTimeoutMs));
+    if (way === 'cancel') leases.cancel(this.#lease, cancelOptions);
   }
 
   #giveUp(): void {

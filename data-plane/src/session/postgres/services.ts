@@ -6,6 +6,7 @@ import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts'
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
+import type { AttemptThrottle } from '../../access/attempt-throttle.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { SelectorSettings } from '../../routing/resolve-tenant.ts';
 import type { Router } from '../../routing/router.ts';
@@ -70,6 +71,10 @@ export interface SessionServices {
   readonly registry: SessionRegistry;
   readonly clientLimits: ClientLimits;
   readonly cancels: CancelRegistry;
+  /** Slows logins down where many have failed. */
+  readonly throttle: AttemptThrottle;
+  /** The same for cancel keys that nobody has. */
+  readonly cancelThrottle: AttemptThrottle;
   readonly leases: Leases;
   readonly meter: Meter;
   readonly clock: Clock;

@@ -11,7 +11,6 @@ import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
 import type { WaitNotice } from '../../pool/waiter.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
-import { sendCancel } from '../../upstream/send-cancel.ts';
 import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { DROP, HOLD } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
@@ -324,11 +323,12 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     }
     const lease = this.#lease;
     if (lease === undefined || lease.outstanding.quiet) return;
-    lease.trackCancel(sendCancel(lease.backend, this.#cancelWaitTimeoutMs));
+    this.#services.leases.cancel(lease, this.#cancelOptions);
   }
 
-  get #cancelWaitTimeoutMs(): number {
-    return this.#acquisition.target.upstream.settings.cancelWaitTimeoutMs;
+  get #cancelOptions() {
+    const { cancelWaitTimeoutMs } = this.#acquisition.target.upstream.settings;
+    return { tenantKey: this.#login.tenantKey, limitMs: cancelWaitTimeoutMs };
   }
 
   endWhenIdle(error: AppError): void {
@@ -382,7 +382,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
       condition: this.#watch.leaseEnded(),
       autocommit,
       statement: this.#terminating || this.#watch.committing ? 'let_finish' : 'cancel',
-      cancelWaitTimeoutMs: this.#cancelWaitTimeoutMs,
+      cancelOptions: this.#cancelOptions,
       message: this.#input.atBoundary ? 'whole' : 'partial',
     });
   }
