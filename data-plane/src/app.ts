@@ -25,6 +25,7 @@ import { Pools } from './pool/pools.ts';
 import { MockSecret } from './routing/mock-secret.ts';
 import { Router } from './routing/router.ts';
 import { Accounts } from './session/postgres/auth/account.ts';
+import { Lookups } from './session/postgres/auth/lookups.ts';
 import { CancelRegistry } from './session/postgres/cancel.ts';
 import { Leases } from './session/postgres/leases.ts';
 import type { SessionServices } from './session/postgres/services.ts';
@@ -246,34 +247,29 @@ function sessionServices(parts: SessionParts): SessionServices {
   // The name under which surviving proxies find what a lost one has left behind.
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
   const mockSecret = new MockSecret(() => keyring.deriveFleetSecret('mock-scram'));
+  const common = { router, accounts, meter, clock, log };
+  const targets = new PostgresTargets({
+    ...common,
+    pools,
+    applicationName,
+    keepaliveIdleMs: settings.tcpKeepaliveIdleMs,
+    serverTls: new ServerTlsStore(keyring, {
+      mode: settings.serverTlsMode,
+      caFile: settings.serverTlsCaFile,
+    }),
+  });
   return {
-    router,
+    ...common,
     hasConfig,
     whenConfigured,
-    targets: new PostgresTargets({
-      router,
-      pools,
-      meter,
-      applicationName,
-      accounts,
-      keepaliveIdleMs: settings.tcpKeepaliveIdleMs,
-      serverTls: new ServerTlsStore(keyring, {
-        mode: settings.serverTlsMode,
-        caFile: settings.serverTlsCaFile,
-      }),
-      clock,
-      log,
-    }),
-    accounts,
+    targets,
+    lookups: new Lookups({ ...common, targets }),
     mockSecret: () => mockSecret.read(),
     registry,
     clientLimits,
     cancels: new CancelRegistry(proxyId),
     ...throttles(settings, clock),
     leases: new Leases(new ServerCancels(clock)),
-    meter,
-    clock,
-    log,
     tls,
     settings: {
       clientLoginTimeoutMs: settings.clientLoginTimeoutMs,

@@ -50,6 +50,11 @@ export const proxyErrors = defineErrors({
     retryable: true,
     summary: 'Many logins failed, and as many more as may wait for their turn wait already.',
   },
+  USER_LOOKUP_FAILED: {
+    kind: 'upstream',
+    retryable: true,
+    summary: "The tenant's database could not be asked who its users are (auth_query).",
+  },
   SELECTOR_CONFLICT: {
     kind: 'client',
     retryable: false,
@@ -115,6 +120,11 @@ export const proxyErrors = defineErrors({
     kind: 'config',
     retryable: false,
     summary: 'The database server asks for a proof that the stored credential cannot give.',
+  },
+  CLEARTEXT_REFUSED: {
+    kind: 'config',
+    retryable: false,
+    summary: 'The database server asks for the password in clear on a connection without TLS.',
   },
   NO_CONFIG: {
     kind: 'unavailable',

@@ -13,6 +13,7 @@ import type {
   AuthFailure,
   CancelOutcome,
   HandshakeFailure,
+  LookupOutcome,
   PinReason,
   ResetStatus,
   ThrottleReason,
@@ -53,6 +54,7 @@ export async function proxyPage(): Promise<string> {
   tenant.acquired(0);
   tenant.pinned('set');
   tenant.authFailed('wrong_password');
+  tenant.userLookedUp('found');
   tenant.backendReset('clean');
   sessions.loginDelayed('address');
   sessions.cancelRequested('found');
@@ -164,12 +166,13 @@ const AUTH_FAILURES: Readonly<Record<AuthFailure, string>> = Object.freeze({
   access_refused: "the tenant's access rules do not let in an authenticated user from there",
   wrong_password: 'right tenant and user, wrong password',
   unknown_user: 'the tenant has no such user',
+  lookup_failed: "the tenant's database could not be asked for the user (`auth_query`)",
   unknown_tenant: 'no tenant of that id on this protocol',
   no_selector: 'nothing in the login names a tenant',
   selector_conflict: 'two selectors name different tenants',
   database_not_listed: 'the tenant has no such database',
   secret_unavailable: "the tenant's password cannot be opened on this proxy",
-  method_refused: 'not in this version',
+  method_refused: 'what is stored of the password does not allow `client_auth`',
   tls_required: 'without TLS, and `tls_mode` demands it',
   certificate_missing: 'without a client certificate, and `tls_mode` demands one',
   certificate_invalid: 'the client certificate has expired or is of another authority',
@@ -219,12 +222,20 @@ const WAITS: Readonly<Record<WaitReason, string>> = Object.freeze({
   paused: 'the tenant is paused',
 });
 
+const LOOKUPS: Readonly<Record<LookupOutcome, string>> = Object.freeze({
+  cached: 'an earlier answer still holds',
+  found: 'the database was asked, and has the user',
+  missing: 'the database was asked, and has no such user, or one without a valid password',
+  failed: 'the database could not be asked, or its answer was not usable',
+});
+
 /** Label values by metric. */
 const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['dbbouncer_session_pins_total', PINS],
   ['dbbouncer_waits_total', WAITS],
   ['dbbouncer_server_closes_total', CLOSES],
   ['dbbouncer_auth_failures_total', AUTH_FAILURES],
+  ['dbbouncer_auth_query_lookups_total', LOOKUPS],
   ['dbbouncer_tls_handshake_failures_total', HANDSHAKE_FAILURES],
   ['dbbouncer_logins_delayed_total', DELAYS],
   ['dbbouncer_cancel_requests_total', CANCEL_REQUESTS],

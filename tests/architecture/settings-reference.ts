@@ -124,6 +124,13 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   max_prepared_statements:
     'Prepared statements on one server connection; beyond it the least recently used is closed.',
   max_client_prepared_statements: 'Prepared statements of one client; one more reads 53400.',
+  client_auth:
+    'How its clients prove their password: see [Ways to log in](#ways-to-log-in). In `users` for' +
+    ' one user alone.',
+  server_cleartext:
+    'Where a server that asks for the password in clear is given it; `over_tls`: nowhere else.',
+  users: 'More users: see [Users](#users).',
+  auth_query: 'How other users are looked up in its database: see [Users](#users).',
   init_sql: 'Run on each server connection after its login, and again after each reset.',
 });
 
@@ -155,6 +162,12 @@ export function tenantFieldsTable(): string {
   return markdownTable(['Field', 'Default', 'Allowed', 'What it is'], rows);
 }
 
+const ENTRIES: Readonly<Record<string, string>> = Object.freeze({
+  access: 'rules',
+  databases: 'names',
+  users: 'users',
+});
+
 function defaultOf(name: string, defaults: Readonly<Record<string, unknown>>): string {
   if (name === 'port') return '5432, 3306';
   if (name === 'server_tls') return code('mode: prefer');
@@ -168,8 +181,7 @@ function allowedOf(name: string, schema: JsonSchema): string {
   if (only.enum !== undefined) return only.enum.map(code).join(', ');
   if (only.type === 'integer') return `${only.minimum} to ${only.maximum}`;
   if (only.type === 'object') return 'see there';
-  if (only.type === 'array')
-    return `up to ${only.maxItems} ${name === 'access' ? 'rules' : 'names'}`;
+  if (only.type === 'array') return `up to ${only.maxItems} ${ENTRIES[name] ?? 'entries'}`;
   const range = /between (.+) and (.+?)\.$/.exec(only.description ?? '');
   if (range !== null) return `${range[1]} to ${range[2]}`;
   return `${only.minLength ?? 1} to ${only.maxLength} characters`;

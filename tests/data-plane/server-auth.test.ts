@@ -21,7 +21,13 @@ for (const authMethod of ['scram-sha-256', 'md5', 'password', 'trust'] as const)
         settings,
       });
       await cluster.sql('postgres', `ALTER ROLE postgres PASSWORD '${PASSWORD}'`);
-      const pool = { minConnections: 1, maxConnections: 4, idleTimeoutMs: 100 };
+      const serverCleartext = 'anywhere';
+      const pool = {
+        minConnections: 1,
+        maxConnections: 4,
+        idleTimeoutMs: 100,
+        serverCleartext,
+      } as const;
       const tenant = { port: cluster.port, username: 'postgres', password: PASSWORD, pool };
       const proxy = await TestProxy.start({
         tenants: [{ id: 'acme', database: 'postgres', ...tenant }],
@@ -38,6 +44,22 @@ for (const authMethod of ['scram-sha-256', 'md5', 'password', 'trust'] as const)
     });
   });
 }
+
+describe('a server that asks for a cleartext password without TLS', () => {
+  it('is not given it unless server_cleartext says anywhere', async () => {
+    const cluster = await startPostgresCluster({
+      superuserPassword: PASSWORD,
+      authMethod: 'password',
+    });
+    const tenant = { port: cluster.port, username: 'postgres', password: PASSWORD };
+    const proxy = await TestProxy.start({
+      tenants: [{ id: 'acme', database: 'postgres', ...tenant }],
+    });
+    await assert.rejects(RawClient.login(proxy, login), /08004: .*asks for the password in clear/);
+    await proxy.stop();
+    await cluster.remove();
+  });
+});
 
 describe('max_lifetime', () => {
   it('replaces a server connection that is older than 300 ms', async () => {

@@ -17,8 +17,11 @@ import { encodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { proxyReportSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { AuthQuery } from '@dbbouncer/shared/contract/auth-query.ts';
 import type { PoolOverrides } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
+import type { TenantUser } from '@dbbouncer/shared/contract/tenant-users.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
@@ -28,6 +31,13 @@ import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
+
+/** Passwords in clear here, references in the config. */
+export type TestUser = Omit<TenantUser, 'password' | 'serverPassword'> & {
+  readonly password?: string;
+  readonly serverPassword?: string;
+};
+export type TestAuthQuery = Partial<Omit<AuthQuery, 'password'>> & { readonly password?: string };
 
 /** A tenant as tests name it; its password is handed to the proxy as an environment variable. */
 export interface TestTenant {
@@ -43,6 +53,8 @@ export interface TestTenant {
   readonly access?: TenantConfig['access'];
   readonly initSql?: string;
   readonly serverTls?: TenantConfig['serverTls'];
+  readonly users?: readonly TestUser[];
+  readonly authQuery?: TestAuthQuery;
 }
 
 export interface TestProxyOptions {
@@ -199,8 +211,12 @@ async function publishFirst(
 }
 
 function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigChange {
-  const name = `TEST_PASSWORD_${tenant.id.toUpperCase().replaceAll('-', '_')}_${passwordCount++}`;
-  passwords.set(name, tenant.password);
+  const secret = (password: string): Secret => {
+    const name = `TEST_PASSWORD_${passwordCount++}`;
+    passwords.set(name, password);
+    return { kind: 'env', name };
+  };
+  const { users, authQuery } = tenant;
   const config: TenantConfig = {
     id: tenant.id as TenantId,
     protocol: 'postgres',
@@ -209,11 +225,26 @@ function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigCh
     database: tenant.database,
     databases: [...(tenant.databases ?? [])],
     username: tenant.username,
-    password: { kind: 'env', name },
+    password: secret(tenant.password),
     pool: tenant.pool ?? {},
     access: tenant.access,
     initSql: tenant.initSql,
     serverTls: tenant.serverTls,
+    ...(users && { users: users.map((user) => withSecrets(user, secret)) }),
+    ...(authQuery && {
+      authQuery: { cacheTtlMs: 60_000, negativeTtlMs: 5_000, ...withSecrets(authQuery, secret) },
+    }),
   };
   return { kind: 'tenant_set', tenant: config };
+}
+
+function withSecrets<T extends { readonly password?: string; readonly serverPassword?: string }>(
+  { password, serverPassword, ...rest }: T,
+  secret: (password: string) => Secret,
+) {
+  return {
+    ...rest,
+    ...(password !== undefined && { password: secret(password) }),
+    ...(serverPassword !== undefined && { serverPassword: secret(serverPassword) }),
+  };
 }

@@ -147,9 +147,9 @@ export class UserCap implements SlotCap {
     this.#tenant.relieve(nowMs);
   }
 
-  /** The limit that leaves less room. */
+  /** The limit that leaves less room; of two that leave none, the one that others do not hold. */
   get #binding(): TenantCap {
-    return this.#user.room < this.#tenant.room ? this.#user : this.#tenant;
+    return this.#user.room <= this.#tenant.room ? this.#user : this.#tenant;
   }
 
   get #joined(): CapMember {

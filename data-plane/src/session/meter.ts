@@ -21,7 +21,10 @@ export type AuthFailure =
   | 'selector_conflict'
   | 'unknown_user'
   | 'wrong_password'
+  /** The tenant's database could not be asked for the user. */
+  | 'lookup_failed'
   | 'secret_unavailable'
+  /** What is stored of the password does not allow the method that the client is asked for. */
   | 'method_refused'
   | 'tls_required'
   | 'access_refused'
@@ -37,6 +40,9 @@ export type AuthFailure =
 /** What became of a cancel request: `throttled` when its address had tried too many keys. */
 export type CancelOutcome = 'found' | 'unknown_key' | 'throttled';
 
+/** `cached`: an earlier answer held. `missing`: no such user, or one without a password. */
+export type LookupOutcome = 'cached' | 'found' | 'missing' | 'failed';
+
 export type ResetStatus = 'clean' | 'failed';
 
 /** Counts for one tenant; valid as long as the session lives, a removed tenant included. */
@@ -49,6 +55,8 @@ export interface TenantMeter {
   authFailed(reason: AuthFailure): void;
   /** A server connection was cleaned for its next client, or could not be. */
   backendReset(status: ResetStatus): void;
+  /** A user was looked up by auth_query. */
+  userLookedUp(outcome: LookupOutcome): void;
   /** The client was gone with a transaction, a copy or a batch under way. */
   dirtyDisconnect(): void;
 }
@@ -73,6 +81,7 @@ const nullTenantMeter: TenantMeter = Object.freeze({
   pinned: () => {},
   authFailed: () => {},
   backendReset: () => {},
+  userLookedUp: () => {},
   dirtyDisconnect: () => {},
 });
 

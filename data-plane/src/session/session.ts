@@ -2,6 +2,7 @@
  * What the sessions of both protocols share: the states one can be in, and what the process may ask
  * of any of them.
  */
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../access/access-rules.ts';
 
@@ -38,6 +39,8 @@ export interface Session {
   stay(code: AppError['code']): void;
   /** Ends it now, whatever it does. */
   kill(error: AppError, work?: WorkOfKilled): void;
+  /** Why it cannot go on under a later config of its tenant. */
+  hindranceUnder(tenant: TenantConfig): AppError | undefined;
 }
 
 /** Every session of the process: for limits, drains, and what happens to tenants. */

@@ -1,6 +1,7 @@
 /**
  * What a swap of the routing snapshot does to the sessions of tenants that were removed, drained,
- * resumed or had their clients killed; and what keeps a login out that crossed such a swap.
+ * resumed or had their clients killed, and of users that were removed; and what keeps a login out
+ * that crossed such a swap.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
@@ -35,6 +36,10 @@ function obey(
   registry: SessionRegistry,
   { key, before, after }: Required<TenantChange> & { before: TenantConfig; after: TenantConfig },
 ): void {
+  for (const session of registry.of(key)) {
+    const error = session.hindranceUnder(after);
+    if (error !== undefined) session.endWhenIdle(error);
+  }
   const [was, is] = [operationsOf(before), operationsOf(after)];
   if (was.clientsGeneration !== is.clientsGeneration) {
     registry.kill(clientsKilled(after.id), 'cancel', key);

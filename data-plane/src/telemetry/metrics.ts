@@ -139,6 +139,10 @@ export class Metrics {
     this.#add('counter', 'dbbouncer_cancel_requests_total', cancelsHelp, () =>
       byLabel('outcome', sessions.cancelRequests),
     );
+    const lookupsHelp = 'Users that were looked up by auth_query, by outcome';
+    this.#add('counter', 'dbbouncer_auth_query_lookups_total', lookupsHelp, () =>
+      byLabel('outcome', sessions.lookups),
+    );
     const dirtyHelp = 'Clients that were gone with work under way';
     this.#add('counter', 'dbbouncer_dirty_disconnects_total', dirtyHelp, () =>
       plain(sessions.dirtyDisconnects),

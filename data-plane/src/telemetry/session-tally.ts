@@ -8,6 +8,7 @@ import type {
   AuthFailure,
   CancelOutcome,
   HandshakeFailure,
+  LookupOutcome,
   Meter,
   PinReason,
   ResetStatus,
@@ -23,6 +24,7 @@ class FleetCounts {
   readonly authFailures = new Map<AuthFailure, number>();
   readonly loginDelays = new Map<ThrottleReason, number>();
   readonly cancelRequests = new Map<CancelOutcome, number>();
+  readonly lookups = new Map<LookupOutcome, number>();
   readonly tlsFailures = new Map<HandshakeFailure, number>();
   dirtyDisconnects = 0;
   tlsHandshakes = 0;
@@ -61,6 +63,10 @@ export class TenantTally implements TenantMeter {
 
   backendReset(status: ResetStatus): void {
     increment(this.#fleet.resets, status);
+  }
+
+  userLookedUp(outcome: LookupOutcome): void {
+    increment(this.#fleet.lookups, outcome);
   }
 
   dirtyDisconnect(): void {
@@ -134,6 +140,10 @@ export class SessionTally implements Meter {
 
   get cancelRequests(): ReadonlyMap<CancelOutcome, number> {
     return this.#fleet.cancelRequests;
+  }
+
+  get lookups(): ReadonlyMap<LookupOutcome, number> {
+    return this.#fleet.lookups;
   }
 
   get dirtyDisconnects(): number {

@@ -47,7 +47,7 @@ export interface ConnectOptions extends LoginOptions {
 
 /**
  * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_TLS_FAILED | UPSTREAM_REFUSED |
- * SECRET_UNAVAILABLE | CREDENTIAL_UNFIT; nothing is left open then
+ * SECRET_UNAVAILABLE | CREDENTIAL_UNFIT | CLEARTEXT_REFUSED; nothing is left open then
  */
 export async function connectPostgres(options: ConnectOptions): Promise<PostgresBackend> {
   const credential = options.credential();

@@ -10,13 +10,7 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { isMd5Verifier, md5AnswerFits, md5Verifier } from '../wire/postgres/md5.ts';
 import { SCRAM_ITERATIONS_MAX } from '../wire/postgres/limits.ts';
-import {
-  deriveKeys,
-  parseVerifier,
-  preparePassword,
-  sha256,
-  verifierFromKeys,
-} from '../wire/postgres/scram.ts';
+import { deriveKeys, parseVerifier, sha256, verifierFromKeys } from '../wire/postgres/scram.ts';
 import type { ScramKeys, ScramVerifier } from '../wire/postgres/scram.ts';
 
 /** The iteration count of PostgreSQL's own verifiers (scram_iterations). */
@@ -108,7 +102,7 @@ export class Credential {
     if (password === '') return false;
     switch (form.kind) {
       case 'password':
-        return equal(preparePassword(password), preparePassword(form.text));
+        return this.#fitsDerived(form.text, password);
       case 'md5_verifier':
         return equal(md5Verifier(user, password), form.text);
       case 'scram_verifier': {
@@ -122,6 +116,15 @@ export class Credential {
       default:
         return unreachable(form);
     }
+  }
+
+  /** Takes as long as a verifier does: what is stored cannot be told by the time. */
+  async #fitsDerived(stored: string, password: string): Promise<boolean> {
+    const [known, given] = await Promise.all([
+      this.#derive(stored, FINGERPRINT_KEY, SCRAM_ITERATIONS),
+      deriveKeys(password, FINGERPRINT_KEY, SCRAM_ITERATIONS),
+    ]);
+    return timingSafeEqual(known.clientKey, given.clientKey);
   }
 
   // ---- what proves to a server who we are ----

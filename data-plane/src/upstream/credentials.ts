@@ -77,6 +77,11 @@ export class CredentialStore {
   }
 }
 
-function secretsOf(tenant: TenantConfig): readonly Secret[] {
-  return [tenant.password];
+function secretsOf({ password, users = [], authQuery }: TenantConfig): readonly Secret[] {
+  const all = [
+    password,
+    ...users.flatMap((user) => [user.password, user.serverPassword]),
+    authQuery?.password,
+  ];
+  return all.filter((secret) => secret !== undefined);
 }

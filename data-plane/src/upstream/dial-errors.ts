@@ -70,6 +70,18 @@ export function tooLate(what: string, setting: string, limitMs: number): Error {
   return new Error(`${what} within ${setting} (${limitMs} ms)`);
 }
 
+export function cleartextRefused({ tenant }: Dialled): AppError {
+  const message =
+    `the database server of tenant "${tenant.id}" asks for the password in clear,` +
+    ' and the connection to it is not encrypted';
+  return proxyErrors.fail('CLEARTEXT_REFUSED', message, {
+    detail: `host ${tenant.host}, port ${tenant.port}`,
+    hint:
+      'Use scram-sha-256 in its pg_hba.conf or TLS to it; or set server_cleartext of the tenant' +
+      ' to "anywhere".',
+  });
+}
+
 export function unfitCredential({ tenant, user }: Dialled, cause: UnfitCredential): AppError {
   return proxyErrors.fail(
     'CREDENTIAL_UNFIT',

@@ -93,8 +93,14 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
   };
 
   async dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
-    const timeouts = this.settings;
-    const backend = await connectPostgres({ ...this.#options, timeouts, events, signal });
+    const { settings } = this;
+    const backend = await connectPostgres({
+      ...this.#options,
+      timeouts: settings,
+      cleartext: settings.serverCleartext,
+      events,
+      signal,
+    });
     this.#parameters = new Map(backend.parameters);
     backend.attach(idleSink);
     return backend;

@@ -8,6 +8,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { serverEndPoint } from '../tls/end-point.ts';
 import { decodeAuthentication } from '../wire/postgres/authentication-messages.ts';
@@ -30,8 +31,9 @@ import { encodeStartupMessage } from '../wire/postgres/startup-message.ts';
 import { WireError } from '../wire/wire-error.ts';
 import type { BackendMessage, Conversation } from './conversation.ts';
 import type { Credential } from './credential.ts';
-import { refusedLogin } from './dial-errors.ts';
+import { cleartextRefused, refusedLogin } from './dial-errors.ts';
 import type { Dialled } from './dial-errors.ts';
+import { isSocketFolder } from './endpoint.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 
 const NONCE_BYTES = 18;
@@ -39,11 +41,14 @@ const NONCE_BYTES = 18;
 export interface LoginOptions extends Dialled {
   readonly database: string;
   readonly applicationName: string;
+  /** Where a server that asks for the password itself is given it. */
+  readonly cleartext: PoolSettings['serverCleartext'];
 }
 
 /**
  * Resolves when the server is ready for queries.
- * @throws AppError UPSTREAM_REFUSED; UnfitCredential, WireError, ConversationLost
+ * @throws AppError UPSTREAM_REFUSED | CLEARTEXT_REFUSED; UnfitCredential, WireError,
+ * ConversationLost
  */
 export async function logIn(
   backend: PostgresBackend,
@@ -110,6 +115,7 @@ async function answer(login: ServerLogin, message: BackendMessage): Promise<void
     case 'Ok':
       return;
     case 'CleartextPassword':
+      if (!mayShowPassword(backend.socket, options)) throw cleartextRefused(options);
       backend.write(encodePasswordMessage(credential.password()));
       return;
     case 'MD5Password': {
@@ -127,6 +133,11 @@ async function answer(login: ServerLogin, message: BackendMessage): Promise<void
       throw unsupportedMethod(options, text);
     }
   }
+}
+
+/** A socket file leaves the machine as little as TLS shows what is in it. */
+function mayShowPassword(socket: Socket, { cleartext, tenant }: LoginOptions): boolean {
+  return cleartext === 'anywhere' || socket instanceof TLSSocket || isSocketFolder(tenant.host);
 }
 
 async function scram(login: ServerLogin, offered: readonly string[]): Promise<void> {

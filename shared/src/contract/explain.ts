@@ -17,6 +17,7 @@ export interface FieldProblem {
 const SECRET_FIELDS: ReadonlySet<PropertyKey> = new Set([
   'password',
   'key',
+  'server_password',
   'api_key',
   'master_key',
 ]);

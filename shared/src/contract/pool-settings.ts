@@ -41,6 +41,20 @@ export const serverResetSchema = z.enum(['auto', 'always']);
 /** Whose name a server connection shows: the proxy's, or that of the client it serves. */
 export const applicationNameSchema = z.enum(['pooled', 'exact']);
 
+/**
+ * How clients prove who they are. `md5`: SCRAM all the same where only a SCRAM verifier is known.
+ * `cleartext`: the password itself over TLS, SCRAM without.
+ */
+export const clientAuthSchema = z.enum([
+  'scram-sha-256',
+  'md5',
+  'cleartext',
+  'cleartext_without_tls',
+]);
+export type ClientAuth = z.infer<typeof clientAuthSchema>;
+
+const serverCleartextSchema = z.enum(['over_tls', 'anywhere']);
+
 export const POOL_SETTINGS = Object.freeze({
   poolMode: choice('pool_mode', poolModeSchema, 'session'),
   minConnections: count('min_connections', { min: 0, max: 10_000, default: 2 }),
@@ -117,6 +131,9 @@ export const POOL_SETTINGS = Object.freeze({
     max: 100_000,
     default: 5_000,
   }),
+  clientAuth: choice('client_auth', clientAuthSchema, 'scram-sha-256'),
+  /** Where a server that asks for the password itself is given it. */
+  serverCleartext: choice('server_cleartext', serverCleartextSchema, 'over_tls'),
 });
 
 type Table = typeof POOL_SETTINGS;

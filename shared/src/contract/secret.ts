@@ -18,3 +18,8 @@ export const secretSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('file'), path: z.string().min(1).max(4096) }),
 ]);
 export type Secret = Readonly<z.infer<typeof secretSchema>>;
+
+/** Makes the secret of a written one; the current one is given when there is one. */
+export type MakeSecret = (written: string, current: Secret | undefined) => Secret;
+/** Says where a secret is, without saying it. */
+export type DescribeSecret = (secret: Secret) => string;

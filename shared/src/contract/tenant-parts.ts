@@ -12,7 +12,15 @@ import {
   toWrittenAccessRule,
   writtenAccessRulesSchema,
 } from './access-rules.ts';
-import type { Secret } from './secret.ts';
+import {
+  authQuerySchema,
+  authQueryAnswerSchema,
+  toAuthQuery,
+  toAuthQueryAnswer,
+  writtenAuthQuerySchema,
+} from './auth-query.ts';
+import { sqlSchema } from './field-schemas.ts';
+import type { DescribeSecret, MakeSecret } from './secret.ts';
 import {
   serverTlsAnswerSchema,
   serverTlsSchema,
@@ -20,11 +28,15 @@ import {
   toServerTlsAnswer,
   writtenServerTlsSchema,
 } from './server-tls.ts';
+import {
+  tenantUsersSchema,
+  toTenantUsers,
+  toUserAnswer,
+  userAnswersSchema,
+  writtenUsersSchema,
+} from './tenant-users.ts';
 
-/** Makes the secret of a written one; the current one is given when there is one. */
-export type MakeSecret = (written: string, current: Secret | undefined) => Secret;
-/** Says where a secret is, without saying it. */
-export type DescribeSecret = (secret: Secret) => string;
+export type { DescribeSecret, MakeSecret } from './secret.ts';
 
 interface TenantPartSpec<
   Name extends string,
@@ -45,13 +57,6 @@ interface TenantPartSpec<
   readonly answer: Answer;
   readonly toAnswer: (stored: z.infer<Stored>, describeSecret: DescribeSecret) => z.infer<Answer>;
 }
-
-const sqlSchema = z
-  .string()
-  .regex(/\S/, { error: 'must not be empty' })
-  .max(16_384)
-  .refine((text) => !text.includes('\0'), { error: 'must not contain a NUL character' })
-  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' });
 
 export const TENANT_PARTS = Object.freeze({
   initSql: part({
@@ -79,6 +84,22 @@ export const TENANT_PARTS = Object.freeze({
     toStored: (rules) => rules.map(toAccessRule),
     answer: writtenAccessRulesSchema,
     toAnswer: (rules) => rules.map(toWrittenAccessRule),
+  }),
+  users: part({
+    name: 'users',
+    stored: tenantUsersSchema,
+    written: writtenUsersSchema,
+    toStored: toTenantUsers,
+    answer: userAnswersSchema,
+    toAnswer: (users, describeSecret) => users.map((user) => toUserAnswer(user, describeSecret)),
+  }),
+  authQuery: part({
+    name: 'auth_query',
+    stored: authQuerySchema,
+    written: writtenAuthQuerySchema,
+    toStored: toAuthQuery,
+    answer: authQueryAnswerSchema,
+    toAnswer: toAuthQueryAnswer,
   }),
 });
 

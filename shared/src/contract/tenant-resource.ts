@@ -6,17 +6,15 @@
  */
 import { z } from 'zod';
 import { isTenantId, TENANT_ID_RULE } from '../kernel/ids.ts';
+import { nameSchema, passwordSchema } from './field-schemas.ts';
 import { ownPoolFields, writtenPoolFields } from './pool-settings.ts';
 import { protocolSchema } from './routing-config.ts';
 import { partAnswerFields, writtenPartFields } from './tenant-parts.ts';
 
-const OWN_VARIABLE = /^\$\{DBBOUNCER_/;
 const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?$/;
 // oxlint-disable-next-line no-control-regex -- no path that anybody means has one
 const SOCKET_FOLDER = /^\/[^\u0000-\u001f\u007f]*$/;
 const IPV6_ADDRESS = /^(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?$/;
-// oxlint-disable-next-line no-control-regex -- the wire protocols end their strings with NUL
-const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
 
 const idSchema = z
   .string()
@@ -44,37 +42,6 @@ const hostSchema = z
   });
 
 const portSchema = z.int().min(1).max(65_535);
-
-/** NAMEDATALEN - 1 of a PostgreSQL server. */
-const NAME_BYTES_MAX = 63;
-
-const nameSchema = z
-  .string()
-  .min(1)
-  .max(63)
-  .refine((text) => !CONTROL_CHARACTER.test(text), {
-    error: 'must not contain control characters',
-  })
-  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' })
-  .refine((text) => Buffer.byteLength(text) <= NAME_BYTES_MAX, {
-    error: `must have at most ${NAME_BYTES_MAX} bytes in UTF-8`,
-  });
-
-const passwordSchema = z
-  .string()
-  .min(1)
-  .max(1024)
-  .refine((text) => !text.includes('\0'), { error: 'must not contain a NUL character' })
-  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' })
-  .refine((text) => !OWN_VARIABLE.test(text), {
-    error: 'must not refer to a DBBOUNCER_ variable: those hold the keys of DBBouncer itself',
-  })
-  .meta({
-    description:
-      'Never returned. `${NAME}` as the whole value names an environment variable of the proxy,' +
-      ' `file:/path` a file there; anything else is the password itself.',
-    writeOnly: true,
-  });
 
 const requiredFields = {
   db_type: protocolSchema,

@@ -11,6 +11,10 @@ const STDERR_FD = 2;
 
 const SECRET_NAMES = Object.freeze([
   'password',
+  'server_password',
+  'serverPassword',
+  'verifier',
+  'clientKey',
   'api_key',
   'apiKey',
   'masterKey',

@@ -15,6 +15,9 @@ import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resou
 import type { TenantInFile } from '../contract/tenant-resource.ts';
 import { sharedErrors } from '../errors.ts';
 import { contentDigest } from '../files/content-digest.ts';
+import type { Secret } from '../contract/secret.ts';
+import { findUserInconsistency } from '../contract/tenant-users.ts';
+import type { UsersOfTenant } from '../contract/tenant-users.ts';
 import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import type { ReadEnv } from '../secrets/keyring.ts';
@@ -199,22 +202,45 @@ function* tenantProblems(
     const pool = toPoolOverrides(tenant);
     const inconsistency = findPoolInconsistency(effectivePool({ defaults }, { pool }));
     if (inconsistency !== undefined) yield problemAt(['tenants', id], inconsistency);
+    const contradiction = findUserInconsistency(usersIn(tenant));
+    if (contradiction !== undefined) yield problemAt(['tenants', id], contradiction);
   }
 }
+
+/** Passwords are looked at only for being there. */
+function usersIn({ username, users, auth_query: authQuery }: TenantInFile): UsersOfTenant {
+  const seen = (written: unknown) => (typeof written === 'string' ? WRITTEN : undefined);
+  return {
+    username,
+    users: users?.map(({ name, password }) => ({ name, password: seen(password) })),
+    authQuery: authQuery
+      ? { user: authQuery.user ?? undefined, password: seen(authQuery.password) }
+      : undefined,
+  };
+}
+
+const WRITTEN: Secret = Object.freeze({ kind: 'env', name: 'WRITTEN' });
 
 const TEXT_FIELDS: ReadonlySet<string> = new Set(
   (
     'host dbname databases username password ca cert key server_name' +
+    ' name server_user server_password user database query' +
     ' api_key data_dir proxy_id sni_suffix tls_cert tls_key tls_client_ca tls_client_cert_users' +
     ' server_tls_ca unix_socket_dir unix_socket_mode'
   ).split(' '),
 );
-const NUMBER_FIELDS: ReadonlySet<string> = new Set(['port', ...POOL_NUMBER_FIELDS]);
+const NUMBER_FIELDS: ReadonlySet<string> = new Set([
+  'port',
+  'max_client_connections',
+  ...POOL_NUMBER_FIELDS,
+]);
+
+const SECRET_FIELDS: ReadonlySet<string> = new Set(['password', 'server_password', 'key']);
 
 const FIELD_KINDS: FieldKinds = Object.freeze({
   isText: (field: string) => TEXT_FIELDS.has(field),
   isNumber: (field: string) => NUMBER_FIELDS.has(field),
-  keepsReference: (field: string) => field === 'password' || field === 'key',
+  keepsReference: (field: string) => SECRET_FIELDS.has(field),
 });
 
 function problemAt(keys: readonly string[], message: string): FieldProblem {

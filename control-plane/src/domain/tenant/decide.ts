@@ -8,6 +8,8 @@ import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Protocol, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import { findUserInconsistency } from '@dbbouncer/shared/contract/tenant-users.ts';
+import type { UsersOfTenant } from '@dbbouncer/shared/contract/tenant-users.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
@@ -20,7 +22,7 @@ import { TENANT_PART_KEYS } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import type { RegisterTenant, ReplaceTenant, TenantCommand, TenantPatch } from './commands.ts';
 import { tenantIdOf } from './commands.ts';
 import type { PoolChanges, TenantChanges, TenantEvent } from './events.ts';
-import { withoutUndefined, withPoolChanges } from './state.ts';
+import { evolveConfig, withoutUndefined, withPoolChanges } from './state.ts';
 import type { TenantPool, TenantState } from './state.ts';
 
 /**
@@ -65,6 +67,7 @@ function register(
   const pool = withoutUndefined(tenant.pool);
   requireConsistentPool(pool, defaults);
   requireConsistentTls(tenant.serverTls);
+  requireConsistentUsers(tenant);
   return [{ type: 'TenantRegistered', data: { tenant: { ...tenant, pool }, origin } }];
 }
 
@@ -105,7 +108,11 @@ function change(
     ...(Object.keys(poolChanges).length > 0 && { pool: poolChanges }),
   };
   const events: TenantEvent[] = [];
-  if (Object.keys(changes).length > 0) events.push({ type: 'TenantUpdated', data: { changes } });
+  if (Object.keys(changes).length > 0) {
+    const event = { type: 'TenantUpdated', data: { changes } } as const;
+    requireConsistentUsers(evolveConfig(tenant, event) ?? tenant);
+    events.push(event);
+  }
   if (password !== undefined && !isDeepStrictEqual(password, tenant.password)) {
     events.push({ type: 'TenantCredentialsChanged', data: { password } });
   }
@@ -162,6 +169,11 @@ function requireSameProtocol(tenant: TenantConfig, protocol: Protocol | undefine
     `Tenant "${tenant.id}" speaks ${tenant.protocol} and cannot change to ${protocol}.`,
     { hint: 'Remove the tenant and register it anew.' },
   );
+}
+
+function requireConsistentUsers(tenant: UsersOfTenant): void {
+  const problem = findUserInconsistency(tenant);
+  if (problem !== undefined) throw controlErrors.fail('VALIDATION_FAILED', `${problem}.`);
 }
 
 function requireConsistentPool(pool: TenantPool, defaults: PoolSettings): void {

@@ -6,16 +6,18 @@
  * Source: PostgreSQL manual, "Password Authentication", "SASL Authentication".
  */
 import { createHmac } from 'node:crypto';
+import type { ClientAuth } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
-import { SCRAM_ITERATIONS } from '../../upstream/credential.ts';
-import type { Credential } from '../../upstream/credential.ts';
-import { mockVerifier } from '../../wire/postgres/scram.ts';
+import { Credential, SCRAM_ITERATIONS } from '../../upstream/credential.ts';
+import { formatVerifier, mockVerifier } from '../../wire/postgres/scram.ts';
 import type { ScramVerifier } from '../../wire/postgres/scram.ts';
 import type { AuthFailure } from '../meter.ts';
 import type { Account } from './auth/account.ts';
-import { proveByScram } from './auth/proofs.ts';
+import { askForMd5, askForPassword, proveByScram } from './auth/proofs.ts';
 import type { LoginReader } from './login-reader.ts';
 import type { SessionServices } from './services.ts';
 
@@ -23,38 +25,41 @@ export type Claimant = Exclude<Resolution, { kind: 'conflict' }>;
 
 /**
  * Resolves when the client is who it says, with who that is.
- * @throws AppError AUTH_FAILED; WireError, ClientGone
+ * @param presentedUser with whatever selector it holds: what an md5 answer is made of.
+ * @throws AppError AUTH_FAILED | USER_LOOKUP_FAILED; WireError, ClientGone
  */
 export async function authenticate(
   reader: LoginReader,
   services: SessionServices,
   claimant: Claimant,
+  presentedUser: string,
 ): Promise<Account> {
-  const expected = expectedOf(services, claimant);
-  const salt = saltOf(services, claimant);
-  const verifier = (await expected.credential?.verifier(salt)) ?? mock(services, claimant, salt);
-  const verdict = await proveByScram(reader, verifier);
+  const expected = await expectedOf(services, claimant);
+  const method = methodFor(reader, clientAuthOf(services, claimant, expected), expected.credential);
+  const isProved = await prove(reader, services, claimant, { expected, method, presentedUser });
   const { account, credential } = expected;
-  if (verdict.outcome === 'refused' || account === undefined || credential === undefined) {
-    throw refusal(services, claimant, expected.failure);
+  if (isProved && account !== undefined) {
+    if (account.found !== undefined) services.lookups.proved(account.found);
+    return account;
   }
-  credential.learn(verdict.clientKey);
-  return account;
+  if (account?.found !== undefined) services.lookups.doubt(account);
+  const isUnfit = method === 'scram' && credential?.kind === 'md5_verifier';
+  throw refusal(services, claimant, isUnfit ? 'method_refused' : expected.failure);
 }
 
 /** Who may be there: all that has to be known before the client proves anything. */
 interface Expected {
-  /** Nothing: no proof will do. */
+  /** Without both, no proof will do. */
   readonly account?: Account;
   readonly credential?: Credential;
   /** Why the client would fail, as the operator may know it. */
   readonly failure: AuthFailure;
 }
 
-function expectedOf(services: SessionServices, claimant: Claimant): Expected {
+async function expectedOf(services: SessionServices, claimant: Claimant): Promise<Expected> {
   if (claimant.kind === 'unknown') return { failure: claimant.reason };
   const { tenant, user } = claimant;
-  const account = services.accounts.find(tenant, user);
+  const account = services.accounts.find(tenant, user) ?? (await lookedUp(services, tenant, user));
   if (account === undefined) return { failure: 'unknown_user' };
   try {
     return { account, credential: account.clientCredential(), failure: 'wrong_password' };
@@ -62,6 +67,87 @@ function expectedOf(services: SessionServices, claimant: Claimant): Expected {
     if (!(error instanceof AppError)) throw error;
     services.log.error({ tenant: tenant.id, reason: error.message }, 'a password cannot be opened');
     return { failure: 'secret_unavailable' };
+  }
+}
+
+async function lookedUp(
+  services: SessionServices,
+  tenant: TenantConfig,
+  user: string,
+): Promise<Account | undefined> {
+  try {
+    return await services.lookups.find(tenant, user);
+  } catch (error) {
+    services.meter.tenant(tenant.id, tenant.protocol).authFailed('lookup_failed');
+    throw error;
+  }
+}
+
+/** What is asked of clients: as the user, the tenant or the fleet says. */
+function clientAuthOf(
+  { router }: SessionServices,
+  claimant: Claimant,
+  { account }: Expected,
+): ClientAuth {
+  const settings = claimant.kind === 'tenant' ? claimant.pool : router.current.config.defaults;
+  return account?.clientAuth ?? settings.clientAuth;
+}
+
+type Method = 'scram' | 'md5' | 'cleartext';
+
+/** SCRAM wherever a weaker method is not needed, or not safe. */
+function methodFor(
+  { channel }: LoginReader,
+  clientAuth: ClientAuth,
+  credential: Credential | undefined,
+): Method {
+  switch (clientAuth) {
+    case 'scram-sha-256':
+      return 'scram';
+    case 'md5':
+      return credential?.kind === 'scram_verifier' ? 'scram' : 'md5';
+    case 'cleartext':
+      return channel === undefined ? 'scram' : 'cleartext';
+    case 'cleartext_without_tls':
+      return 'cleartext';
+    default:
+      return unreachable(clientAuth);
+  }
+}
+
+interface Asked {
+  readonly expected: Expected;
+  readonly method: Method;
+  readonly presentedUser: string;
+}
+
+/** Whether the client has proved to know the credential; who has none goes the same way. */
+async function prove(
+  reader: LoginReader,
+  services: SessionServices,
+  claimant: Claimant,
+  { expected, method, presentedUser }: Asked,
+): Promise<boolean> {
+  const salt = saltOf(services, claimant);
+  const { credential } = expected;
+  const standIn = () => mock(services, claimant, salt);
+  switch (method) {
+    case 'scram': {
+      const verdict = await proveByScram(reader, (await credential?.verifier(salt)) ?? standIn());
+      if (verdict.outcome === 'accepted') credential?.learn(verdict.clientKey);
+      return verdict.outcome === 'accepted';
+    }
+    case 'md5': {
+      const { answer, challenge } = await askForMd5(reader);
+      return credential?.fitsMd5(presentedUser, answer, challenge) ?? false;
+    }
+    case 'cleartext': {
+      const password = await askForPassword(reader);
+      const checked = credential ?? new Credential(formatVerifier(standIn()));
+      return checked.fitsCleartext(presentedUser, password);
+    }
+    default:
+      return unreachable(method);
   }
 }
 

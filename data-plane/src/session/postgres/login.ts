@@ -21,7 +21,7 @@ import type { Admission } from '../client-limits.ts';
 import type { Session, SessionState } from '../session.ts';
 import { admit } from './admit.ts';
 import type { Account } from './auth/account.ts';
-import { requireServed, whyServedLate } from '../tenant-changes.ts';
+import { requireServed, tenantRemoved, whyServedLate } from '../tenant-changes.ts';
 import { authenticate } from './authenticate.ts';
 import type { Claimant } from './authenticate.ts';
 import { requestCancel } from './cancel.ts';
@@ -31,7 +31,7 @@ import { ClientGone, LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
 import { readStartup } from './startup.ts';
 import type { Asked } from './startup.ts';
-import { asSessionError } from './session-errors.ts';
+import { asSessionError, userRemoved } from './session-errors.ts';
 import { throttled } from './throttled.ts';
 import { PostgresSession } from './transaction.ts';
 import { certificateVerdict, transportRefusal } from './transport.ts';
@@ -128,7 +128,7 @@ class ClientLogin implements Session {
     const admission = this.#takePlace(resolved, account);
     this.#admitted = { tenantKey: tenantKey(resolved.tenant.id), access, admission };
     this.#services.registry.placed(this);
-    const proven = { account, access, admission };
+    const proven = { account: this.#asItIsNow(account), access, admission };
     this.#handOver(await greet(this.#reader, this.#services, asked, resolved, proven));
   }
 
@@ -160,7 +160,17 @@ class ClientLogin implements Session {
     if (typeof verdict === 'object') this.#refuseIf(verdict);
     const isProven = verdict === 'proven' && claimant.kind === 'tenant';
     const account = isProven ? accounts.find(claimant.tenant, claimant.user) : undefined;
-    return account ?? authenticate(this.#reader, this.#services, claimant);
+    return account ?? authenticate(this.#reader, this.#services, claimant, presentedUser);
+  }
+
+  /** Under the config of now: a proof takes time, and who has given it may have been removed. */
+  #asItIsNow(account: Account): Account {
+    const { id } = account.tenant;
+    const tenant = this.#services.router.current.byKey(tenantKey(id));
+    if (tenant === undefined) throw tenantRemoved(id);
+    const current = tenant === account.tenant ? account : account.member().accountIn(tenant);
+    if (current === undefined) throw userRemoved(id, account.name);
+    return current;
   }
 
   #refuseIf(refusal: TransportRefusal | undefined): void {
@@ -257,6 +267,11 @@ class ClientLogin implements Session {
 
   /** A login ends at once or goes on. */
   stay(): void {}
+
+  /** What became of the tenant meanwhile is looked at once the login is done. */
+  hindranceUnder(): undefined {
+    return undefined;
+  }
 
   kill(error: AppError): void {
     if (this.#state === 'closed') return;

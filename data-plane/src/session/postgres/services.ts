@@ -20,6 +20,7 @@ import type { Admission, ClientLimits } from '../client-limits.ts';
 import type { Meter, TenantMeter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
 import type { Account, Accounts, Member } from './auth/account.ts';
+import type { Lookups } from './auth/lookups.ts';
 import type { CancelKey, CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
 import type { PreparedLimits } from './prepared/prepared-relay.ts';
@@ -38,6 +39,8 @@ export interface Target {
 /** The pools by tenant, server user and database; made when first asked for. */
 export interface Targets {
   of(account: Account, database: string): Target;
+  /** Users have other credentials than before, though no config changed: stale pools drain. */
+  usersChanged(): void;
   /**
    * The prepared statements of all clients with this tenant, database and server user; outlives
    * its pools.
@@ -64,6 +67,7 @@ export interface SessionServices {
   readonly whenConfigured: Promise<void>;
   readonly targets: Targets;
   readonly accounts: Accounts;
+  readonly lookups: Lookups;
   /** Keys the salts shown for users and tenants that do not exist, alike on every proxy. */
   readonly mockSecret: () => Buffer;
   /** Absent: clients that ask for TLS are told that there is none. */

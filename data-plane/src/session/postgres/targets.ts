@@ -28,6 +28,11 @@ import { databaseAfter, settingsFor, tenantsToPrewarm } from './warm-up.ts';
 
 /** Different prepared statements of one tenant, database and user. */
 const STATEMENTS_MAX = 20_000;
+/**
+ * Catalogues that are found again. One that is not lives on with its sessions, and names no
+ * statement as another one does: it is only not shared with sessions that come later.
+ */
+const CATALOGUES_MAX = 10_000;
 
 export interface TargetOptions extends Omit<
   PostgresUpstreamOptions,
@@ -43,7 +48,7 @@ export interface TargetOptions extends Omit<
 
 export class PostgresTargets implements Targets {
   readonly #options: TargetOptions;
-  /** By tenant, database and server user: never more than there are of these. */
+  /** By tenant, database and server user, the one asked for longest ago first. */
   readonly #catalogues = new Map<string, StatementCatalogue>();
   readonly #targets = new WeakMap<Pool<PostgresBackend>, Target>();
   readonly #members = new WeakMap<Pool<PostgresBackend>, Member>();
@@ -65,7 +70,7 @@ export class PostgresTargets implements Targets {
 
   /** @throws AppError SHUTTING_DOWN */
   of(account: Account, database: string): Target {
-    const { pools, accounts } = this.#options;
+    const { pools } = this.#options;
     let made: PostgresUpstream | undefined;
     const pool = pools.get(this.#keyOf(account, database), () => {
       made = this.#upstream(account, database);
@@ -73,7 +78,7 @@ export class PostgresTargets implements Targets {
     });
     if (made !== undefined) {
       this.#targets.set(pool, this.#target(pool, made));
-      this.#members.set(pool, accounts.member(account));
+      this.#members.set(pool, account.member());
     }
     return this.#targets.get(pool) as Target;
   }
@@ -108,10 +113,12 @@ export class PostgresTargets implements Targets {
 
   catalogue({ tenant, serverUser }: Account, database: string): StatementCatalogue {
     const key = JSON.stringify([tenantKey(tenant.id), database, serverUser]);
-    let catalogue = this.#catalogues.get(key);
-    if (catalogue === undefined) {
-      catalogue = new StatementCatalogue(STATEMENTS_MAX);
-      this.#catalogues.set(key, catalogue);
+    const catalogue = this.#catalogues.get(key) ?? new StatementCatalogue(STATEMENTS_MAX);
+    this.#catalogues.delete(key);
+    this.#catalogues.set(key, catalogue);
+    const [oldest] = this.#catalogues.keys();
+    if (this.#catalogues.size > CATALOGUES_MAX && oldest !== undefined) {
+      this.#catalogues.delete(oldest);
     }
     return catalogue;
   }
@@ -152,15 +159,18 @@ export class PostgresTargets implements Targets {
     return { identity, ...this.#terms(account, database, this.#options.router.current), upstream };
   }
 
+  usersChanged(): void {
+    this.#reconcile(this.#options.router.current);
+  }
+
   /** Pools that the new snapshot does not know drain; the others take its settings. */
   #reconcile(next: RoutingSnapshot): readonly Retired<PostgresBackend>[] {
     return this.#options.pools.reconcile((key, pool) => {
       const tenant = next.byKey(tenantKey(pool.identity.tenant));
       const account = tenant && this.#userOf(pool, key, tenant);
       if (tenant === undefined || account === undefined) return undefined;
-      const { database, databases } = tenant;
       const wanted = pool.identity.database;
-      const isListed = wanted === database || databases.includes(wanted);
+      const isListed = databasesFor(account).includes(wanted);
       return isListed ? this.#terms(account, wanted, next) : undefined;
     });
   }
@@ -174,7 +184,7 @@ export class PostgresTargets implements Targets {
     const key = tenantKey(pool.identity.tenant);
     const tenant = next.byKey(key);
     const account = tenant && this.#members.get(pool)?.accountIn(tenant);
-    if (account === undefined || busy === undefined) return;
+    if (account === undefined || account.purpose !== 'clients' || busy === undefined) return;
     const database = databaseAfter(previous.byKey(key), account.tenant, pool.identity.database);
     if (database !== undefined) this.of(account, database).pool.warm(busy);
   }
@@ -186,22 +196,26 @@ export class PostgresTargets implements Targets {
 
   /** Users who share a server user share its pools: the lowest of their limits holds. */
   #terms(account: Account, database: string, snapshot: RoutingSnapshot): PoolTerms {
-    const { tenant, serverUser, maxConnections } = account;
+    const { tenant, serverUser, purpose, maxConnections = Infinity } = account;
+    const settings = settingsFor(account, database, snapshot.poolSettings(tenant));
+    const traffic = operationsOf(tenant).state;
+    if (purpose === 'auth_query') return { settings, traffic, userMax: maxConnections };
     const sharers = this.#options.accounts.withServerUser(tenant, serverUser);
     const limits = sharers.map((sharer) => sharer.maxConnections ?? Infinity);
-    const userMax = Math.min(maxConnections ?? Infinity, ...limits);
-    const traffic = operationsOf(tenant).state;
-    const settings = settingsFor(account, database, snapshot.poolSettings(tenant));
-    return { settings, traffic, userMax };
+    return { settings, traffic, userMax: Math.min(maxConnections, ...limits) };
   }
 
   /** A user of `tenant` who has the connections of the pool: who it was made for, or another. */
   #userOf(pool: Pool<PostgresBackend>, key: string, tenant: TenantConfig): Account | undefined {
     const { database, user } = pool.identity;
+    const isOfPool = (account: Account) => this.#keyOf(account, database) === key;
     const first = this.#members.get(pool)?.accountIn(tenant);
-    const others = this.#options.accounts.withServerUser(tenant, user);
-    return [first, ...others].find(
-      (account) => account !== undefined && this.#keyOf(account, database) === key,
-    );
+    if (first !== undefined && isOfPool(first)) return first;
+    return this.#options.accounts.withServerUser(tenant, user).find(isOfPool);
   }
+}
+
+function databasesFor({ tenant, purpose }: Account): readonly string[] {
+  const { database, databases, authQuery } = tenant;
+  return purpose === 'clients' ? [database, ...databases] : [authQuery?.database ?? database];
 }

@@ -6,6 +6,7 @@
  * client in mid-statement to orphan.ts.
  */
 import type { Socket } from 'node:net';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
@@ -26,7 +27,7 @@ import { orphan } from './orphan.ts';
 import { requestKind } from './outstanding.ts';
 import { ClientRequests } from './requests.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
-import { cancelled, notAllowedNow, serverEnded } from './session-errors.ts';
+import { cancelled, notAllowedNow, serverEnded, userRemoved } from './session-errors.ts';
 import { ClientSettings } from './state/client-settings.ts';
 import { Settling, settlingWork } from './state/settling.ts';
 import type { Settler } from './state/settling.ts';
@@ -82,6 +83,11 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
 
   get tenantKey(): string {
     return this.#login.tenantKey;
+  }
+
+  hindranceUnder(tenant: TenantConfig): AppError | undefined {
+    const { member, user } = this.#login;
+    return member.accountIn(tenant) === undefined ? userRemoved(tenant.id, user) : undefined;
   }
 
   get access(): AccessRequest {

@@ -1,16 +1,19 @@
 /**
  * Who a session is: the user its client has proved to be, and the user it is on the server.
  * Owns: the users that a tenant's config names, and how a session follows one of them through
- * changes of the config. Leaves: proofs to authenticate.ts, credentials to upstream/.
+ * changes of the config. Leaves: users that are looked up to lookups.ts, proofs to authenticate.ts,
+ * credentials to upstream/.
  */
+import type { ClientAuth, PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
+import type { TenantUser } from '@dbbouncer/shared/contract/tenant-users.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { CredentialStore } from '../../../upstream/credentials.ts';
 import type { Credential } from '../../../upstream/credential.ts';
 import { sealedFingerprint } from '../../../routing/pool-identity.ts';
 import type { PoolPurpose } from '../../../routing/pool-identity.ts';
+import type { FoundUser } from './found-users.ts';
 
 /** Of one tenant config; never changes. */
 export interface Account {
@@ -33,6 +36,11 @@ export interface Account {
   readonly maxClientConnections?: number | undefined;
   /** Instead of the tenant's. */
   readonly poolMode?: PoolMode | undefined;
+  readonly clientAuth?: ClientAuth | undefined;
+  /** Set when the tenant's database was asked for it. */
+  readonly found?: FoundUser;
+  /** How a session goes on as this user. */
+  readonly member: () => Member;
 }
 
 /** One user of a tenant, whatever becomes of the tenant's config. */
@@ -50,7 +58,7 @@ export class Accounts {
     this.#credentials = credentials;
   }
 
-  /** The user of this name, if the config names one. */
+  /** The user of this name, if the config has one with a password. */
   find(tenant: TenantConfig, name: string): Account | undefined {
     return this.#of(tenant).get(name);
   }
@@ -61,38 +69,57 @@ export class Accounts {
     return accounts.filter((account) => account.serverUser === serverUser);
   }
 
-  /** How a session goes on as the user it has logged in as. */
-  member(account: Account): Member {
-    return new NamedMember(this, account);
-  }
-
   /** At a swap: what is the same under the new config stays what it was. */
   inherit(before: TenantConfig, after: TenantConfig): void {
     this.#credentials.inherit(before, after);
   }
 
+  /** An account whose server connections log in with `secret`, one of the tenant's. */
+  withSecret(
+    tenant: TenantConfig,
+    secret: Secret,
+  ): Pick<Account, 'serverCredential' | 'fingerprint'> {
+    const serverCredential = () => this.#credentials.of(tenant, secret);
+    return { serverCredential, fingerprint: () => fingerprintOf(serverCredential, secret) };
+  }
+
   #of(tenant: TenantConfig): ReadonlyMap<string, Account> {
     let accounts = this.#byTenant.get(tenant);
     if (accounts === undefined) {
-      accounts = new Map([[tenant.username, this.#own(tenant)]]);
+      const { username, password, users = [] } = tenant;
+      const own = this.#account(tenant, { name: username }, password);
+      const listed = users.flatMap((user) =>
+        user.password === undefined ? [] : [this.#account(tenant, user, user.password)],
+      );
+      accounts = new Map([...listed, own].map((account) => [account.name, account]));
       this.#byTenant.set(tenant, accounts);
     }
     return accounts;
   }
 
-  /** The tenant's own user. */
-  #own(tenant: TenantConfig): Account {
-    const credential = () => this.#credentials.of(tenant, tenant.password);
-    return {
-      tenant,
-      name: tenant.username,
-      clientCredential: credential,
-      serverCredential: credential,
-      serverUser: tenant.username,
-      purpose: 'clients',
-      fingerprint: () => fingerprintOf(credential, tenant.password),
+  #account(tenant: TenantConfig, user: TenantUser, password: Secret): Account {
+    const account: Account = {
+      ...accountTerms(tenant, user),
+      clientCredential: () => this.#credentials.of(tenant, password),
+      ...this.withSecret(tenant, user.serverPassword ?? password),
+      member: () => new NamedMember(this, account),
     };
+    return account;
   }
+}
+
+/** What the config says of a user, whatever proves who that is. */
+export function accountTerms(tenant: TenantConfig, user: TenantUser) {
+  return {
+    tenant,
+    name: user.name,
+    serverUser: user.serverUser ?? user.name,
+    purpose: 'clients',
+    maxConnections: user.maxConnections,
+    maxClientConnections: user.maxClientConnections,
+    poolMode: user.poolMode,
+    clientAuth: user.clientAuth,
+  } as const;
 }
 
 function fingerprintOf(credential: () => Credential, secret: Secret): string {
@@ -108,23 +135,23 @@ function fingerprintOf(credential: () => Credential, secret: Secret): string {
 class NamedMember implements Member {
   readonly #accounts: Accounts;
   readonly #is: 'own' | 'listed';
-  #latest: Account | undefined;
-  #name: string;
+  readonly #name: string;
   #tenant: TenantConfig;
+  #latest: Account | undefined;
 
   constructor(accounts: Accounts, account: Account) {
     this.#accounts = accounts;
-    this.#latest = account;
+    this.#is = account.name === account.tenant.username ? 'own' : 'listed';
     this.#name = account.name;
     this.#tenant = account.tenant;
-    this.#is = account.name === account.tenant.username ? 'own' : 'listed';
+    this.#latest = account;
   }
 
   accountIn(tenant: TenantConfig): Account | undefined {
     if (tenant === this.#tenant) return this.#latest;
+    const name = this.#is === 'own' ? tenant.username : this.#name;
     this.#tenant = tenant;
-    if (this.#is === 'own') this.#name = tenant.username;
-    this.#latest = this.#accounts.find(tenant, this.#name);
+    this.#latest = this.#accounts.find(tenant, name);
     return this.#latest;
   }
 }

@@ -2,15 +2,22 @@
  * The conversations in which a client proves that it knows a password.
  * Owns: their messages and order. Leaves: SCRAM's arithmetic to wire/postgres, who is asked and
  * what a failure reads to authenticate.ts.
- * Source: PostgreSQL manual, "SASL Authentication"; RFC 5802, RFC 7677.
+ * Source: PostgreSQL manual, "Message Flow", "SASL Authentication"; RFC 5802, RFC 7677.
  */
 import { randomBytes } from 'node:crypto';
 import {
+  encodeAuthenticationCleartextPassword,
+  encodeAuthenticationMD5Password,
   encodeAuthenticationSASL,
   encodeAuthenticationSASLContinue,
   encodeAuthenticationSASLFinal,
+  MD5_SALT_BYTES,
 } from '../../../wire/postgres/authentication-messages.ts';
-import { decodeSASLInitialResponse, FRONTEND } from '../../../wire/postgres/frontend-messages.ts';
+import {
+  decodePasswordMessage,
+  decodeSASLInitialResponse,
+  FRONTEND,
+} from '../../../wire/postgres/frontend-messages.ts';
 import { SCRAM_SHA_256, SCRAM_SHA_256_PLUS, scramNonce } from '../../../wire/postgres/scram.ts';
 import type { ScramMechanism, ScramVerifier } from '../../../wire/postgres/scram.ts';
 import { ScramServer } from '../../../wire/postgres/scram-server.ts';
@@ -44,6 +51,21 @@ export async function proveByScram(
     reader.socket.write(encodeAuthenticationSASLFinal(verdict.serverFinal));
   }
   return verdict;
+}
+
+/** The answer to a challenge; who made it is not known by it. @throws WireError, ClientGone */
+export async function askForMd5(
+  reader: LoginReader,
+): Promise<{ readonly answer: string; readonly challenge: Buffer }> {
+  const challenge = randomBytes(MD5_SALT_BYTES);
+  reader.socket.write(encodeAuthenticationMD5Password(challenge));
+  return { answer: decodePasswordMessage(await reader.message(FRONTEND.Password)), challenge };
+}
+
+/** The password itself. @throws WireError, ClientGone */
+export async function askForPassword(reader: LoginReader): Promise<string> {
+  reader.socket.write(encodeAuthenticationCleartextPassword());
+  return decodePasswordMessage(await reader.message(FRONTEND.Password));
 }
 
 /** A client that sent no initial response is asked for it with an empty challenge. */

@@ -1,0 +1,48 @@
+/**
+ * Texts that several parts of a tenant are made of, as people write them.
+ */
+import { z } from 'zod';
+
+const OWN_VARIABLE = /^\$\{DBBOUNCER_/;
+// oxlint-disable-next-line no-control-regex -- the wire protocols end their strings with NUL
+const CONTROL_CHARACTER = /[\u0000-\u001f\u007f]/;
+
+/** NAMEDATALEN - 1 of a PostgreSQL server. */
+const NAME_BYTES_MAX = 63;
+
+/** A name on a PostgreSQL server. */
+export const nameSchema = z
+  .string()
+  .min(1)
+  .max(63)
+  .refine((text) => !CONTROL_CHARACTER.test(text), {
+    error: 'must not contain control characters',
+  })
+  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' })
+  .refine((text) => Buffer.byteLength(text) <= NAME_BYTES_MAX, {
+    error: `must have at most ${NAME_BYTES_MAX} bytes in UTF-8`,
+  });
+
+/** As written: the password itself, or where it is. */
+export const passwordSchema = z
+  .string()
+  .min(1)
+  .max(1024)
+  .refine((text) => !text.includes('\0'), { error: 'must not contain a NUL character' })
+  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' })
+  .refine((text) => !OWN_VARIABLE.test(text), {
+    error: 'must not refer to a DBBOUNCER_ variable: those hold the keys of DBBouncer itself',
+  })
+  .meta({
+    description:
+      'Never returned. `${NAME}` as the whole value names an environment variable of the proxy,' +
+      ' `file:/path` a file there; anything else is the password itself.',
+    writeOnly: true,
+  });
+
+export const sqlSchema = z
+  .string()
+  .regex(/\S/, { error: 'must not be empty' })
+  .max(16_384)
+  .refine((text) => !text.includes('\0'), { error: 'must not contain a NUL character' })
+  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' });
