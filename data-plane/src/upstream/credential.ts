@@ -49,6 +49,11 @@ export class Credential {
     return this.#form.kind;
   }
 
+  /** Rounds that a SCRAM client is told to do. */
+  get iterations(): number {
+    return this.#form.kind === 'scram_verifier' ? this.#form.verifier.iterations : SCRAM_ITERATIONS;
+  }
+
   /**
    * Whether a server can be logged in to. A SCRAM verifier alone cannot do it, until a client has
    * proved that it knows the password.

@@ -35,7 +35,8 @@ export async function authenticate(
   presentedUser: string,
 ): Promise<Account> {
   const expected = await expectedOf(services, claimant);
-  const method = methodFor(reader, clientAuthOf(services, claimant, expected), expected.credential);
+  const { kind } = expected.credential ?? expected.typical ?? { kind: 'password' };
+  const method = methodFor(reader, clientAuthOf(services, claimant, expected), kind);
   const isProved = await prove(reader, services, claimant, { expected, method, presentedUser });
   const { account, credential } = expected;
   if (isProved && account !== undefined) {
@@ -52,6 +53,8 @@ interface Expected {
   /** Without both, no proof will do. */
   readonly account?: Account;
   readonly credential?: Credential;
+  /** What somebody who is not there is asked for as if it were his. */
+  readonly typical?: Credential | undefined;
   /** Why the client would fail, as the operator may know it. */
   readonly failure: AuthFailure;
 }
@@ -60,7 +63,9 @@ async function expectedOf(services: SessionServices, claimant: Claimant): Promis
   if (claimant.kind === 'unknown') return { failure: claimant.reason };
   const { tenant, user } = claimant;
   const account = services.accounts.find(tenant, user) ?? (await lookedUp(services, tenant, user));
-  if (account === undefined) return { failure: 'unknown_user' };
+  if (account === undefined) {
+    return { typical: services.lookups.typical(tenant), failure: 'unknown_user' };
+  }
   try {
     return { account, credential: account.clientCredential(), failure: 'wrong_password' };
   } catch (error) {
@@ -99,13 +104,13 @@ type Method = 'scram' | 'md5' | 'cleartext';
 function methodFor(
   { channel }: LoginReader,
   clientAuth: ClientAuth,
-  credential: Credential | undefined,
+  kind: Credential['kind'],
 ): Method {
   switch (clientAuth) {
     case 'scram-sha-256':
       return 'scram';
     case 'md5':
-      return credential?.kind === 'scram_verifier' ? 'scram' : 'md5';
+      return kind === 'scram_verifier' ? 'scram' : 'md5';
     case 'cleartext':
       return channel === undefined ? 'scram' : 'cleartext';
     case 'cleartext_without_tls':
@@ -129,8 +134,8 @@ async function prove(
   { expected, method, presentedUser }: Asked,
 ): Promise<boolean> {
   const salt = saltOf(services, claimant);
-  const { credential } = expected;
-  const standIn = () => mock(services, claimant, salt);
+  const { credential, typical } = expected;
+  const standIn = () => mock(services, claimant, salt, typical?.iterations ?? SCRAM_ITERATIONS);
   switch (method) {
     case 'scram': {
       const verdict = await proveByScram(reader, (await credential?.verifier(salt)) ?? standIn());
@@ -144,7 +149,7 @@ async function prove(
     case 'cleartext': {
       const password = await askForPassword(reader);
       const checked = credential ?? new Credential(formatVerifier(standIn()));
-      return checked.fitsCleartext(presentedUser, password);
+      return checked.fitsCleartext(claimant.user, password);
     }
     default:
       return unreachable(method);
@@ -156,11 +161,16 @@ function claimedTenant(claimant: Claimant): string {
   return claimant.kind === 'tenant' ? claimant.tenant.id : (claimant.claimed ?? '');
 }
 
-function mock(services: SessionServices, claimant: Claimant, salt: Buffer): ScramVerifier {
+function mock(
+  services: SessionServices,
+  claimant: Claimant,
+  salt: Buffer,
+  iterations: number,
+): ScramVerifier {
   const { user } = claimant;
   const tenant = claimedTenant(claimant);
   const fleetSecret = services.mockSecret();
-  const verifier = mockVerifier({ fleetSecret, tenant, user, iterations: SCRAM_ITERATIONS });
+  const verifier = mockVerifier({ fleetSecret, tenant, user, iterations });
   return { ...verifier, salt };
 }
 

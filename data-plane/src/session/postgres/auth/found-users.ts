@@ -97,6 +97,12 @@ interface Answer {
 export class FoundUsers {
   readonly #found = new Map<string, Answer>();
   readonly #missing = new Map<string, Answer>();
+  #typical: Credential | undefined;
+
+  /** What was found last. */
+  get typical(): Credential | undefined {
+    return this.#typical;
+  }
 
   /** What is known of `name` and still holds. */
   known(name: string, nowMs: number): Answer | undefined {
@@ -112,6 +118,7 @@ export class FoundUsers {
   remember(name: string, user: FoundUser | undefined, nowMs: number, ttlMs: number): void {
     this.#found.delete(name);
     this.#missing.delete(name);
+    this.#typical = user?.credential ?? this.#typical;
     const [answers, max] =
       user === undefined ? [this.#missing, MISSING_USERS_MAX] : [this.#found, FOUND_USERS_MAX];
     for (const oldest of answers.keys()) {
@@ -130,6 +137,7 @@ export class FoundUsers {
   /** The same users, each to be asked for again before it is anybody. */
   allDoubted(): FoundUsers {
     const heir = new FoundUsers();
+    heir.#typical = this.#typical;
     for (const [name, { user, askedMs }] of this.#found) {
       heir.#found.set(name, { user, askedMs, untilMs: askedMs });
     }

@@ -15,6 +15,7 @@ import { tenantChanges } from '../../../routing/snapshot.ts';
 import { Credential } from '../../../upstream/credential.ts';
 import type { LookupOutcome, Meter } from '../../meter.ts';
 import type { Targets } from '../services.ts';
+import { NAME_BYTES_MAX } from '../sql/names.ts';
 import type { Account, Accounts } from './account.ts';
 import { FoundUser, FoundUsers } from './found-users.ts';
 import { lookUp } from './lookup-query.ts';
@@ -57,11 +58,16 @@ export class Lookups {
    */
   async find(tenant: TenantConfig, name: string): Promise<Account | undefined> {
     const { authQuery } = tenant;
-    if (authQuery === undefined) return undefined;
+    if (authQuery === undefined || Buffer.byteLength(name) > NAME_BYTES_MAX) return undefined;
     const known = this.#usersOf(tenant).known(name, this.#options.clock.nowMs());
     if (known !== undefined) this.#count(tenant, 'cached');
     const user = known === undefined ? await this.#ask(tenant, authQuery, name) : known.user;
     return user?.accountIn(tenant);
+  }
+
+  /** What was last found: those who are not there are asked for their proofs like this one. */
+  typical(tenant: TenantConfig): Credential | undefined {
+    return tenant.authQuery && this.#usersOf(tenant).typical;
   }
 
   /** The user's password was not the one that is known: the database is asked at the next login. */

@@ -11,7 +11,7 @@
 export type QualifiedName = readonly string[];
 
 /** NAMEDATALEN - 1, in bytes of the server's encoding, taken to be UTF-8. */
-const NAME_BYTES_MAX = 63;
+export const NAME_BYTES_MAX = 63;
 /** No UTF-16 code unit takes more bytes in UTF-8. */
 const BYTES_PER_UNIT_MAX = 3;
 
