@@ -8,6 +8,7 @@ import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
 import type { CancelKey, RawMessage } from '../support/raw-client.ts';
+import { holdCancels } from '../support/relays.ts';
 import { TestProxy } from '../support/test-proxy.ts';
 import { untilRunning } from './running-statements.ts';
 
@@ -16,11 +17,17 @@ const login = { user: 'postgres', password: PASSWORD, database: 'acme' };
 let cluster: PostgresCluster;
 let proxy: TestProxy;
 
+const tenant = (port: number) => ({
+  port,
+  username: 'postgres',
+  password: PASSWORD,
+  pool: { poolMode: 'transaction', maxConnections: 1, minConnections: 0 } as const,
+});
+
 before(async () => {
   cluster = await startPostgresCluster({ superuserPassword: PASSWORD });
-  const pool = { poolMode: 'transaction', maxConnections: 1, minConnections: 0 } as const;
-  const tenant = { port: cluster.port, username: 'postgres', password: PASSWORD, pool };
-  proxy = await TestProxy.start({ tenants: [{ id: 'acme', database: 'postgres', ...tenant }] });
+  const acme = { id: 'acme', database: 'postgres', ...tenant(cluster.port) };
+  proxy = await TestProxy.start({ tenants: [acme] });
 });
 after(async () => {
   await proxy.stop();
@@ -107,6 +114,26 @@ describe('a cancel request', () => {
     }
     target.end();
     other.end();
+    await proxy.atRest();
+  });
+
+  it("that is late does not reach the session's own next statement, which waits", async (t) => {
+    const gate = await holdCancels(cluster.port);
+    t.after(() => gate.close());
+    await proxy.setTenant({ id: 'slow', database: 'postgres', ...tenant(gate.port) });
+    const client = await RawClient.login(proxy, { ...login, database: 'slow' });
+    client.send(query('BEGIN; SELECT pg_sleep(0.4)'));
+    await untilRunning(cluster, 'pg_sleep(0.4)');
+    await cancel(client.key());
+    await gate.arrived(1);
+    assert.deepEqual(codes(await client.until('Z')), []);
+    client.send(query("SELECT 'next', pg_sleep(0.3)"));
+    client.send(query('COMMIT'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    gate.open();
+    const told = [...(await client.until('Z')), ...(await client.until('Z'))];
+    assert.deepEqual([codes(told), firstColumns(told)], [[], ['next']]);
+    client.end();
     await proxy.atRest();
   });
 

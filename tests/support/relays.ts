@@ -7,6 +7,7 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import type { KeyAndCertificate } from './certificates.ts';
+import { eventually } from './eventually.ts';
 import { requestTls } from './tls-client.ts';
 
 const HOST = '127.0.0.1';
@@ -49,6 +50,43 @@ export async function manInTheMiddle(port: number, certificate: KeyAndCertificat
       tls.emit('connection', socket);
     });
   });
+}
+
+export interface CancelGate extends Relay {
+  /** Lets the cancel requests pass that have come, and those to come. */
+  open(): void;
+  /** Resolves when `count` cancel requests stand before the gate. */
+  arrived(count: number): Promise<void>;
+}
+
+const CANCEL_REQUEST = 80877102;
+
+/** Passes everything on but cancel requests, which wait until the gate is opened. */
+export async function holdCancels(port: number): Promise<CancelGate> {
+  const opened = Promise.withResolvers<void>();
+  const codes: number[] = [];
+  const relay = await listen(codes, (socket) => {
+    socket.once('data', (first: Buffer) => {
+      socket.pause();
+      const code = first.length >= HEAD_BYTES ? first.readInt32BE(4) : 0;
+      codes.push(code);
+      const server = connect({ host: HOST, port });
+      const begin = () => {
+        server.write(first);
+        join(socket, server);
+      };
+      if (code === CANCEL_REQUEST) void opened.promise.then(begin);
+      else begin();
+    });
+  });
+  const waiting = () => codes.filter((code) => code === CANCEL_REQUEST).length;
+  const arrived = (count: number) =>
+    eventually(`${count} cancel requests stand before the gate`, () => waiting() >= count);
+  return {
+    ...relay,
+    open: () => opened.resolve(),
+    arrived: async (count) => void (await arrived(count)),
+  };
 }
 
 /** Answers whatever comes first with `bytes`, and says no more. */

@@ -79,6 +79,11 @@ export class ExclusiveLease implements ReplySink {
     return this.#cancelled;
   }
 
+  /** A cancel is on its way, and hits what the backend runs when it arrives. */
+  get cancelling(): boolean {
+    return this.#cancelsInFlight > 0;
+  }
+
   /** Nothing is owed, and no cancel can still hit what runs next. */
   get quiet(): boolean {
     return this.outstanding.quiet && this.#cancelsInFlight === 0;

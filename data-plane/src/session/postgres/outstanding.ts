@@ -118,6 +118,11 @@ export class Outstanding {
     return this.#unsynced || this.#skipping;
   }
 
+  /** Whether what was sent last can only end when the client sends more. */
+  get needsMore(): boolean {
+    return this.needsSync || this.#copyIn;
+  }
+
   /**
    * Counts what ends in a ReadyForQuery: messages of one batch fail together, those of another do
    * not.

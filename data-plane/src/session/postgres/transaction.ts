@@ -154,7 +154,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   #request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     const lease = this.#lease as ExclusiveLease;
     const { outstanding } = lease;
-    if (!this.#watch.lost.isEmpty && !outstanding.needsSync) return HOLD;
+    if ((!this.#watch.lost.isEmpty || lease.cancelling) && !outstanding.needsMore) return HOLD;
     if (outstanding.quiet) this.#batchSinceMs = this.#services.clock.nowMs();
     if (outstanding.length > OUTSTANDING_MAX) this.#socket.pause();
     return this.#requests.request(type, buffer, bodyStart, bodyEnd, lease);
