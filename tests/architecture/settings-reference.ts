@@ -83,7 +83,8 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   pool_mode:
     '`session`: a client keeps its server connection until it leaves. `transaction`: until its' +
     ' transaction ends.',
-  min_connections: "Kept open once a client has come, for the tenant's own database.",
+  min_connections:
+    "Kept open once a client has come, for the tenant's own database and its own user.",
   max_connections: 'Server connections at most, over all its databases; on each proxy so far.',
   max_client_connections:
     'Clients that may be logged in on one proxy at once; one more reads an error (53300). `0`: no' +

@@ -45,15 +45,17 @@ export function databaseAfter(
 const restingAtZero = new WeakMap<PoolSettings, PoolSettings>();
 
 /**
- * The settings of one pool: the minimum is for clients of the tenant's own database, or a tenant
- * with a hundred databases would rest at a hundred times as many connections as it asked for.
+ * The settings of one pool: the minimum is for clients of the tenant's own database as its own
+ * user, or a tenant with a hundred of them would rest at a hundred times as many connections as it
+ * asked for.
  */
 export function settingsFor(
-  { tenant, purpose }: Account,
+  { tenant, serverUser, purpose }: Account,
   database: string,
   settings: PoolSettings,
 ): PoolSettings {
-  if (database === tenant.database && purpose === 'clients') return settings;
+  const isOwn = database === tenant.database && serverUser === tenant.username;
+  if (isOwn && purpose === 'clients') return settings;
   let without = restingAtZero.get(settings);
   if (without === undefined) {
     without = Object.freeze({ ...settings, minConnections: 0 });
