@@ -25,7 +25,8 @@ export type Claimant = Exclude<Resolution, { kind: 'conflict' }>;
 
 /**
  * Resolves when the client is who it says, with who that is.
- * @param presentedUser with whatever selector it holds: what an md5 answer is made of.
+ * @param presentedUser with whatever selector it holds: what an md5 answer is made of, and errors
+ * name.
  * @throws AppError AUTH_FAILED | USER_LOOKUP_FAILED; WireError, ClientGone
  */
 export async function authenticate(
@@ -45,7 +46,10 @@ export async function authenticate(
   }
   if (account?.found !== undefined) services.lookups.doubt(account);
   const isUnfit = method === 'scram' && credential?.kind === 'md5_verifier';
-  throw refusal(services, claimant, isUnfit ? 'method_refused' : expected.failure);
+  count(services, claimant, isUnfit ? 'method_refused' : expected.failure);
+  // As presented: a selector that was taken off would tell that there is such a tenant.
+  const text = `password authentication failed for user "${presentedUser}"`;
+  throw proxyErrors.fail('AUTH_FAILED', text);
 }
 
 /** Who may be there: all that has to be known before the client proves anything. */
@@ -186,14 +190,9 @@ function saltOf(services: SessionServices, claimant: Claimant): Buffer {
   return digest.subarray(0, SALT_BYTES);
 }
 
-function refusal(services: SessionServices, claimant: Claimant, failure: AuthFailure): AppError {
-  if (claimant.kind === 'tenant') {
-    const { tenant } = claimant;
-    services.meter.tenant(tenant.id, tenant.protocol).authFailed(failure);
-    services.log.warn({ tenant: tenant.id, user: claimant.user, reason: failure }, 'login refused');
-  }
-  return proxyErrors.fail(
-    'AUTH_FAILED',
-    `password authentication failed for user "${claimant.user}"`,
-  );
+function count(services: SessionServices, claimant: Claimant, reason: AuthFailure): void {
+  if (claimant.kind !== 'tenant') return;
+  const { tenant, user } = claimant;
+  services.meter.tenant(tenant.id, tenant.protocol).authFailed(reason);
+  services.log.warn({ tenant: tenant.id, user, reason }, 'login refused');
 }
