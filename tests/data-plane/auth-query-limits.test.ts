@@ -67,7 +67,7 @@ describe('looked-up users', () => {
     assert.ok(total <= 4, `${total} connections of 4`);
   });
 
-  it('cannot be looked up for longer than acquire_timeout while others have the limit', async () => {
+  it('are refused after acquire_timeout while others hold every connection', async () => {
     await proxy.setTenant(
       tenant({ pool: { ...tenant().pool, maxConnections: 1, acquireTimeoutMs: 200 } }),
     );
