@@ -35,6 +35,7 @@ import { ClientLimits } from './session/client-limits.ts';
 import { HaltedTenants } from './session/halted-tenants.ts';
 import { SessionRegistry } from './session/session.ts';
 import { obeyTenantChanges } from './session/tenant-changes.ts';
+import { TimeLimits } from './session/time-limits.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { PoolTally } from './telemetry/pool-tally.ts';
 import { Reporter } from './telemetry/reporter.ts';
@@ -104,7 +105,7 @@ function makeParts(
   { bus, clock, log, readEnv, version }: ProxyDependencies,
   { proxyId, dir }: ProxyIdentity,
 ) {
-  const { dataDir, masterKey, host } = settings;
+  const { dataDir, masterKey, host, metricsPort: port } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
   const feed = new ConfigFeed({ bus, router, clock, log, disk: new DiskCopy({ dir, clock, log }) });
@@ -124,6 +125,7 @@ function makeParts(
     certificateNotAfterMs: () => tls?.notAfterMs,
     feed: () => feed.status,
   });
+  const timeLimits = new TimeLimits({ registry, router, clock });
   const halted = obeySwaps(router, registry, metrics);
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
@@ -133,6 +135,7 @@ function makeParts(
     pools,
     registry,
     clientLimits,
+    timeLimits,
     keyring,
     clock,
     log,
@@ -143,6 +146,7 @@ function makeParts(
   return {
     registry,
     pools,
+    timeLimits,
     feed,
     tls,
     clock,
@@ -159,13 +163,7 @@ function makeParts(
       halted: (read) => halted.read(read),
     }),
     startTelemetry: (readiness: () => Readiness) =>
-      startTelemetryServer({
-        host,
-        port: settings.metricsPort,
-        readiness,
-        metrics: () => metrics.page(),
-        log,
-      }),
+      startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log }),
     listen: () => listenForClients(settings, services),
   };
 }
@@ -232,6 +230,7 @@ interface SessionParts {
   readonly pools: Pools<PostgresBackend>;
   readonly registry: SessionRegistry;
   readonly clientLimits: ClientLimits;
+  readonly timeLimits: TimeLimits;
   readonly keyring: Keyring;
   readonly meter: SessionTally;
   readonly tls: ClientTls | undefined;
@@ -242,7 +241,7 @@ interface SessionParts {
 
 function sessionServices(parts: SessionParts): SessionServices {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
-  const { hasConfig, whenConfigured, clientLimits, tls } = parts;
+  const { hasConfig, whenConfigured, clientLimits, timeLimits, tls } = parts;
   const accounts = new Accounts(new CredentialStore(keyring));
   // The name under which surviving proxies find what a lost one has left behind.
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
@@ -267,6 +266,7 @@ function sessionServices(parts: SessionParts): SessionServices {
     mockSecret: () => mockSecret.read(),
     registry,
     clientLimits,
+    timeLimits,
     cancels: new CancelRegistry(proxyId),
     ...throttles(settings, clock),
     leases: new Leases(new ServerCancels(clock)),

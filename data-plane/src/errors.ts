@@ -101,6 +101,31 @@ export const proxyErrors = defineErrors({
     retryable: true,
     summary: 'The operator has ended every client of the tenant; what was under way is undone.',
   },
+  CLIENT_IDLE_TIMEOUT: {
+    kind: 'client',
+    retryable: true,
+    summary: 'The client was idle between transactions for longer than client_idle_timeout.',
+  },
+  IDLE_IN_TRANSACTION_TIMEOUT: {
+    kind: 'client',
+    retryable: true,
+    summary: 'The client left a transaction idle for longer than idle_in_transaction_timeout.',
+  },
+  TRANSACTION_TIMEOUT: {
+    kind: 'client',
+    retryable: true,
+    summary: 'A transaction went on for longer than transaction_timeout and was rolled back.',
+  },
+  QUERY_TIMEOUT: {
+    kind: 'client',
+    retryable: false,
+    summary: 'A statement ran for longer than query_timeout and was cancelled.',
+  },
+  SLOW_CLIENT: {
+    kind: 'client',
+    retryable: true,
+    summary: 'The client took nothing of its results for longer than slow_client_timeout.',
+  },
   SECRET_UNAVAILABLE: {
     kind: 'config',
     retryable: true,

@@ -23,6 +23,7 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
   };
   readonly reporter: { start(): void; stop(): void };
   readonly janitor: { stop(): void };
+  readonly timeLimits: { stop(): void };
   /** Watches the files of its certificate. */
   readonly tls: { close(): Promise<void> } | undefined;
   readonly startTelemetry: (readiness: () => Readiness) => Promise<TelemetryServer>;
@@ -72,11 +73,12 @@ export class LifeCycle {
    * shown and readiness is denied until nothing is left. To be called once.
    */
   async close(timeoutMs: number): Promise<void> {
-    const { registry, pools, clock, log, janitor, reporter, feed, tls } = this.#parts;
+    const { registry, pools, clock, log, janitor, reporter, feed, tls, timeLimits } = this.#parts;
     this.#phase = 'draining';
     this.#listener?.stop();
     await drain({ registry, pools, clock, log, timeoutMs });
     janitor.stop();
+    timeLimits.stop();
     reporter.stop();
     await feed.stop();
     await tls?.close();

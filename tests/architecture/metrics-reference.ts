@@ -17,6 +17,7 @@ import type {
   PinReason,
   ResetStatus,
   ThrottleReason,
+  TimeLimit,
 } from '@dbbouncer/data-plane/session/meter.ts';
 import { Metrics } from '@dbbouncer/data-plane/telemetry/metrics.ts';
 import { PoolTally } from '@dbbouncer/data-plane/telemetry/pool-tally.ts';
@@ -56,6 +57,7 @@ export async function proxyPage(): Promise<string> {
   tenant.authFailed('wrong_password');
   tenant.userLookedUp('found');
   tenant.backendReset('clean');
+  tenant.timeLimitMet('query');
   sessions.loginDelayed('address');
   sessions.cancelRequested('found');
   sessions.tlsBegan();
@@ -222,6 +224,15 @@ const WAITS: Readonly<Record<WaitReason, string>> = Object.freeze({
   paused: 'the tenant is paused',
 });
 
+const TIME_LIMITS: Readonly<Record<TimeLimit, string>> = Object.freeze({
+  client_idle: 'client_idle_timeout: the client was ended',
+  idle_in_transaction: 'idle_in_transaction_timeout: the client was ended',
+  transaction: 'transaction_timeout: the client was ended',
+  query: 'query_timeout: the statement was cancelled',
+  cancel_wait: 'cancel_wait_timeout after that: the client was ended, its connection closed',
+  slow_client: 'slow_client_timeout: the client was ended',
+});
+
 const LOOKUPS: Readonly<Record<LookupOutcome, string>> = Object.freeze({
   cached: 'an earlier answer still holds',
   found: 'the database was asked, and has the user',
@@ -240,6 +251,7 @@ const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] 
   ['dbbouncer_logins_delayed_total', DELAYS],
   ['dbbouncer_cancel_requests_total', CANCEL_REQUESTS],
   ['dbbouncer_backend_resets_total', RESETS],
+  ['dbbouncer_time_limits_met_total', TIME_LIMITS],
   ['dbbouncer_clients_refused_total', CLIENT_LIMITS],
 ];
 

@@ -100,6 +100,20 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   idle_timeout: 'A connection above the minimum that was not used so long is closed; `0s`: never.',
   max_lifetime: 'An older connection is closed when it is next idle; `0s`: never.',
   acquire_timeout: 'How long a client waits in line before it reads an error (53300).',
+  client_idle_timeout:
+    'A client that does nothing for so long between transactions is disconnected (57P05); `0s`:' +
+    ' never.',
+  idle_in_transaction_timeout:
+    'A client that does nothing for so long within a transaction is disconnected (25P03), and the' +
+    ' transaction rolled back; `0s`: never.',
+  transaction_timeout:
+    'A client whose transaction lasts so long is disconnected (25P04), and the transaction rolled' +
+    ' back; `0s`: never.',
+  query_timeout:
+    'A statement that runs for so long is cancelled (57014), and its client goes on; the' +
+    ' connection closes if the server has not ended it after `cancel_wait_timeout`. `0s`: never.',
+  slow_client_timeout:
+    'A client that reads nothing of its results for so long is disconnected (08006); `0s`: never.',
   pause_wait_timeout:
     'How long a client waits while its tenant is paused before it reads an error (57P03).',
   server_tls: 'TLS with its database server: see [Databases](#databases).',

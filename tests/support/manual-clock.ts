@@ -53,6 +53,11 @@ export class ManualClock implements Clock {
     this.#nowMs = untilMs;
   }
 
+  /** Lets `ms` pass at once, as when the process stands still: what fell due fires late. */
+  stall(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   #nextDue(untilMs: number): Pending | undefined {
     let next: Pending | undefined;
     for (const pending of this.#pending) {

@@ -154,7 +154,7 @@ export class TestProxy {
     if (typeof config === 'string') throw new Error(`a change does not apply: ${config}`);
     this.#config = config;
     const data = new TextEncoder().encode(encodeDelta(delta));
-    const applied = this.report((report) => report.appliedPosition === delta.to);
+    const applied = this.report((report) => report.appliedPosition >= delta.to);
     await this.#bus.log(CONFIG_LOG).append(`test-${delta.to}`, data);
     await applied;
   }

@@ -8,11 +8,13 @@
 import type { HandshakeFailure } from '../tls/handshake-failed.ts';
 import type { ThrottleReason } from '../access/attempt-throttle.ts';
 import type { PinReason } from './postgres/sql/statement-effects.ts';
+import type { TimeLimit } from './time-limits.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 
 export type { ThrottleReason } from '../access/attempt-throttle.ts';
 export type { HandshakeFailure } from '../tls/handshake-failed.ts';
 export type { PinReason } from './postgres/sql/statement-effects.ts';
+export type { TimeLimit } from './time-limits.ts';
 
 /** Why a login failed, as the operator may know it; the client reads less. */
 export type AuthFailure =
@@ -59,6 +61,8 @@ export interface TenantMeter {
   userLookedUp(outcome: LookupOutcome): void;
   /** The client was gone with a transaction, a copy or a batch under way. */
   dirtyDisconnect(): void;
+  /** The client, or what it asked for, has taken too long. */
+  timeLimitMet(limit: TimeLimit): void;
 }
 
 export interface Meter {
@@ -83,6 +87,7 @@ const nullTenantMeter: TenantMeter = Object.freeze({
   backendReset: () => {},
   userLookedUp: () => {},
   dirtyDisconnect: () => {},
+  timeLimitMet: () => {},
 });
 
 /** Counts nothing. */

@@ -5,6 +5,7 @@
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../access/access-rules.ts';
+import type { Timed } from './time-limits.ts';
 
 /**
  * - `login`: not authenticated yet
@@ -20,9 +21,10 @@ export type SessionState =
 
 /**
  * What becomes of a statement under way outside a transaction when its session is killed; the
- * default is `let_finish`. Within a transaction it is cancelled in any case.
+ * default is `let_finish`. Within a transaction it is cancelled in any case. `close`: the server
+ * connection is closed at once, whatever it does.
  */
-export type WorkOfKilled = 'let_finish' | 'cancel';
+export type WorkOfKilled = 'let_finish' | 'cancel' | 'close';
 
 export interface Session {
   readonly state: SessionState;
@@ -30,6 +32,8 @@ export interface Session {
   readonly tenantKey: string | undefined;
   /** What access rules know of it, once it is authenticated. */
   readonly access: AccessRequest | undefined;
+  /** For its time limits; a login has one deadline instead. */
+  readonly timed: Timed | undefined;
   /**
    * Ends it with `error`: at once outside a transaction, else at the end of the transaction under
    * way.
@@ -79,6 +83,11 @@ export class SessionRegistry {
     if (tenantKey === undefined) return;
     const known = this.#byTenant.get(tenantKey);
     if (known?.delete(session) === true && known.size === 0) this.#byTenant.delete(tenantKey);
+  }
+
+  /** The sessions that are authenticated, by `tenantKey`. */
+  get byTenant(): ReadonlyMap<string, ReadonlySet<Session>> {
+    return this.#byTenant;
   }
 
   /** The sessions of one tenant. */

@@ -147,6 +147,10 @@ export class Metrics {
     this.#add('counter', 'dbbouncer_dirty_disconnects_total', dirtyHelp, () =>
       plain(sessions.dirtyDisconnects),
     );
+    const limitHelp = 'Clients that were ended, and statements that were cancelled, for their time';
+    this.#add('counter', 'dbbouncer_time_limits_met_total', limitHelp, () =>
+      byLabel('limit', sessions.timeLimits),
+    );
   }
 
   #registerTls(): void {

@@ -14,6 +14,7 @@ import type {
   ResetStatus,
   TenantMeter,
   ThrottleReason,
+  TimeLimit,
 } from '../session/meter.ts';
 import { DurationTally } from './duration-tally.ts';
 
@@ -26,6 +27,7 @@ class FleetCounts {
   readonly cancelRequests = new Map<CancelOutcome, number>();
   readonly lookups = new Map<LookupOutcome, number>();
   readonly tlsFailures = new Map<HandshakeFailure, number>();
+  readonly timeLimits = new Map<TimeLimit, number>();
   dirtyDisconnects = 0;
   tlsHandshakes = 0;
   tlsClients = 0;
@@ -71,6 +73,10 @@ export class TenantTally implements TenantMeter {
 
   dirtyDisconnect(): void {
     this.#fleet.dirtyDisconnects += 1;
+  }
+
+  timeLimitMet(limit: TimeLimit): void {
+    increment(this.#fleet.timeLimits, limit);
   }
 }
 
@@ -148,6 +154,10 @@ export class SessionTally implements Meter {
 
   get dirtyDisconnects(): number {
     return this.#fleet.dirtyDisconnects;
+  }
+
+  get timeLimits(): ReadonlyMap<TimeLimit, number> {
+    return this.#fleet.timeLimits;
   }
 
   get tlsFailures(): ReadonlyMap<HandshakeFailure, number> {

@@ -9,7 +9,11 @@ import type { Socket } from 'node:net';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { BACKEND, BACKEND_TYPES } from '../wire/postgres/message-types.ts';
-import { decodeParameterStatus, decodeReadyForQuery } from '../wire/postgres/backend-messages.ts';
+import {
+  decodeParameterStatus,
+  decodeReadyForQuery,
+  TRANSACTION_IDLE,
+} from '../wire/postgres/backend-messages.ts';
 import { FrameScanner } from '../wire/postgres/frame-scanner.ts';
 import type { FrameHandler, FrameVerdict } from '../wire/postgres/frame-scanner.ts';
 import { BACKEND_BODY_BYTES_MAX, COLLECT_BYTES_MAX } from '../wire/postgres/limits.ts';
@@ -53,6 +57,7 @@ export interface BackendOptions {
 }
 
 let lastId = 0;
+let lastMark = 0;
 
 export class PostgresBackend implements Backend {
   readonly id = ++lastId;
@@ -69,6 +74,10 @@ export class PostgresBackend implements Backend {
   answered = 0;
   /** ReadyForQuery's status byte of the last one seen: I, T or E. */
   transactionStatus = 0;
+  /** Another number, of all backends, after each ReadyForQuery. */
+  readyMark = 0;
+  /** The same for those that say idle. */
+  transactionMark = 0;
 
   readonly #scanner: FrameScanner;
   #reported: ReportedParameters | undefined;
@@ -157,6 +166,8 @@ export class PostgresBackend implements Backend {
       if (type === BACKEND.ReadyForQuery) {
         this.transactionStatus = decodeReadyForQuery(buffer, bodyStart, bodyEnd);
         this.answered += 1;
+        this.readyMark = ++lastMark;
+        if (this.transactionStatus === TRANSACTION_IDLE) this.transactionMark = lastMark;
       }
       const verdict = this.#sink.frame(type, buffer, bodyStart, bodyEnd);
       if (type === BACKEND.ParameterStatus) {

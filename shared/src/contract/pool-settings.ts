@@ -118,6 +118,26 @@ export const POOL_SETTINGS = Object.freeze({
     { minMs: 10, maxMs: 600_000, defaultMs: 10_000 },
     'How long a cancelled statement may take to end, and a connection to be cleaned;',
   ),
+  clientIdleTimeoutMs: limit(
+    'client_idle_timeout',
+    'A client idle between transactions for so long is disconnected; 0s: never;',
+  ),
+  idleInTransactionTimeoutMs: limit(
+    'idle_in_transaction_timeout',
+    'A client idle within a transaction for so long is disconnected; 0s: never;',
+  ),
+  transactionTimeoutMs: limit(
+    'transaction_timeout',
+    'A client whose transaction lasts so long is disconnected; 0s: never;',
+  ),
+  queryTimeoutMs: limit(
+    'query_timeout',
+    'A statement that runs for so long is cancelled; 0s: never;',
+  ),
+  slowClientTimeoutMs: limit(
+    'slow_client_timeout',
+    'A client that reads nothing of its results for so long is disconnected; 0s: never;',
+  ),
   pauseWaitTimeoutMs: duration(
     'pause_wait_timeout',
     { minMs: 1, maxMs: 86_400_000, defaultMs: 300_000 },
@@ -279,6 +299,11 @@ function count<const Name extends string>(
     answer: z.int(),
     toAnswer: same,
   });
+}
+
+/** A time limit that is off by default. */
+function limit<const Name extends string>(name: Name, description: string) {
+  return duration(name, { minMs: 0, maxMs: DURATION_MS_MAX, defaultMs: 0 }, description);
 }
 
 function duration<const Name extends string>(

@@ -8,6 +8,7 @@ import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanne
 import { BACKEND } from '../../wire/postgres/message-types.ts';
 import { decodeParameterStatus, peekSeverity } from '../../wire/postgres/backend-messages.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { SqlState } from '../../wire/postgres/sqlstate.ts';
 import { COLLECT_BYTES_MAX } from '../../wire/postgres/limits.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend.ts';
@@ -18,6 +19,7 @@ import { NAME_PREFIX } from './prepared/statement-catalogue.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NONE: readonly never[] = Object.freeze([]);
+const QUERY_CANCELED = Buffer.from(`\0C${SqlState.query_canceled}\0`);
 const SHARED_NAME = new RegExp(`${NAME_PREFIX}[0-9a-z]+`, 'g');
 
 /** The client's side of a lease. */
@@ -50,6 +52,7 @@ export class ExclusiveLease implements ReplySink {
   #fatalRelayed = false;
   #cancelsInFlight = 0;
   #cancelled = false;
+  #explanation: Buffer | undefined;
   /** Values that parameters had before this lease's replies changed them. */
   #before: Map<string, string | undefined> | undefined;
 
@@ -62,6 +65,7 @@ export class ExclusiveLease implements ReplySink {
     this.#owner = owner;
     this.#before = undefined;
     this.#cancelled = false;
+    this.#explanation = undefined;
     this.statements.beginLease();
     this.backend.attach(this);
   }
@@ -105,11 +109,12 @@ export class ExclusiveLease implements ReplySink {
 
   /**
    * Counts a cancel request as in flight until `sent` settles: no other client may get the backend
-   * before.
+   * before. The client reads `explanation` in place of the server's "due to user request".
    */
-  trackCancel(sent: Promise<void>): void {
+  trackCancel(sent: Promise<void>, explanation?: Buffer): void {
     this.#cancelsInFlight++;
     this.#cancelled = true;
+    if (explanation !== undefined) this.#explanation = explanation;
     void sent.finally(() => {
       this.#cancelsInFlight--;
       if (this.backend.sink === this) this.settled();
@@ -168,10 +173,23 @@ export class ExclusiveLease implements ReplySink {
     const { assumed } = this.outstanding;
     this.outstanding.replied(BACKEND.ErrorResponse, isRefusal(buffer, bodyStart, bodyEnd));
     this.#owner?.serverFailed();
-    const bytes = assumed?.error ?? this.#inOwnNames(buffer, bodyStart, bodyEnd, assumed?.name);
+    const bytes =
+      assumed?.error ??
+      this.#explained(buffer, bodyStart, bodyEnd) ??
+      this.#inOwnNames(buffer, bodyStart, bodyEnd, assumed?.name);
     if (bytes === undefined) return FORWARD;
     this.#replacement = { bytes, bodySkipped: bodyEnd - bodyStart };
     return REPLACE;
+  }
+
+  /** What is said of a statement that was cancelled for a reason of the proxy's. */
+  #explained(buffer: Buffer, bodyStart: number, bodyEnd: number): Buffer | undefined {
+    const explanation = this.#explanation;
+    if (explanation === undefined) return undefined;
+    const isCancel = buffer.subarray(bodyStart, bodyEnd).includes(QUERY_CANCELED);
+    if (!isCancel || bodyEnd - bodyStart < this.#bodyLength) return undefined;
+    this.#explanation = undefined;
+    return explanation;
   }
 
   /**
@@ -225,7 +243,9 @@ export class ExclusiveLease implements ReplySink {
   settled(): void {
     this.sendLocalReplies();
     this.#owner?.serverAnswered();
-    if (this.quiet) this.#owner?.serverQuiet();
+    if (!this.quiet) return;
+    this.#explanation = undefined;
+    this.#owner?.serverQuiet();
   }
 
   drained(): void {

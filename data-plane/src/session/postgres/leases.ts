@@ -29,10 +29,13 @@ export class Leases {
     return lease;
   }
 
-  /** Has the server cancel what the lease waits for; nobody else gets its backend before. */
-  cancel(lease: ExclusiveLease, options: CancelOptions): void {
+  /**
+   * Has the server cancel what the lease waits for; nobody else gets its backend before.
+   * @param explanation what the client reads in place of the server's "due to user request"
+   */
+  cancel(lease: ExclusiveLease, options: CancelOptions, explanation?: Buffer): void {
     const isWanted = () => !lease.outstanding.quiet;
-    lease.trackCancel(this.#cancels.send(lease.backend, { ...options, isWanted }));
+    lease.trackCancel(this.#cancels.send(lease.backend, { ...options, isWanted }), explanation);
   }
 
   /**

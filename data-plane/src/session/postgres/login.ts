@@ -69,6 +69,7 @@ interface Admitted {
 }
 
 class ClientLogin implements Session {
+  readonly timed = undefined;
   readonly #address: ClientAddress;
   readonly #services: SessionServices;
   readonly #reader: LoginReader;
@@ -211,9 +212,10 @@ class ClientLogin implements Session {
   #handOver(loggedIn: LoggedIn): void {
     if (this.#state === 'closed' || this.#reader.gone) throw new ClientGone('the client has left');
     this.#state = 'closed';
-    const { registry, cancels } = this.#services;
+    const { registry, timeLimits, cancels } = this.#services;
     const session = new PostgresSession(this.#reader.socket, this.#services, loggedIn);
     registry.add(session);
+    timeLimits.expect(loggedIn.tenantKey);
     cancels.register(loggedIn.cancelKey, session);
     const rest = this.#reader.release();
     this.#reader.socket.resume();

@@ -11,7 +11,6 @@ import type { CancelOptions } from '../../upstream/server-cancels.ts';
 import { TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { encodeCopyFail, encodeSync } from '../../wire/postgres/frontend-messages.ts';
 import type { TenantMeter } from '../meter.ts';
-import type { WorkOfKilled } from '../session.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import type { LeaseCondition, Leases } from './leases.ts';
 import { COPY_END, SYNC } from './outstanding.ts';
@@ -33,7 +32,7 @@ export interface OrphanContext {
    */
   readonly statement: 'let_finish' | 'cancel';
   /** The same for one outside a transaction. */
-  readonly autocommit: WorkOfKilled;
+  readonly autocommit: 'let_finish' | 'cancel';
   /** The client left within a message of which the server has seen the beginning. */
   readonly message: 'whole' | 'partial';
 }

@@ -19,6 +19,7 @@ import type { ReportedParameters } from '../../upstream/reported-parameters.ts';
 import type { Admission, ClientLimits } from '../client-limits.ts';
 import type { Meter, TenantMeter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
+import type { TimeLimits } from '../time-limits.ts';
 import type { Account, Accounts, Member } from './auth/account.ts';
 import type { Lookups } from './auth/lookups.ts';
 import type { CancelKey, CancelRegistry } from './cancel.ts';
@@ -74,6 +75,7 @@ export interface SessionServices {
   readonly tls: ClientTls | undefined;
   readonly registry: SessionRegistry;
   readonly clientLimits: ClientLimits;
+  readonly timeLimits: TimeLimits;
   readonly cancels: CancelRegistry;
   /** Slows logins down where many have failed. */
   readonly throttle: AttemptThrottle;

@@ -2,8 +2,8 @@
  * One client after its login: takes a server connection for each transaction (or for good) and
  * gives it back.
  * Owns: the session's state, the order of the client's bytes. Leaves: getting a server connection
- * to acquisition.ts, replies to exclusive-lease.ts, what a statement means to sql/, the end of a
- * client in mid-statement to orphan.ts.
+ * to acquisition.ts, replies to exclusive-lease.ts, what a statement means to sql/, cancels and the
+ * end of a lease to lease-end.ts.
  */
 import type { Socket } from 'node:net';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -18,12 +18,14 @@ import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgre
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import { encodePostgresError, encodePostgresNotice } from '../client-error.ts';
 import type { Session, SessionState, WorkOfKilled } from '../session.ts';
+import type { Timed } from '../time-limits.ts';
 import { Acquisition } from './acquisition.ts';
 import type { Acquirer } from './acquisition.ts';
+import { BatchTimer } from './batch-timer.ts';
 import { answerBetweenBatches, RefusedBatch } from './between-batches.ts';
 import { ClientInput } from './client-input.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
-import { orphan } from './orphan.ts';
+import { LeaseEnd } from './lease-end.ts';
 import { requestKind } from './outstanding.ts';
 import { ClientRequests } from './requests.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
@@ -32,12 +34,16 @@ import { ClientSettings } from './state/client-settings.ts';
 import { Settling, settlingWork } from './state/settling.ts';
 import type { Settler } from './state/settling.ts';
 import { ToldParameters } from './state/told-parameters.ts';
+import { SessionTiming } from './session-timing.ts';
 import type { StatementWatch } from './statement-watch.ts';
 
 /** Requests without a reply at which a client is paused; servers flush replies long before. */
 const OUTSTANDING_MAX = 65_536;
 
 const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
+
+/** How long a client that was told its end may keep its socket open. */
+const CLOSE_TIMEOUT_MS = 5_000;
 
 export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acquirer, Settler {
   readonly #socket: Socket;
@@ -49,12 +55,14 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   readonly #acquisition: Acquisition;
   readonly #refused = new RefusedBatch();
   readonly #told: ToldParameters;
+  readonly #leaseEnd: LeaseEnd;
+  readonly #batches: BatchTimer;
   #state: SessionState = 'idle';
   #lease: ExclusiveLease | undefined;
   /** While `settling`. */
   #settling: Settling | undefined;
-  /** When the batch under way began; undefined between batches. */
-  #batchSinceMs: number | undefined;
+  /** Made when its times are first taken. */
+  #timing: SessionTiming | undefined;
   /** The client has said Terminate: what it sent before is to run to its end. */
   #terminating = false;
   /** Set when the session is to end as soon as it is between transactions. */
@@ -70,6 +78,8 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#watch = this.#requests.watch;
     this.#input = new ClientInput(socket, this, services.log);
     this.#acquisition = new Acquisition(this, services, login, settings);
+    this.#leaseEnd = new LeaseEnd(this.#acquisition, services, login, this.#watch, this.#input);
+    this.#batches = new BatchTimer(services.clock, login.meter);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#lease?.backend.socket.resume());
     socket.on('end', () => this.#close());
@@ -92,6 +102,14 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
 
   get access(): AccessRequest {
     return this.#login.access;
+  }
+
+  get lease(): ExclusiveLease | undefined {
+    return this.#lease;
+  }
+
+  get timed(): Timed {
+    return (this.#timing ??= new SessionTiming(this, this.#socket, this.#input, this.#login));
   }
 
   /** Handles what the client had sent behind its login. */
@@ -155,7 +173,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     const lease = this.#lease as ExclusiveLease;
     const { outstanding } = lease;
     if ((!this.#watch.lost.isEmpty || lease.cancelling) && !outstanding.needsMore) return HOLD;
-    if (outstanding.quiet) this.#batchSinceMs = this.#services.clock.nowMs();
+    if (outstanding.quiet) this.#batches.begin();
     if (outstanding.length > OUTSTANDING_MAX) this.#socket.pause();
     return this.#requests.request(type, buffer, bodyStart, bodyEnd, lease);
   }
@@ -257,7 +275,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     const lease = this.#lease;
     if (lease === undefined) return;
     if (this.#socket.isPaused() && !lease.backend.socket.writableNeedDrain) this.#socket.resume();
-    this.#endBatch();
+    this.#batches.end();
     this.#watch.quiet();
     const isBetween = lease.backend.transactionStatus === TRANSACTION_IDLE;
     if (isBetween && this.#ending !== undefined) return this.#fatal(this.#ending);
@@ -295,13 +313,6 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#fatal(error);
   }
 
-  #endBatch(): void {
-    if (this.#batchSinceMs === undefined) return;
-    const seconds = (this.#services.clock.nowMs() - this.#batchSinceMs) / 1000;
-    this.#batchSinceMs = undefined;
-    this.#login.meter.queryFinished(seconds);
-  }
-
   serverLost(told: 'told' | 'untold', error: Error | undefined): void {
     const { backend } = this.#lease as ExclusiveLease;
     this.#lease = undefined;
@@ -314,27 +325,19 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#told.heard(lease.backend);
     this.#lease = undefined;
     this.#state = 'idle';
-    const { pool } = this.#acquisition.target;
-    this.#services.leases.end(lease, pool, this.#watch.leaseEnded());
+    this.#leaseEnd.release(lease);
     if (this.#socket.isPaused()) this.#socket.resume();
   }
 
   // ---- cancels and the end ----
 
-  /** A cancel request for this session has arrived. */
-  cancel(): void {
+  /** The statement under way is to end; the client reads `reason` for it, if there is one. */
+  cancel(reason?: AppError): void {
     if (this.state === 'waiting') {
       this.#acquisition.cancel();
       return this.refuseBatch(cancelled());
     }
-    const lease = this.#lease;
-    if (lease === undefined || lease.outstanding.quiet) return;
-    this.#services.leases.cancel(lease, this.#cancelOptions);
-  }
-
-  get #cancelOptions() {
-    const { cancelWaitTimeoutMs } = this.#acquisition.target.upstream.settings;
-    return { tenantKey: this.#login.tenantKey, limitMs: cancelWaitTimeoutMs };
+    if (this.#lease !== undefined) this.#leaseEnd.cancel(this.#lease, reason);
   }
 
   endWhenIdle(error: AppError): void {
@@ -375,21 +378,12 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#services.cancels.forget(this.#login.cancelKey);
     if (before === 'waiting') this.#acquisition.cancel();
     if (before === 'settling') this.#settling?.abandon();
-    else if (lease !== undefined) this.#abandon(lease, work);
-    if (!this.#socket.destroyed) this.#socket.end();
-  }
-
-  #abandon(lease: ExclusiveLease, autocommit: WorkOfKilled): void {
-    orphan(lease, {
-      pool: this.#acquisition.target.pool,
-      clock: this.#services.clock,
-      leases: this.#services.leases,
-      meter: this.#login.meter,
-      condition: this.#watch.leaseEnded(),
-      autocommit,
-      statement: this.#terminating || this.#watch.committing ? 'let_finish' : 'cancel',
-      cancelOptions: this.#cancelOptions,
-      message: this.#input.atBoundary ? 'whole' : 'partial',
-    });
+    else if (lease !== undefined) {
+      this.#leaseEnd.abandon(lease, work, this.#terminating ? 'terminated' : 'gone');
+    }
+    if (this.#socket.destroyed) return;
+    this.#socket.end();
+    // Who reads nothing does not see the end either.
+    this.#socket.setTimeout(CLOSE_TIMEOUT_MS, () => this.#socket.destroy());
   }
 }
