@@ -75,6 +75,27 @@ export const proxyErrors = defineErrors({
     retryable: false,
     summary: 'A client, or all of a tenant, have as many prepared statements as they may have.',
   },
+  LISTEN_LIMIT: {
+    kind: 'capacity',
+    retryable: false,
+    summary:
+      'A client, or all of a tenant, listen on as many channels as they may, or have no room.',
+  },
+  LISTEN_REFUSED: {
+    kind: 'upstream',
+    retryable: true,
+    summary: 'The database server refused to listen for the client; its own words are passed on.',
+  },
+  LISTENER_LOST: {
+    kind: 'upstream',
+    retryable: true,
+    summary: 'The connection on which notifications are heard for the client ended.',
+  },
+  NOTIFICATION_BACKLOG: {
+    kind: 'client',
+    retryable: true,
+    summary: 'As many notifications wait for a client as may: it reads too slowly, or never rests.',
+  },
   TENANT_REMOVED: {
     kind: 'config',
     retryable: false,

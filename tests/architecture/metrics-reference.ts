@@ -13,6 +13,7 @@ import type {
   AuthFailure,
   CancelOutcome,
   HandshakeFailure,
+  ListeningEnd,
   LookupOutcome,
   PinReason,
   ResetStatus,
@@ -60,6 +61,7 @@ export async function proxyPage(): Promise<string> {
   tenant.timeLimitMet('query');
   sessions.loginDelayed('address');
   sessions.cancelRequested('found');
+  tenant.listeningEnded('backlog');
   sessions.tlsBegan();
   sessions.tlsFailed('malformed');
   const pool = new FakePool('acme', {
@@ -137,7 +139,7 @@ const PINS: Readonly<Record<PinReason, string>> = Object.freeze({
   temp_object: 'a temporary table, view or sequence',
   hold_cursor: 'DECLARE … WITH HOLD',
   advisory_lock: 'a session advisory lock',
-  listen: 'LISTEN',
+  listen: 'LISTEN where clients do not share a connection for it',
   load: 'LOAD',
   unparsable: 'a text that is not understood, or longer than is read',
   unnamed_statement: 'not in this version',
@@ -240,6 +242,12 @@ const LOOKUPS: Readonly<Record<LookupOutcome, string>> = Object.freeze({
   failed: 'the database could not be asked, or its answer was not usable',
 });
 
+const LISTENING_ENDS: Readonly<Record<ListeningEnd, string>> = Object.freeze({
+  listener_lost:
+    'the connection on which notifications are heard was lost, or could not move along',
+  backlog: 'as many notifications waited for it as may',
+});
+
 /** Label values by metric. */
 const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['dbbouncer_session_pins_total', PINS],
@@ -253,6 +261,7 @@ const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] 
   ['dbbouncer_backend_resets_total', RESETS],
   ['dbbouncer_time_limits_met_total', TIME_LIMITS],
   ['dbbouncer_clients_refused_total', CLIENT_LIMITS],
+  ['dbbouncer_listening_clients_ended_total', LISTENING_ENDS],
 ];
 
 export function reasonTables(): string {

@@ -117,6 +117,12 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   pause_wait_timeout:
     'How long a client waits while its tenant is paused before it reads an error (57P03).',
   server_tls: 'TLS with its database server: see [Databases](#databases).',
+  listen:
+    'In transaction mode: `shared`: one server connection listens for all clients of a database.' +
+    ' `pin`: a client that listens keeps its own.',
+  on_listener_loss:
+    'When that connection is lost: `disconnect`: its clients are ended (57P01). `notice`: they' +
+    ' read a warning once it is there again.',
   access: 'From where its clients may come: see [Access rules](#access-rules).',
   query_wait_notify:
     'A client that has waited so long in line reads a NOTICE that says why; `0s`: never.',

@@ -35,7 +35,13 @@ before(async () => {
      CREATE FUNCTION set_style() RETURNS void LANGUAGE sql
        AS $$ SELECT set_config('datestyle', 'German', false) $$`,
   );
-  const pool = { poolMode: 'transaction', maxConnections: 3, minConnections: 0 } as const;
+  // Every server connection is for the clients: none hears notifications.
+  const pool = {
+    poolMode: 'transaction',
+    maxConnections: 3,
+    minConnections: 0,
+    listen: 'pin',
+  } as const;
   const common = { port: cluster.port, database: 'acme', username: 'postgres', password: PASSWORD };
   proxy = await TestProxy.start({
     tenants: [

@@ -45,6 +45,9 @@ export type CancelOutcome = 'found' | 'unknown_key' | 'throttled';
 /** `cached`: an earlier answer held. `missing`: no such user, or one without a password. */
 export type LookupOutcome = 'cached' | 'found' | 'missing' | 'failed';
 
+/** Why a client that listened was ended. */
+export type ListeningEnd = 'listener_lost' | 'backlog';
+
 export type ResetStatus = 'clean' | 'failed';
 
 /** Counts for one tenant; valid as long as the session lives, a removed tenant included. */
@@ -63,6 +66,14 @@ export interface TenantMeter {
   dirtyDisconnect(): void;
   /** The client, or what it asked for, has taken too long. */
   timeLimitMet(limit: TimeLimit): void;
+  /** So many more clients listen, or fewer. */
+  listeners(change: number): void;
+  /** So many more channels are listened on over shared connections, or fewer. */
+  channels(change: number): void;
+  notificationsDelivered(count: number): void;
+  /** A shared connection was lost while clients listened on it. */
+  listenerLost(): void;
+  listeningEnded(reason: ListeningEnd): void;
 }
 
 export interface Meter {
@@ -88,6 +99,11 @@ const nullTenantMeter: TenantMeter = Object.freeze({
   userLookedUp: () => {},
   dirtyDisconnect: () => {},
   timeLimitMet: () => {},
+  listeners: () => {},
+  channels: () => {},
+  notificationsDelivered: () => {},
+  listenerLost: () => {},
+  listeningEnded: () => {},
 });
 
 /** Counts nothing. */

@@ -37,7 +37,14 @@ async function lines(name: string): Promise<readonly string[]> {
 describe('Metrics of pools', () => {
   it('adds up the connections of all pools of a tenant', async () => {
     pools = [
-      new FakePool('acme', { active: 2, idle: 3, total: 6, waiting: 1, longestWaitMs: 250 }),
+      new FakePool('acme', {
+        active: 2,
+        idle: 3,
+        kept: 1,
+        total: 6,
+        waiting: 1,
+        longestWaitMs: 250,
+      }),
       new FakePool('ACME', { active: 1, idle: 0, total: 1, waiting: 4, longestWaitMs: 100 }),
       new FakePool('shop', { idle: 5, total: 5 }, { protocol: 'mysql' }),
     ];
@@ -46,6 +53,8 @@ describe('Metrics of pools', () => {
       'dbbouncer_connections_active{tenant="shop",db_type="mysql"} 0',
       'dbbouncer_connections_idle{tenant="acme",db_type="postgres"} 3',
       'dbbouncer_connections_idle{tenant="shop",db_type="mysql"} 5',
+      'dbbouncer_connections_kept{tenant="acme",db_type="postgres"} 1',
+      'dbbouncer_connections_kept{tenant="shop",db_type="mysql"} 0',
       'dbbouncer_connections_total{tenant="acme",db_type="postgres"} 7',
       'dbbouncer_connections_total{tenant="shop",db_type="mysql"} 5',
       'dbbouncer_connections_waiting{tenant="acme",db_type="postgres"} 5',

@@ -53,6 +53,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     this.#registerPools();
     this.#registerSessions();
+    this.#registerListening();
     this.#registerTls();
     this.#registerProxy();
   }
@@ -71,7 +72,7 @@ export class Metrics {
 
   #registerPools(): void {
     const { pools } = this.#sources;
-    for (const state of ['active', 'idle', 'total', 'waiting'] as const) {
+    for (const state of ['active', 'idle', 'kept', 'total', 'waiting'] as const) {
       const name = `dbbouncer_connections_${state}`;
       this.#add('gauge', name, CONNECTIONS_HELP[state], () =>
         perTenant(this.#pools, ({ reading }) => reading[state], sum),
@@ -153,6 +154,22 @@ export class Metrics {
     );
   }
 
+  #registerListening(): void {
+    const { sessions } = this.#sources;
+    for (const [field, type, name, help] of LISTENING) {
+      this.#add(type, name, help, () =>
+        Array.from(sessions.tenants, ({ tenant, listening }) => ({
+          labels: { tenant },
+          value: listening[field],
+        })),
+      );
+    }
+    const endsHelp = 'Clients that were ended because they listened, by reason';
+    this.#add('counter', 'dbbouncer_listening_clients_ended_total', endsHelp, () =>
+      byLabel('reason', sessions.listeningEnds),
+    );
+  }
+
   #registerTls(): void {
     const { sessions, certificateNotAfterMs } = this.#sources;
     this.#add(
@@ -223,9 +240,32 @@ export class Metrics {
 const CONNECTIONS_HELP = Object.freeze({
   active: 'Server connections leased to clients',
   idle: 'Server connections that wait for a client',
+  kept: 'Server connections that listen for many clients together',
   total: 'Server connections in any state, opening and closing ones included',
   waiting: 'Clients in line for a server connection',
 });
+
+const LISTENING = [
+  [
+    'clients',
+    'gauge',
+    'dbbouncer_listening_clients',
+    'Clients that listen over a server connection they share',
+  ],
+  ['channels', 'gauge', 'dbbouncer_listening_channels', 'Different channels they listen on'],
+  [
+    'delivered',
+    'counter',
+    'dbbouncer_notifications_delivered_total',
+    'Notifications passed on to clients that listen so',
+  ],
+  [
+    'lost',
+    'counter',
+    'dbbouncer_listeners_lost_total',
+    'Shared listener connections that were lost while clients listened',
+  ],
+] as const;
 
 const TENANT_COUNTERS = [
   [

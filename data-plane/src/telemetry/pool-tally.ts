@@ -22,6 +22,8 @@ export interface PoolReading {
   readonly state: 'open' | 'waiting_for_login' | 'draining';
   readonly active: number;
   readonly idle: number;
+  /** For a purpose of the proxy's own. */
+  readonly kept: number;
   readonly total: number;
   readonly waiting: number;
   readonly longestWaitMs: number;

@@ -8,6 +8,7 @@ import type {
   AuthFailure,
   CancelOutcome,
   HandshakeFailure,
+  ListeningEnd,
   LookupOutcome,
   Meter,
   PinReason,
@@ -28,6 +29,7 @@ class FleetCounts {
   readonly lookups = new Map<LookupOutcome, number>();
   readonly tlsFailures = new Map<HandshakeFailure, number>();
   readonly timeLimits = new Map<TimeLimit, number>();
+  readonly listeningEnds = new Map<ListeningEnd, number>();
   dirtyDisconnects = 0;
   tlsHandshakes = 0;
   tlsClients = 0;
@@ -39,6 +41,7 @@ export class TenantTally implements TenantMeter {
   readonly protocol: Protocol;
   readonly queries = new DurationTally();
   readonly acquires = new DurationTally();
+  readonly listening = { clients: 0, channels: 0, delivered: 0, lost: 0 };
   readonly #fleet: FleetCounts;
 
   constructor(tenant: string, protocol: Protocol, fleet: FleetCounts) {
@@ -77,6 +80,26 @@ export class TenantTally implements TenantMeter {
 
   timeLimitMet(limit: TimeLimit): void {
     increment(this.#fleet.timeLimits, limit);
+  }
+
+  listeners(change: number): void {
+    this.listening.clients += change;
+  }
+
+  channels(change: number): void {
+    this.listening.channels += change;
+  }
+
+  notificationsDelivered(count: number): void {
+    this.listening.delivered += count;
+  }
+
+  listenerLost(): void {
+    this.listening.lost += 1;
+  }
+
+  listeningEnded(reason: ListeningEnd): void {
+    increment(this.#fleet.listeningEnds, reason);
   }
 }
 
@@ -150,6 +173,10 @@ export class SessionTally implements Meter {
 
   get lookups(): ReadonlyMap<LookupOutcome, number> {
     return this.#fleet.lookups;
+  }
+
+  get listeningEnds(): ReadonlyMap<ListeningEnd, number> {
+    return this.#fleet.listeningEnds;
   }
 
   get dirtyDisconnects(): number {

@@ -28,6 +28,7 @@ export class FakePool implements ReadablePool {
       state: 'open',
       active: 0,
       idle: 0,
+      kept: 0,
       total: 0,
       waiting: 0,
       longestWaitMs: 0,

@@ -55,6 +55,13 @@ export type ClientAuth = z.infer<typeof clientAuthSchema>;
 
 const serverCleartextSchema = z.enum(['over_tls', 'anywhere']);
 
+/** Where a LISTEN in transaction mode is heard. */
+export const listenSchema = z.enum(['shared', 'pin']);
+export type ListenMode = z.infer<typeof listenSchema>;
+
+export const onListenerLossSchema = z.enum(['disconnect', 'notice']);
+export type OnListenerLoss = z.infer<typeof onListenerLossSchema>;
+
 export const POOL_SETTINGS = Object.freeze({
   poolMode: choice('pool_mode', poolModeSchema, 'session'),
   minConnections: count('min_connections', { min: 0, max: 10_000, default: 2 }),
@@ -103,6 +110,9 @@ export const POOL_SETTINGS = Object.freeze({
     { minMs: 0, maxMs: DURATION_MS_MAX, defaultMs: 30_000 },
     'Unused this long, a connection is asked whether its server is there; 0s: never;',
   ),
+  /** `shared`: on one connection for all clients of a pool. `pin`: on one for each client. */
+  listen: choice('listen', listenSchema, 'shared'),
+  onListenerLoss: choice('on_listener_loss', onListenerLossSchema, 'disconnect'),
   serverConnectTimeoutMs: duration(
     'server_connect_timeout',
     { minMs: 10, maxMs: 600_000, defaultMs: 5_000 },

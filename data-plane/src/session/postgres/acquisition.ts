@@ -5,7 +5,7 @@
  * the session's state and what is sent on the backend to transaction.ts.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
-import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Pool, Waiter } from '../../pool/pool.ts';
 import type { WaitNotice } from '../../pool/waiter.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
@@ -81,14 +81,21 @@ export class Acquisition implements Waiter<PostgresBackend> {
     this.#target?.pool.cancelWait(this);
   }
 
-  #choosePool(): AppError | undefined {
+  /** Where the next backend would be from. @throws AppError SHUTTING_DOWN */
+  targetNow(): Target | AppError {
     const tenant = this.#services.router.current.byKey(this.#login.tenantKey);
     if (tenant === undefined) return tenantRemoved(this.#login.tenant);
     const database = databaseNow(tenant, this.#login);
     if (database === undefined) return databaseGone(tenant.id, this.#login.database);
     const account = this.#login.member.accountIn(tenant);
     if (account === undefined) return userRemoved(tenant.id, this.#login.user);
-    this.#target = this.#services.targets.of(account, database);
+    return this.#services.targets.of(account, database);
+  }
+
+  #choosePool(): AppError | undefined {
+    const target = this.targetNow();
+    if (target instanceof AppError) return target;
+    this.#target = target;
     return undefined;
   }
 

@@ -6,6 +6,7 @@
 import { DROP, FORWARD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { BACKEND } from '../../wire/postgres/message-types.ts';
+import type { TransactionStatus } from '../../wire/postgres/message-types.ts';
 import { decodeParameterStatus, peekSeverity } from '../../wire/postgres/backend-messages.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { SqlState } from '../../wire/postgres/sqlstate.ts';
@@ -15,6 +16,7 @@ import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend
 import { Outstanding } from './outstanding.ts';
 import { BackendStatements } from './prepared/backend-statements.ts';
 import { frameHead } from './prepared/messages.ts';
+import { nativeBytesFor } from './listening/heard.ts';
 import { NAME_PREFIX } from './prepared/statement-catalogue.ts';
 
 const EMPTY = Buffer.alloc(0);
@@ -22,8 +24,19 @@ const NONE: readonly never[] = Object.freeze([]);
 const QUERY_CANCELED = Buffer.from(`\0C${SqlState.query_canceled}\0`);
 const SHARED_NAME = new RegExp(`${NAME_PREFIX}[0-9a-z]+`, 'g');
 
+/** Follows a client's transactions, in the order of their replies. */
+export interface Attendant {
+  /** A message was answered with an error. */
+  failed(): void;
+  /** ReadyForQuery is next. @returns what the client is to read before it */
+  ready(status: TransactionStatus): Buffer | undefined;
+}
+
 /** The client's side of a lease. */
 export interface LeaseOwner {
+  /** The server process that the client takes for its own. */
+  readonly processId: number;
+  readonly attendant: Attendant | undefined;
   /** Bytes for the client; borrowed only for the call when the chunk is not kept. */
   toClient(run: Buffer): void;
   /** Replies have arrived and are passed on; `serverQuiet` follows if nothing more is owed. */
@@ -123,7 +136,7 @@ export class ExclusiveLease implements ReplySink {
 
   needsBody(type: number, bodyLength: number): boolean {
     this.#bodyLength = bodyLength;
-    return type === BACKEND.ErrorResponse && bodyLength <= COLLECT_BYTES_MAX;
+    return isRead(type) && bodyLength <= COLLECT_BYTES_MAX;
   }
 
   frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
@@ -146,8 +159,13 @@ export class ExclusiveLease implements ReplySink {
   #reply(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
     switch (type) {
       case BACKEND.NoticeResponse:
-      case BACKEND.NotificationResponse:
         return FORWARD;
+      case BACKEND.NotificationResponse:
+        return this.#notification(buffer, bodyStart, bodyEnd);
+      case BACKEND.CommandComplete:
+        return this.#completed(type, bodyEnd - bodyStart);
+      case BACKEND.ReadyForQuery:
+        return this.#ready(type);
       case BACKEND.ParameterStatus:
         return this.#parameterChanging(buffer.subarray(bodyStart, bodyEnd));
       case BACKEND.ErrorResponse:
@@ -155,12 +173,44 @@ export class ExclusiveLease implements ReplySink {
       default:
         break;
     }
+    return this.#replied(type);
+  }
+
+  #replied(type: number): FrameVerdict {
     const replyFor = this.outstanding.replied(type);
     if (replyFor === undefined) {
       const letter = String.fromCharCode(type);
       throw new WireError(`the server sent "${letter}" though no request was outstanding`);
     }
     return replyFor === 'client' ? FORWARD : DROP;
+  }
+
+  #completed(type: number, bodyBytes: number): FrameVerdict {
+    const bytes = this.outstanding.assumed?.completed?.();
+    const verdict = this.#replied(type);
+    if (bytes === undefined || verdict !== FORWARD) return verdict;
+    this.#replacement = { bytes, bodySkipped: bodyBytes };
+    return REPLACE;
+  }
+
+  #ready(type: number): FrameVerdict {
+    const verdict = this.#replied(type);
+    const attendant = this.#owner?.attendant;
+    if (attendant === undefined || verdict !== FORWARD) return verdict;
+    const before = attendant.ready(this.backend.transactionStatus as TransactionStatus);
+    if (before === undefined) return FORWARD;
+    const head = frameHead(type, [], this.#bodyLength);
+    this.#replacement = { bytes: Buffer.concat([before, head]), bodySkipped: 0 };
+    return REPLACE;
+  }
+
+  /** The client listens on this very connection; it knows its process by another number. */
+  #notification(buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    const body = buffer.subarray(bodyStart, bodyEnd);
+    const own = this.backend.key?.processId ?? 0;
+    const bytes = nativeBytesFor(body, own, this.#owner?.processId ?? own);
+    this.#replacement = { bytes, bodySkipped: body.length };
+    return REPLACE;
   }
 
   #error(buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
@@ -170,6 +220,7 @@ export class ExclusiveLease implements ReplySink {
     }
     // Also the error of a message the proxy put in: it is why the client's own messages after it
     // are skipped.
+    this.#owner?.attendant?.failed();
     const { assumed } = this.outstanding;
     this.outstanding.replied(BACKEND.ErrorResponse, isRefusal(buffer, bodyStart, bodyEnd));
     this.#owner?.serverFailed();
@@ -267,4 +318,13 @@ function isRefusal(buffer: Buffer, bodyStart: number, bodyEnd: number): 'refused
   const body = buffer.subarray(bodyStart, bodyEnd);
   if (!body.includes(SYNTAX_ERROR)) return 'failed';
   return body.includes(CONTEXT) || body.includes(INTERNAL_QUERY) ? 'failed' : 'refused';
+}
+
+/** Messages whose bodies matter here. */
+function isRead(type: number): boolean {
+  return (
+    type === BACKEND.ErrorResponse ||
+    type === BACKEND.CommandComplete ||
+    type === BACKEND.NotificationResponse
+  );
 }

@@ -55,6 +55,8 @@ export function orphan(lease: ExclusiveLease, context: OrphanContext): void {
 }
 
 class Orphan implements LeaseOwner {
+  readonly processId = 0;
+  readonly attendant = undefined;
   readonly #lease: ExclusiveLease;
   readonly #context: OrphanContext;
   #deadline: Timer | undefined;

@@ -8,7 +8,7 @@
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { encodeCloseComplete, encodeParseComplete } from '../../wire/postgres/backend-messages.ts';
-import { BACKEND, FRONTEND } from '../../wire/postgres/message-types.ts';
+import { BACKEND } from '../../wire/postgres/message-types.ts';
 
 /**
  * Kinds of entries; COPY_END is CopyDone or CopyFail, which ends the Syncs that COPY makes the
@@ -41,6 +41,9 @@ export type ReplyFor = 'client' | 'proxy';
 /** Who answers a message, and to whom. */
 export type Answer = ReplyFor | 'locally';
 
+/** Hears each CommandComplete of a message. @returns what the client is to read in its place */
+export type Completed = () => Buffer | undefined;
+
 /**
  * - `refused`: the server did not take the text of the message, nothing of it has run
  * - `failed`: it was begun
@@ -61,6 +64,7 @@ export interface Consequence {
    * What the client reads in place of the server's error, where a message was sent only to fail.
    */
   readonly error?: Buffer;
+  readonly completed?: Completed;
 }
 
 const INITIAL_CAPACITY = 16;
@@ -84,6 +88,8 @@ export class Outstanding {
   /** Entries that end in a ReadyForQuery. */
   #readiesOwed = 0;
   readonly #consequences: Consequence[] = [];
+  /** For the next message that is completed by statements. */
+  #completed: Completed | undefined;
   /** It is no longer certain how many ReadyForQuery will come. */
   #uncertain = false;
 
@@ -136,8 +142,14 @@ export class Outstanding {
     return this.#readiesOwed === 0;
   }
 
+  /** The next Query or Execute that is sent tells `completed` of each statement it completes. */
+  following(completed: Completed): void {
+    this.#completed = completed;
+  }
+
   /** Notes a message that was sent to the server, or is to be answered `locally` in its turn. */
-  sent(kind: RequestKind, answer: Answer = 'client', consequence?: Consequence): void {
+  sent(kind: RequestKind, answer: Answer = 'client', assumed?: Consequence): void {
+    const consequence = this.#completed === undefined ? assumed : this.#followed(kind, assumed);
     if (kind === COPY_END) return this.#copyEndSent();
     if (kind === SYNC) {
       if (this.#copyIn) {
@@ -158,6 +170,13 @@ export class Outstanding {
     const flags = (consequence === undefined ? 0 : RECORDED) | ANSWER_FLAGS[answer];
     if (consequence !== undefined) this.#consequences.push(consequence);
     this.#push(kind | flags);
+  }
+
+  #followed(kind: RequestKind, assumed: Consequence | undefined): Consequence | undefined {
+    if (kind !== QUERY && kind !== EXECUTE) return assumed;
+    const completed = this.#completed as Completed;
+    this.#completed = undefined;
+    return { ...(assumed ?? NOTHING_TO_UNDO), completed };
   }
 
   /**
@@ -356,34 +375,4 @@ export class Outstanding {
 
 function endsBatch(kind: number): boolean {
   return kind === SYNC || kind === QUERY || kind === FUNCTION_CALL;
-}
-
-/**
- * The entry that a client's message makes, or 0 for one the server does not answer (Flush,
- * CopyData).
- */
-export function requestKind(type: number): RequestKind | 0 {
-  switch (type) {
-    case FRONTEND.Query:
-      return QUERY;
-    case FRONTEND.Parse:
-      return PARSE;
-    case FRONTEND.Bind:
-      return BIND;
-    case FRONTEND.Describe:
-      return DESCRIBE;
-    case FRONTEND.Execute:
-      return EXECUTE;
-    case FRONTEND.Close:
-      return CLOSE;
-    case FRONTEND.Sync:
-      return SYNC;
-    case FRONTEND.FunctionCall:
-      return FUNCTION_CALL;
-    case FRONTEND.CopyDone:
-    case FRONTEND.CopyFail:
-      return COPY_END;
-    default:
-      return 0;
-  }
 }

@@ -6,17 +6,28 @@
  * transaction.ts.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
-import { decodeQuery, FRONTEND } from '../../wire/postgres/frontend-messages.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import {
+  decodeParse,
+  decodeQuery,
+  encodeParse,
+  encodeQuery,
+  FRONTEND,
+} from '../../wire/postgres/frontend-messages.ts';
+import type { Parse } from '../../wire/postgres/frontend-messages.ts';
 import { FORWARD, HOLD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import type { ExclusiveLease } from './exclusive-lease.ts';
-import { BIND, CLOSE, DESCRIBE, EXECUTE, PARSE, QUERY, requestKind } from './outstanding.ts';
+import type { ListenRelay } from './listening/listen-relay.ts';
+import { ListenRequests } from './listening/listen-requests.ts';
+import { BIND, CLOSE, DESCRIBE, EXECUTE, PARSE, QUERY } from './outstanding.ts';
 import { frameHead } from './prepared/messages.ts';
 import { readNames } from './prepared/names.ts';
 import { PreparedRelay } from './prepared/prepared-relay.ts';
 import type { ClientMessage, PreparedLimits } from './prepared/prepared-relay.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
+import { requestKind } from './request-kind.ts';
 import { notAllowedNow } from './session-errors.ts';
 import type { TextEffects } from './sql/effects.ts';
 import { StatementWatch, TEXT_BYTES_MAX } from './statement-watch.ts';
@@ -29,11 +40,13 @@ export interface RequestOptions extends WatchOptions {
   readonly pooling: PoolMode;
   readonly catalogue: StatementCatalogue;
   readonly preparedLimits: PreparedLimits;
+  readonly listening: ListenRelay;
 }
 
 export class ClientRequests {
   readonly watch: StatementWatch;
   readonly #options: RequestOptions;
+  readonly #listening: ListenRequests;
   /** Made when the client first names a statement: most never do. */
   #prepared: PreparedRelay | undefined;
   #replacement: (() => Replacement) | undefined;
@@ -43,6 +56,7 @@ export class ClientRequests {
   constructor(options: RequestOptions) {
     this.#options = options;
     this.watch = new StatementWatch(options);
+    this.#listening = new ListenRequests(options.listening, this.watch);
   }
 
   /** Asked by the scanner just before each message. */
@@ -51,7 +65,7 @@ export class ClientRequests {
     this.#bodyIsWhole =
       this.#options.pooling === 'session'
         ? this.watch.looksForCommit(type, bodyLength)
-        : wantsBody(type, bodyLength);
+        : this.#wantsBody(type, bodyLength);
     return this.#bodyIsWhole;
   }
 
@@ -85,17 +99,40 @@ export class ClientRequests {
       if (type === FRONTEND.CopyData || type === FRONTEND.Flush) return FORWARD;
       throw notAllowedNow(type);
     }
-    const isTracked = this.#options.pooling === 'transaction' && isAboutStatements(type);
-    if (isTracked) {
+    const isTransaction = this.#options.pooling === 'transaction';
+    if (isTransaction && isAboutStatements(type)) {
       const message = { type, buffer, bodyStart, bodyEnd, bodyLength: this.#bodyLength };
       const verdict = this.#tracked(message, lease);
       if (verdict !== 'ordinary') return verdict;
     } else {
       this.watch.noText(type, this.#bodyIsWhole, buffer, bodyStart, bodyEnd);
+      if (
+        isTransaction &&
+        this.#listening.runs(type, buffer, bodyStart, bodyEnd, lease) === 'hold'
+      ) {
+        return HOLD;
+      }
     }
     if (type === FRONTEND.Execute) return this.#execute(lease);
     lease.outstanding.sent(kind);
     return FORWARD;
+  }
+
+  #wantsBody(type: number, bodyLength: number): boolean {
+    switch (type) {
+      case FRONTEND.Query:
+      case FRONTEND.Parse:
+        return bodyLength <= TEXT_BYTES_MAX;
+      case FRONTEND.Bind:
+        return bodyLength <= BIND_COLLECT_BYTES_MAX;
+      case FRONTEND.Describe:
+      case FRONTEND.Close:
+        return true;
+      case FRONTEND.Execute:
+        return this.#listening.followsPortals;
+      default:
+        return false;
+    }
   }
 
   #tracked(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
@@ -122,8 +159,19 @@ export class ClientRequests {
 
   #query(message: ClientMessage, lease: ExclusiveLease): FrameVerdict {
     const { buffer, bodyStart, bodyEnd } = message;
-    if (!this.#bodyIsWhole) return this.#sendQuery(this.watch.unread(), lease);
-    const effects = this.watch.read(decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql);
+    if (!this.#bodyIsWhole) {
+      if (this.#listening.admitUnread(lease) === 'hold') return HOLD;
+      return this.#sendQuery(this.watch.unread(), lease);
+    }
+    const { effects, carried } = this.#listening.read(
+      decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql,
+    );
+    const admission = this.#listening.admit(effects, lease);
+    if (admission === 'hold') return HOLD;
+    if (admission instanceof AppError)
+      return this.#replaceWhole(this.#listening.refuseQuery(lease, admission), message);
+    if (admission !== 'go') lease.outstanding.following(admission);
+    if (carried !== undefined) return this.#carriedQuery(message, lease, effects, carried);
     const verdict = this.#givesUpStatements(effects, message, lease);
     if (verdict === HOLD) return HOLD;
     const undo = this.watch.runs(effects);
@@ -161,19 +209,35 @@ export class ClientRequests {
 
   #parse(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
     if (!this.#bodyIsWhole) {
+      if (this.#listening.admitUnread(lease) === 'hold') return HOLD;
       const undo = this.watch.unread();
       lease.outstanding.sent(PARSE, 'client', undo && { undo });
       return FORWARD;
     }
     const { buffer, bodyStart, bodyEnd } = message;
+    const parse = decodeParse(buffer, bodyStart, bodyEnd, 'latin1');
+    const { effects, carried } = this.#listening.read(parse.sql);
+    if (carried !== undefined) {
+      return this.#carriedParse(message, lease, effects, { ...parse, sql: carried });
+    }
+    return this.#parseAs(message, lease, effects, this.watch.parseContext);
+  }
+
+  #parseAs(
+    message: ClientMessage,
+    lease: ExclusiveLease,
+    effects: TextEffects,
+    context: string,
+  ): FrameVerdict | 'ordinary' {
+    const { buffer, bodyStart, bodyEnd } = message;
     const isUnnamed = buffer[bodyStart] === 0;
     if (isUnnamed) {
-      const undo = this.watch.unnamedParse(buffer.subarray(bodyStart, bodyEnd));
+      const undo = this.watch.unnamedParse(buffer.subarray(bodyStart, bodyEnd), effects);
       lease.outstanding.sent(PARSE, 'client', { undo });
       return FORWARD;
     }
     const prepared = this.#preparedRelay();
-    return this.#rewritten(prepared, prepared.parse(message, lease, this.watch.parseContext));
+    return this.#rewritten(prepared, prepared.parse(message, lease, effects, context));
   }
 
   #bind(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
@@ -183,7 +247,14 @@ export class ClientRequests {
       if (bodyEnd - bodyStart === this.#bodyLength) throw new WireError('Bind without its names');
       return HOLD;
     }
-    if (names.texts[1] === '') return this.#bindUnnamed(message, lease, names.texts[0] ?? '');
+    const [portal = '', name = ''] = names.texts;
+    const effects = name === '' ? this.watch.unnamedEffects : this.#prepared?.effectsOf(name);
+    const admission = effects === undefined ? 'go' : this.#listening.admit(effects, lease);
+    if (admission === 'hold') return HOLD;
+    if (admission instanceof AppError)
+      return this.#replaceWhole(this.#listening.refuseBind(lease, admission), message);
+    this.#listening.bound(portal, admission);
+    if (name === '') return this.#bindUnnamed(message, lease, portal);
     const prepared = this.#preparedRelay();
     return this.#rewritten(prepared, prepared.bind(message, lease, names));
   }
@@ -225,6 +296,57 @@ export class ClientRequests {
     return REPLACE;
   }
 
+  // ---- texts that listen (listening/) ----
+
+  /** Whether a client without a server connection is to wait before it asks for one. */
+  holdsBack(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): boolean {
+    if (this.#options.pooling === 'session' || !this.#bodyIsWhole) return false;
+    return this.#listening.holdsBack(type, buffer, bodyStart, bodyEnd);
+  }
+
+  #carriedQuery(
+    message: ClientMessage,
+    lease: ExclusiveLease,
+    effects: TextEffects,
+    sql: string,
+  ): FrameVerdict {
+    this.#sendQuery(this.watch.runs(effects), lease);
+    return this.#replaceWhole(encodeQuery(sql, 'latin1'), message);
+  }
+
+  #carriedParse(
+    message: ClientMessage,
+    lease: ExclusiveLease,
+    effects: TextEffects,
+    parse: Parse,
+  ): FrameVerdict | 'ordinary' {
+    const frame = encodeParse(parse, 'latin1');
+    const [bodyStart, bodyEnd] = [FRAME_HEAD_BYTES, frame.length];
+    const inWords = { ...message, buffer: frame, bodyStart, bodyEnd };
+    const context = `${this.watch.parseContext} carried`;
+    const verdict = this.#parseAs(
+      { ...inWords, bodyLength: bodyEnd - bodyStart },
+      lease,
+      effects,
+      context,
+    );
+    if (verdict === FORWARD) return this.#replaceWhole(frame, message);
+    const inner = this.#replacement;
+    if (verdict === REPLACE && inner !== undefined) {
+      this.#replacement = () => {
+        const { bytes, bodySkipped } = inner();
+        const rest = frame.subarray(bodyStart + bodySkipped);
+        return { bytes: Buffer.concat([bytes, rest]), bodySkipped: message.bodyLength };
+      };
+    }
+    return verdict;
+  }
+
+  #replaceWhole(bytes: Buffer, { bodyLength }: ClientMessage): FrameVerdict {
+    this.#replacement = () => ({ bytes, bodySkipped: bodyLength });
+    return REPLACE;
+  }
+
   #preparedRelay(): PreparedRelay {
     const { catalogue, preparedLimits } = this.#options;
     this.#prepared ??= new PreparedRelay(catalogue, preparedLimits, this.watch);
@@ -242,6 +364,7 @@ export class ClientRequests {
 }
 
 const TARGET_STATEMENT_BYTE = 0x53;
+const FRAME_HEAD_BYTES = 5;
 
 function both(first: Undo, second: Undo): Undo {
   return (failure) => {
@@ -258,19 +381,4 @@ function isAboutStatements(type: number): boolean {
     type === FRONTEND.Describe ||
     type === FRONTEND.Close
   );
-}
-
-function wantsBody(type: number, bodyLength: number): boolean {
-  switch (type) {
-    case FRONTEND.Query:
-    case FRONTEND.Parse:
-      return bodyLength <= TEXT_BYTES_MAX;
-    case FRONTEND.Bind:
-      return bodyLength <= BIND_COLLECT_BYTES_MAX;
-    case FRONTEND.Describe:
-    case FRONTEND.Close:
-      return true;
-    default:
-      return false;
-  }
 }

@@ -24,6 +24,8 @@ import type { Account, Accounts, Member } from './auth/account.ts';
 import type { Lookups } from './auth/lookups.ts';
 import type { CancelKey, CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
+import type { ChannelHub } from './listening/channel-hub.ts';
+import type { Exchange } from './listening/exchange.ts';
 import type { PreparedLimits } from './prepared/prepared-relay.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { ApplicationNames } from './state/client-settings.ts';
@@ -35,6 +37,10 @@ export interface Target {
   readonly upstream: PostgresUpstream;
   /** What the database's definitions can do to a session. */
   readonly catalog: Catalog;
+  /** On which its clients listen together. */
+  readonly hub: ChannelHub;
+  /** Who listens and speaks in the database, over all its pools. */
+  readonly exchange: Exchange;
 }
 
 /** The pools by tenant, server user and database; made when first asked for. */

@@ -5,7 +5,6 @@
  * sql/, what may have failed to state/.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
-import { decodeParse } from '../../wire/postgres/frontend-messages.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { TenantMeter } from '../meter.ts';
@@ -15,8 +14,11 @@ import { leavesClean, mayDefine } from './catalog-judgement.ts';
 import { CLOSE, PARSE } from './outstanding.ts';
 import type { Failure } from './outstanding.ts';
 import { frameHead } from './prepared/messages.ts';
+import { carryListen } from './sql/carry-listen.ts';
+import type { CarriedText } from './sql/carry-listen.ts';
 import { isAscii } from './sql/characters.ts';
 import { textEffects, UNPARSABLE } from './sql/effects.ts';
+import type { LexOptions } from './sql/tokens.ts';
 import type { PinReason, TextEffects } from './sql/effects.ts';
 import type { ClientSettings } from './state/client-settings.ts';
 import { LeaseEffects } from './state/lease-effects.ts';
@@ -68,6 +70,8 @@ export class StatementWatch {
   readonly #client = ++lastClient;
   #pin: PinReason | undefined;
   #dirty = false;
+  /** It has sent a NOTIFY. */
+  #notifies = false;
   #committing = false;
   #defines = false;
   /** A statement that was sent may change how the server reads the next one. */
@@ -137,7 +141,16 @@ export class StatementWatch {
     const isUncertain = this.#readingChanges || reading === 'opaque';
     // Without these it is read the same in any way.
     if (isUncertain && (!isAscii(sql) || sql.includes('\\'))) return UNPARSABLE;
-    return textEffects(sql, reading === 'escapes' ? ESCAPES : STANDARD);
+    return textEffects(sql, this.#reading);
+  }
+
+  /** The same of a text whose LISTEN another session carries out. */
+  carriesListen(sql: string, effects: TextEffects): CarriedText {
+    return carryListen(sql, effects, this.#reading);
+  }
+
+  get #reading(): LexOptions {
+    return this.#backend?.textReading === 'escapes' ? ESCAPES : STANDARD;
   }
 
   /** A simple Query with these effects is about to be sent. @returns to be called if it fails */
@@ -166,8 +179,20 @@ export class StatementWatch {
   #leaves(effects: TextEffects): void {
     this.#committing = effects.transactionAfter === 'idle';
     if (!leavesClean(effects, this.#target?.catalog)) this.#dirty = true;
+    if (effects.notifies) this.#notifies = true;
     if (mayDefine(effects)) this.#defining();
     if (effects.changesParsing === 'lexing') this.#readingChanges = true;
+  }
+
+  /** Whether notifications may come of this lease, with a statement of these effects. */
+  mayNotify(effects: TextEffects): boolean {
+    if (this.#dirty || this.#notifies || effects.notifies) return true;
+    return !leavesClean(effects, this.#target?.catalog);
+  }
+
+  /** What the client's unnamed statement does. */
+  get unnamedEffects(): TextEffects | undefined {
+    return this.#unnamed.statement?.effects;
   }
 
   /** Before others see what is defined, and when the lease ends: then they do. */
@@ -193,8 +218,7 @@ export class StatementWatch {
   }
 
   /** A whole Parse of the unnamed statement. @returns how to take it back */
-  unnamedParse(body: Buffer): Undo {
-    const effects = this.read(decodeParse(body, 0, body.length, 'latin1').sql);
+  unnamedParse(body: Buffer, effects: TextEffects): Undo {
     const parse = Buffer.concat([frameHead(FRONTEND.Parse, [], body.length), body]);
     return this.#setUnnamed({ parse, effects }, 'unless_it_fails');
   }
@@ -311,13 +335,14 @@ export class StatementWatch {
     this.#defines = false;
     this.#dirty = false;
     this.#readingChanges = false;
+    this.#notifies = false;
     this.#unnamedHere = false;
     return condition;
   }
 }
 
-const STANDARD = Object.freeze({ standardConformingStrings: true });
-const ESCAPES = Object.freeze({ standardConformingStrings: false });
+const STANDARD: LexOptions = Object.freeze({ standardConformingStrings: true });
+const ESCAPES: LexOptions = Object.freeze({ standardConformingStrings: false });
 
 /** Reported parameters that nobody sets by name, or that are no part of what is carried over. */
 const FOLLOWING: ReadonlySet<string> = new Set([

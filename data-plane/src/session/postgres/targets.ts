@@ -22,6 +22,8 @@ import type { PostgresUpstreamOptions } from '../../upstream/postgres-upstream.t
 import type { Meter } from '../meter.ts';
 import type { Account, Accounts, Member } from './auth/account.ts';
 import { withBackend } from './lease-once.ts';
+import { ChannelHub } from './listening/channel-hub.ts';
+import { Exchanges } from './listening/exchange.ts';
 import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
 import { databaseAfter, settingsFor, tenantsToPrewarm } from './warm-up.ts';
@@ -52,6 +54,7 @@ export class PostgresTargets implements Targets {
   readonly #catalogues = new Map<string, StatementCatalogue>();
   readonly #targets = new WeakMap<Pool<PostgresBackend>, Target>();
   readonly #members = new WeakMap<Pool<PostgresBackend>, Member>();
+  readonly #exchanges = new Exchanges();
   /** By account, then by database. */
   readonly #keys = new WeakMap<Account, Map<string, PoolKey>>();
 
@@ -100,15 +103,22 @@ export class PostgresTargets implements Targets {
   }
 
   #target(pool: Pool<PostgresBackend>, upstream: PostgresUpstream): Target {
-    const { clock, log } = this.#options;
+    const { clock, meter } = this.#options;
     const load = () =>
       withBackend(pool, (backend) => loadCatalogFacts((sql) => simpleQuery(backend, sql)));
-    const { tenant, database } = pool.identity;
-    return {
+    const { tenant, database, endpoint, protocol } = pool.identity;
+    const log = this.#options.log.child({ tenant, database });
+    const exchange = this.#exchanges.of(`${endpoint}/${database}`);
+    const hub = new ChannelHub({
       pool,
       upstream,
-      catalog: new Catalog({ load, clock, log: log.child({ tenant, database }) }),
-    };
+      exchange,
+      clock,
+      log,
+      meter: meter.tenant(tenant, protocol),
+      onListenerLoss: () => upstream.settings.onListenerLoss,
+    });
+    return { pool, upstream, catalog: new Catalog({ load, clock, log }), hub, exchange };
   }
 
   catalogue({ tenant, serverUser }: Account, database: string): StatementCatalogue {

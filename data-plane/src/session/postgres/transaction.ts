@@ -7,29 +7,29 @@
  */
 import type { Socket } from 'node:net';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
 import type { WaitNotice } from '../../pool/waiter.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
-import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
-import { DROP, HOLD } from '../../wire/postgres/frame-scanner.ts';
-import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
-import { FRONTEND } from '../../wire/postgres/message-types.ts';
+import { TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { encodePostgresError, encodePostgresNotice } from '../client-error.ts';
 import type { Session, SessionState, WorkOfKilled } from '../session.ts';
 import type { Timed } from '../time-limits.ts';
 import { Acquisition } from './acquisition.ts';
 import type { Acquirer } from './acquisition.ts';
 import { BatchTimer } from './batch-timer.ts';
-import { answerBetweenBatches, RefusedBatch } from './between-batches.ts';
+import { ClientFrames } from './client-frames.ts';
+import type { FramesHost } from './client-frames.ts';
 import { ClientInput } from './client-input.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import { LeaseEnd } from './lease-end.ts';
-import { requestKind } from './outstanding.ts';
 import { ClientRequests } from './requests.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
-import { cancelled, notAllowedNow, serverEnded, userRemoved } from './session-errors.ts';
+import { cancelled, serverEnded, userRemoved } from './session-errors.ts';
+import type { ClientChannels } from './listening/client-channels.ts';
+import { ListenRelay } from './listening/listen-relay.ts';
+import { ListeningSession } from './listening/listening-session.ts';
+import type { ListeningHost } from './listening/listening-session.ts';
 import { ClientSettings } from './state/client-settings.ts';
 import { Settling, settlingWork } from './state/settling.ts';
 import type { Settler } from './state/settling.ts';
@@ -37,23 +37,21 @@ import { ToldParameters } from './state/told-parameters.ts';
 import { SessionTiming } from './session-timing.ts';
 import type { StatementWatch } from './statement-watch.ts';
 
-/** Requests without a reply at which a client is paused; servers flush replies long before. */
-const OUTSTANDING_MAX = 65_536;
-
-const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
-
 /** How long a client that was told its end may keep its socket open. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
-export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acquirer, Settler {
+export class PostgresSession
+  implements Session, FramesHost, LeaseOwner, Acquirer, Settler, ListeningHost
+{
   readonly #socket: Socket;
   readonly #services: SessionServices;
   readonly #login: LoggedIn;
   readonly #input: ClientInput;
   readonly #requests: ClientRequests;
+  readonly #frames: ClientFrames;
   readonly #watch: StatementWatch;
   readonly #acquisition: Acquisition;
-  readonly #refused = new RefusedBatch();
+  readonly #listening: ListenRelay;
   readonly #told: ToldParameters;
   readonly #leaseEnd: LeaseEnd;
   readonly #batches: BatchTimer;
@@ -74,14 +72,19 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#login = login;
     const settings = new ClientSettings(login.vector, login.applicationNames);
     this.#told = new ToldParameters(login.reported);
-    this.#requests = new ClientRequests({ ...login, settings });
-    this.#watch = this.#requests.watch;
-    this.#input = new ClientInput(socket, this, services.log);
     this.#acquisition = new Acquisition(this, services, login, settings);
+    const listening = new ListenRelay(
+      new ListeningSession(this, socket, this.#acquisition, login, settings),
+    );
+    this.#listening = listening;
+    this.#requests = new ClientRequests({ ...login, settings, listening });
+    this.#watch = this.#requests.watch;
+    this.#frames = new ClientFrames(this, socket, this.#requests);
+    this.#input = new ClientInput(socket, this.#frames, services.log);
     this.#leaseEnd = new LeaseEnd(this.#acquisition, services, login, this.#watch, this.#input);
     this.#batches = new BatchTimer(services.clock, login.meter);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
-    socket.on('drain', () => this.#lease?.backend.socket.resume());
+    socket.on('drain', () => this.#drained());
     socket.on('end', () => this.#close());
     socket.on('error', () => this.#close());
     socket.on('close', () => this.#close());
@@ -104,12 +107,20 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     return this.#login.access;
   }
 
+  get processId(): number {
+    return this.#login.cancelKey.processId;
+  }
+
   get lease(): ExclusiveLease | undefined {
     return this.#lease;
   }
 
   get timed(): Timed {
     return (this.#timing ??= new SessionTiming(this, this.#socket, this.#input, this.#login));
+  }
+
+  get attendant(): ClientChannels | undefined {
+    return this.#listening.channels;
   }
 
   /** Handles what the client had sent behind its login. */
@@ -137,77 +148,30 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     if (serverTakes && !this.#input.isFull) this.#socket.resume();
   }
 
-  needsBody(type: number, bodyLength: number): boolean {
-    return this.#requests.needsBody(type, bodyLength);
+  // ---- its messages (FramesHost) ----
+
+  get isRestoring(): boolean {
+    return !this.#watch.lost.isEmpty;
   }
 
-  replacement(): Replacement {
-    return this.#requests.replacement();
-  }
-
-  frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
-    if (type === FRONTEND.Terminate) {
-      // The frames before it have yet to be passed on: the end comes after the scan.
-      this.#terminating = true;
-      return HOLD;
-    }
-    switch (this.#state) {
-      case 'leased':
-        return this.#request(type, buffer, bodyStart, bodyEnd);
-      case 'idle':
-        return this.#begin(type, buffer, bodyStart, bodyEnd);
-      case 'skipping':
-        return this.#skip(type);
-      case 'waiting':
-      case 'settling':
-      case 'closed':
-      case 'login':
-        return HOLD;
-      default:
-        return unreachable(this.#state);
-    }
-  }
-
-  /** Relays one message of a client that owns a server connection. */
-  #request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
-    const lease = this.#lease as ExclusiveLease;
-    const { outstanding } = lease;
-    if ((!this.#watch.lost.isEmpty || lease.cancelling) && !outstanding.needsMore) return HOLD;
-    if (outstanding.quiet) this.#batches.begin();
-    if (outstanding.length > OUTSTANDING_MAX) this.#socket.pause();
-    return this.#requests.request(type, buffer, bodyStart, bodyEnd, lease);
-  }
-
-  /**
-   * The first message outside a transaction: most need a server connection, some are answered here.
-   */
-  #begin(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
-    const answer = answerBetweenBatches(type);
-    if (answer === 'ready') this.#socket.write(readyIdle);
-    if (answer !== 'server') return DROP;
-    if (requestKind(type) === 0) throw notAllowedNow(type);
+  obtain(): ExclusiveLease | undefined {
     const obtained = this.#acquisition.begin();
     if (obtained === 'later') this.#state = 'waiting';
     else if (obtained instanceof AppError) this.#fatal(obtained);
-    else {
-      this.#own(obtained);
-      return this.#request(type, buffer, bodyStart, bodyEnd);
-    }
-    return HOLD;
+    else this.#own(obtained);
+    return this.#lease;
   }
 
-  #skip(type: number): FrameVerdict {
-    if (this.#refused.ends(type)) {
-      this.#state = 'idle';
-      this.#socket.write(readyIdle);
-    }
-    return DROP;
+  batchBegins(): void {
+    this.#batches.begin();
   }
 
-  forward(run: Buffer): void {
-    const lease = this.#lease;
-    if (lease === undefined) return;
-    if (!lease.backend.write(run)) this.#socket.pause();
+  skipped(): void {
+    this.#state = 'idle';
+  }
+
+  terminates(): void {
+    this.#terminating = true;
   }
 
   // ---- a server connection (Acquirer) ----
@@ -227,13 +191,17 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   /** Answers the batch that waits with an error and goes on behind it, as a server would. */
   refuseBatch(error: AppError): void {
     this.#state = 'skipping';
-    this.#refused.begin();
+    this.#frames.refuse();
     this.#socket.write(encodePostgresError(error, 'ERROR'));
     this.#scanKept();
   }
 
   #own(backend: PostgresBackend): void {
-    this.#watch.leaseBegan(backend, this.#acquisition.target);
+    const { target } = this.#acquisition;
+    this.#watch.leaseBegan(backend, target);
+    this.#listening.leaseBegan(target.exchange);
+    // The client of a session has its backend for good.
+    if (this.#login.pooling === 'session') void target.exchange.speak(backend, this.processId);
     this.#lease = this.#services.leases.begin(backend, this);
     this.#state = 'leased';
     this.#tellNews(backend);
@@ -242,6 +210,21 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
   #tellNews(backend: PostgresBackend): void {
     const news = this.#told.news(backend);
     if (news !== undefined) this.#socket.write(news);
+  }
+
+  // ---- LISTEN and notifications ----
+
+  /** A message that was held may be sent, or cannot be. */
+  resumeInput(): void {
+    if (this.state !== 'idle' && this.state !== 'leased') return;
+    const refusal = this.state === 'idle' ? this.#listening.takeRefusal() : undefined;
+    if (refusal === undefined) this.#scanKept();
+    else this.refuseBatch(refusal);
+  }
+
+  #drained(): void {
+    this.#lease?.backend.socket.resume();
+    this.#listening.channels?.flush();
   }
 
   // ---- the server's side (LeaseOwner) ----
@@ -276,6 +259,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     if (lease === undefined) return;
     if (this.#socket.isPaused() && !lease.backend.socket.writableNeedDrain) this.#socket.resume();
     this.#batches.end();
+    this.#listening.quiet();
     this.#watch.quiet();
     const isBetween = lease.backend.transactionStatus === TRANSACTION_IDLE;
     if (isBetween && this.#ending !== undefined) return this.#fatal(this.#ending);
@@ -325,6 +309,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#told.heard(lease.backend);
     this.#lease = undefined;
     this.#state = 'idle';
+    this.#listening.leaseEnded(lease.backend);
     this.#leaseEnd.release(lease);
     if (this.#socket.isPaused()) this.#socket.resume();
   }
@@ -333,6 +318,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
 
   /** The statement under way is to end; the client reads `reason` for it, if there is one. */
   cancel(reason?: AppError): void {
+    if (this.#listening.cancel(reason ?? cancelled())) return;
     if (this.state === 'waiting') {
       this.#acquisition.cancel();
       return this.refuseBatch(cancelled());
@@ -373,6 +359,7 @@ export class PostgresSession implements Session, FrameHandler, LeaseOwner, Acqui
     this.#lease = undefined;
     this.#input.drop();
     this.#requests.end();
+    this.#listening.end();
     this.#services.registry.delete(this);
     this.#login.admission.release();
     this.#services.cancels.forget(this.#login.cancelKey);

@@ -50,7 +50,6 @@ export interface PreparedLimits {
 
 /** Hears which texts are parsed and which statements are run. */
 export interface TextWatcher {
-  read(sql: string): TextEffects;
   /** A statement is bound. @returns how to take it back */
   binds(effects: TextEffects, portal: string): Undo | undefined;
   /** A simple Query is sent. @returns how to take it back */
@@ -94,6 +93,11 @@ export class PreparedRelay {
     return this.#mine.nameOf(shared);
   }
 
+  /** What the client's statement of this name does. */
+  effectsOf(name: string): TextEffects | undefined {
+    return this.#mine.get(name)?.effects;
+  }
+
   /** The client is gone. */
   end(): void {
     this.#mine.releaseAll(this.#catalogue);
@@ -101,13 +105,18 @@ export class PreparedRelay {
 
   /**
    * A whole Parse of a named statement.
+   * @param effects those of its text
    * @param context what the meaning of the text depends on besides itself.
    */
-  parse(message: ClientMessage, lease: PreparedLease, context: string): FrameVerdict {
+  parse(
+    message: ClientMessage,
+    lease: PreparedLease,
+    effects: TextEffects,
+    context: string,
+  ): FrameVerdict {
     const { buffer, bodyStart, bodyEnd } = message;
-    const [name = '', sql = ''] = readNames(buffer, bodyStart, bodyEnd, 2)?.texts ?? [];
+    const [name = ''] = readNames(buffer, bodyStart, bodyEnd, 1)?.texts ?? [];
     if (this.#mine.isUnsettled(name, lease.outstanding.batch)) return HOLD;
-    const effects = this.#watcher.read(sql);
     if (this.#mine.get(name) !== undefined) return this.#parseAgain(message, lease, name);
     let statement: PreparedStatement;
     try {

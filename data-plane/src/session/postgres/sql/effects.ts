@@ -29,6 +29,13 @@ export type { QualifiedName } from './names.ts';
 export interface TextEffects {
   /** In order; none when the text is unparsable. */
   readonly statements: readonly Statement[];
+  /**
+   * Whether it has the session listen on channels: `native` on its own backend, which it must keep
+   * then, unless another listens for it. Of a text that another carries out: `carried`.
+   */
+  readonly listening: 'none' | 'native' | 'carried';
+  /** Whether it sends notifications by name; what else may is not known to be clean. */
+  readonly notifies: boolean;
   /** Why the session must keep its backend from here on. */
   readonly pin: PinReason | undefined;
   readonly cleanliness: Cleanliness;
@@ -114,6 +121,8 @@ const NOTHING: readonly never[] = Object.freeze([]);
 /** Of a text that is not understood. */
 export const UNPARSABLE: TextEffects = Object.freeze({
   statements: NOTHING,
+  listening: 'none',
+  notifies: false,
   pin: 'unparsable',
   cleanliness: 'dirty',
   dirties: true,
@@ -141,6 +150,8 @@ function conclude(statements: readonly Statement[]): TextEffects {
   const touches = only?.touches ?? all.map((effects) => effects.touches).reduce(together, NOTHING);
   return {
     statements,
+    listening: statements.some(({ kind }) => kind === 'listen') ? 'native' : 'none',
+    notifies: statements.some(({ kind }) => kind === 'notify'),
     pin: all.map((effects) => effects.pin).reduce(strongest, undefined),
     cleanliness,
     dirties: cleanliness === 'dirty',

@@ -110,8 +110,6 @@ export function statementEffects(statement: Statement): StatementEffects {
       return statement.object === 'extension' ? DIRTY : CATALOG_DEPENDENT;
     case 'maintenance':
       return statement.verb === 'checkpoint' ? CLEAN : CATALOG_DEPENDENT;
-    case 'listen':
-      return pinned('listen', CLEAN);
     case 'load':
       return pinned('load', DIRTY);
     case 'do':
@@ -133,6 +131,7 @@ export function statementEffects(statement: Statement): StatementEffects {
     case 'set_transaction_snapshot':
     case 'set_constraints':
     case 'deallocate':
+    case 'listen':
     case 'unlisten':
     case 'notify':
     case 'fetch':

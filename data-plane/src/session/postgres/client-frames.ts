@@ -1,0 +1,128 @@
+/**
+ * What each message of a logged-in client means, by the state of its session: sent on, held,
+ * answered here, or skipped.
+ * Owns: the batch that was refused and is skipped. Leaves: the state to transaction.ts, what is
+ * sent in a message's place to requests.ts.
+ */
+import type { Socket } from 'node:net';
+import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
+import { DROP, HOLD } from '../../wire/postgres/frame-scanner.ts';
+import type { FrameHandler, FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
+import { FRONTEND } from '../../wire/postgres/message-types.ts';
+import type { SessionState } from '../session.ts';
+import { answerBetweenBatches, RefusedBatch } from './between-batches.ts';
+import type { ExclusiveLease } from './exclusive-lease.ts';
+import { requestKind } from './request-kind.ts';
+import type { ClientRequests } from './requests.ts';
+import { notAllowedNow } from './session-errors.ts';
+
+/** Requests without a reply at which a client is paused; servers flush replies long before. */
+const OUTSTANDING_MAX = 65_536;
+
+const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
+
+/** The session, as its client's messages move it. */
+export interface FramesHost {
+  readonly state: SessionState;
+  /** There is one while `leased`. */
+  readonly lease: ExclusiveLease | undefined;
+  /** Something that the server connection was given must be restored first. */
+  readonly isRestoring: boolean;
+  /** A batch begins. @returns the lease it runs on; undefined when it waits, or has none to get */
+  obtain(): ExclusiveLease | undefined;
+  /** The first message of a batch is about to be sent. */
+  batchBegins(): void;
+  /** Everything of the refused batch is skipped. */
+  skipped(): void;
+  /** The client has said Terminate; what it sent before has yet to be sent on. */
+  terminates(): void;
+}
+
+export class ClientFrames implements FrameHandler {
+  readonly #host: FramesHost;
+  readonly #socket: Socket;
+  readonly #requests: ClientRequests;
+  readonly #refused = new RefusedBatch();
+
+  constructor(host: FramesHost, socket: Socket, requests: ClientRequests) {
+    this.#host = host;
+    this.#socket = socket;
+    this.#requests = requests;
+  }
+
+  /** The batch that comes next, or waits, has been answered with an error. */
+  refuse(): void {
+    this.#refused.begin();
+  }
+
+  needsBody(type: number, bodyLength: number): boolean {
+    return this.#requests.needsBody(type, bodyLength);
+  }
+
+  replacement(): Replacement {
+    return this.#requests.replacement();
+  }
+
+  frame(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    if (type === FRONTEND.Terminate) {
+      // The frames before it have yet to be passed on: the end comes after the scan.
+      this.#host.terminates();
+      return HOLD;
+    }
+    const { state } = this.#host;
+    switch (state) {
+      case 'leased':
+        return this.#request(type, buffer, bodyStart, bodyEnd);
+      case 'idle':
+        return this.#begin(type, buffer, bodyStart, bodyEnd);
+      case 'skipping':
+        return this.#skip(type);
+      case 'waiting':
+      case 'settling':
+      case 'closed':
+      case 'login':
+        return HOLD;
+      default:
+        return unreachable(state);
+    }
+  }
+
+  forward(run: Buffer): void {
+    const { lease } = this.#host;
+    if (lease === undefined) return;
+    if (!lease.backend.write(run)) this.#socket.pause();
+  }
+
+  /** Relays one message of a client that owns a server connection. */
+  #request(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    const lease = this.#host.lease as ExclusiveLease;
+    const { outstanding } = lease;
+    const mustWait = this.#host.isRestoring || lease.cancelling;
+    if (mustWait && !outstanding.needsMore) return HOLD;
+    if (outstanding.quiet) this.#host.batchBegins();
+    if (outstanding.length > OUTSTANDING_MAX) this.#socket.pause();
+    return this.#requests.request(type, buffer, bodyStart, bodyEnd, lease);
+  }
+
+  /**
+   * The first message outside a transaction: most need a server connection, some are answered here.
+   */
+  #begin(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
+    const answer = answerBetweenBatches(type);
+    if (answer === 'ready') this.#socket.write(readyIdle);
+    if (answer !== 'server') return DROP;
+    if (requestKind(type) === 0) throw notAllowedNow(type);
+    if (this.#requests.holdsBack(type, buffer, bodyStart, bodyEnd)) return HOLD;
+    if (this.#host.obtain() === undefined) return HOLD;
+    return this.#request(type, buffer, bodyStart, bodyEnd);
+  }
+
+  #skip(type: number): FrameVerdict {
+    if (this.#refused.ends(type)) {
+      this.#host.skipped();
+      this.#socket.write(readyIdle);
+    }
+    return DROP;
+  }
+}
