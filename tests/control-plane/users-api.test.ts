@@ -164,6 +164,18 @@ describe('auth_query', () => {
   });
 });
 
+describe('auth_query of a MySQL tenant', () => {
+  it('is refused: no query of it could answer', async () => {
+    const body = tenantBody('mysql', { db_type: 'mysql', auth_query: {} });
+    const problem = assertProblem(
+      await plane.call('POST', '/tenants', { body }),
+      400,
+      'VALIDATION_FAILED',
+    );
+    assert.match(String(problem['detail']), /auth_query is for tenants of db_type postgres alone/);
+  });
+});
+
 describe('passwords of users and of auth_query', () => {
   it('are in no answer, no log line and no file of the data folder', async () => {
     await using other = await TestControlPlane.start();

@@ -141,6 +141,7 @@ export function toUserAnswer(
 
 /** What the fields of a tenant that say who may log in must agree on. */
 export interface UsersOfTenant {
+  readonly protocol: string;
   readonly username: string;
   readonly users?: readonly Pick<TenantUser, 'name' | 'password'>[] | undefined;
   readonly authQuery?: Pick<AuthQuery, 'user' | 'password'> | undefined;
@@ -148,7 +149,7 @@ export interface UsersOfTenant {
 
 /** Why these users cannot be, or nothing. */
 export function findUserInconsistency(tenant: UsersOfTenant): string | undefined {
-  const { username, users = [], authQuery } = tenant;
+  const { protocol, username, users = [], authQuery } = tenant;
   if (users.some(({ name }) => name === username)) {
     return `user "${username}" is the tenant's own user already, and must not be one of its users`;
   }
@@ -157,6 +158,7 @@ export function findUserInconsistency(tenant: UsersOfTenant): string | undefined
     return `user "${lacking.name}" has no password, and the tenant no auth_query to look it up`;
   }
   if (authQuery === undefined) return undefined;
+  if (protocol !== 'postgres') return `auth_query is for tenants of db_type postgres alone`;
   if ((authQuery.user === undefined) === (authQuery.password === undefined)) return undefined;
   return `auth_query must have both a user and a password, or neither`;
 }

@@ -208,9 +208,11 @@ function* tenantProblems(
 }
 
 /** Passwords are looked at only for being there. */
-function usersIn({ username, users, auth_query: authQuery }: TenantInFile): UsersOfTenant {
+function usersIn(tenant: TenantInFile): UsersOfTenant {
+  const { db_type: protocol, username, users, auth_query: authQuery } = tenant;
   const seen = (written: unknown) => (typeof written === 'string' ? WRITTEN : undefined);
   return {
+    protocol,
     username,
     users: users?.map(({ name, password }) => ({ name, password: seen(password) })),
     authQuery: authQuery
