@@ -15,6 +15,7 @@ import type {
   HandshakeFailure,
   ListeningEnd,
   LookupOutcome,
+  LeakKind,
   PinReason,
   ResetStatus,
   ThrottleReason,
@@ -59,6 +60,7 @@ export async function proxyPage(): Promise<string> {
   tenant.userLookedUp('found');
   tenant.backendReset('clean');
   tenant.timeLimitMet('query');
+  tenant.stateLeaked('parameter');
   sessions.loginDelayed('address');
   sessions.cancelRequested('found');
   tenant.listeningEnded('backlog');
@@ -144,6 +146,19 @@ const PINS: Readonly<Record<PinReason, string>> = Object.freeze({
   unparsable: 'a text that is not understood, or longer than is read',
   unnamed_statement: 'not in this version',
   replication: 'not in this version: replication connections are refused',
+});
+
+const LEAKS: Readonly<Record<LeakKind, string>> = Object.freeze({
+  parameter: 'a parameter with another value than its login gave, or its client had set',
+  custom_parameter: 'the same of a parameter with a dot in its name, if any text has named it',
+  role: 'SET ROLE',
+  session_authorization: 'SET SESSION AUTHORIZATION',
+  temp_object: 'a temporary table, view, sequence, function or type',
+  hold_cursor: 'a cursor WITH HOLD',
+  prepared_statement: 'a prepared statement that the proxy does not know of',
+  advisory_lock: 'a session advisory lock',
+  listen: 'a channel',
+  sequence: 'a last value of a sequence (`lastval`)',
 });
 
 const CLOSES: Readonly<Record<CloseReason, string>> = Object.freeze({
@@ -262,6 +277,7 @@ const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] 
   ['dbbouncer_time_limits_met_total', TIME_LIMITS],
   ['dbbouncer_clients_refused_total', CLIENT_LIMITS],
   ['dbbouncer_listening_clients_ended_total', LISTENING_ENDS],
+  ['dbbouncer_state_leaks_total', LEAKS],
 ];
 
 export function reasonTables(): string {

@@ -139,6 +139,10 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   server_reset:
     '`auto`: a server connection is reset before its next client when it may not be clean.' +
     ' `always`: after every lease.',
+  leak_detector:
+    'Looks at server connections that clients have left, and counts as' +
+    ' `dbbouncer_state_leaks_total` what should not be there: at `all`, at a `sample` of one in a' +
+    ' hundred, or `off`. See [metrics](metrics.md#what-clients-leave).',
   application_name:
     '`pooled`: server connections are called `dbb:<proxy>:<epoch>`. `exact`:' +
     ' like the client that they serve.',

@@ -4,6 +4,7 @@
  * Owns: its config, its temporary folder, waiting for what it reports.
  * Leaves: databases to the caller.
  */
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -185,7 +186,20 @@ export class TestProxy {
     );
   }
 
-  async stop(): Promise<void> {
+  /** What it has found on server connections that should have been clean, as lines of metrics. */
+  async leaks(): Promise<readonly string[]> {
+    const page = await (await fetch(this.metricsUrl)).text();
+    return page.split('\n').filter((line) => line.startsWith('dbbouncer_state_leaks_total{'));
+  }
+
+  /** @throws AssertionError when a client has left something on a server connection. */
+  async stop(leaks: 'forbidden' | 'expected' = 'forbidden'): Promise<void> {
+    const found = leaks === 'forbidden' ? await this.leaks() : [];
+    await this.#end();
+    assert.deepEqual(found, [], 'clients have left something on server connections');
+  }
+
+  async #end(): Promise<void> {
     await this.#proxy.stop();
     await this.#bus.close();
     await rm(this.#dir, { recursive: true, force: true });
@@ -226,7 +240,7 @@ function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigCh
     databases: [...(tenant.databases ?? [])],
     username: tenant.username,
     password: secret(tenant.password),
-    pool: tenant.pool ?? {},
+    pool: { leakDetector: 'all', ...tenant.pool },
     access: tenant.access,
     initSql: tenant.initSql,
     serverTls: tenant.serverTls,

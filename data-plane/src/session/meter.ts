@@ -7,12 +7,14 @@
  */
 import type { HandshakeFailure } from '../tls/handshake-failed.ts';
 import type { ThrottleReason } from '../access/attempt-throttle.ts';
+import type { LeakKind } from '../upstream/leaks/session-holdings.ts';
 import type { PinReason } from './postgres/sql/statement-effects.ts';
 import type { TimeLimit } from './time-limits.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 
 export type { ThrottleReason } from '../access/attempt-throttle.ts';
 export type { HandshakeFailure } from '../tls/handshake-failed.ts';
+export type { LeakKind } from '../upstream/leaks/session-holdings.ts';
 export type { PinReason } from './postgres/sql/statement-effects.ts';
 export type { TimeLimit } from './time-limits.ts';
 
@@ -62,6 +64,10 @@ export interface TenantMeter {
   backendReset(status: ResetStatus): void;
   /** A user was looked up by auth_query. */
   userLookedUp(outcome: LookupOutcome): void;
+  /** A server connection was looked at for what its client may have left. */
+  stateInspected(): void;
+  /** A client had left something of this kind on one that counted as clean. */
+  stateLeaked(kind: LeakKind): void;
   /** The client was gone with a transaction, a copy or a batch under way. */
   dirtyDisconnect(): void;
   /** The client, or what it asked for, has taken too long. */
@@ -97,6 +103,8 @@ const nullTenantMeter: TenantMeter = Object.freeze({
   authFailed: () => {},
   backendReset: () => {},
   userLookedUp: () => {},
+  stateInspected: () => {},
+  stateLeaked: () => {},
   dirtyDisconnect: () => {},
   timeLimitMet: () => {},
   listeners: () => {},

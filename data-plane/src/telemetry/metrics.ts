@@ -128,6 +128,7 @@ export class Metrics {
     this.#add('counter', 'dbbouncer_backend_resets_total', resetsHelp, () =>
       byLabel('status', sessions.resets),
     );
+    this.#registerLeaks();
     const failuresHelp = 'Logins that failed, by reason';
     this.#add('counter', 'dbbouncer_auth_failures_total', failuresHelp, () =>
       byLabel('reason', sessions.authFailures),
@@ -167,6 +168,18 @@ export class Metrics {
     const endsHelp = 'Clients that were ended because they listened, by reason';
     this.#add('counter', 'dbbouncer_listening_clients_ended_total', endsHelp, () =>
       byLabel('reason', sessions.listeningEnds),
+    );
+  }
+
+  #registerLeaks(): void {
+    const { sessions } = this.#sources;
+    const inspectionsHelp = 'Server connections looked at for what clients have left on them';
+    this.#add('counter', 'dbbouncer_state_inspections_total', inspectionsHelp, () =>
+      plain(sessions.inspections),
+    );
+    const leaksHelp = 'Those that counted as clean and were not, by what was there';
+    this.#add('counter', 'dbbouncer_state_leaks_total', leaksHelp, () =>
+      byLabel('kind', sessions.leaks),
     );
   }
 

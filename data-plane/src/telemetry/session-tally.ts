@@ -10,6 +10,7 @@ import type {
   HandshakeFailure,
   ListeningEnd,
   LookupOutcome,
+  LeakKind,
   Meter,
   PinReason,
   ResetStatus,
@@ -30,6 +31,8 @@ class FleetCounts {
   readonly tlsFailures = new Map<HandshakeFailure, number>();
   readonly timeLimits = new Map<TimeLimit, number>();
   readonly listeningEnds = new Map<ListeningEnd, number>();
+  readonly leaks = new Map<LeakKind, number>();
+  inspections = 0;
   dirtyDisconnects = 0;
   tlsHandshakes = 0;
   tlsClients = 0;
@@ -72,6 +75,14 @@ export class TenantTally implements TenantMeter {
 
   userLookedUp(outcome: LookupOutcome): void {
     increment(this.#fleet.lookups, outcome);
+  }
+
+  stateInspected(): void {
+    this.#fleet.inspections += 1;
+  }
+
+  stateLeaked(kind: LeakKind): void {
+    increment(this.#fleet.leaks, kind);
   }
 
   dirtyDisconnect(): void {
@@ -177,6 +188,14 @@ export class SessionTally implements Meter {
 
   get listeningEnds(): ReadonlyMap<ListeningEnd, number> {
     return this.#fleet.listeningEnds;
+  }
+
+  get inspections(): number {
+    return this.#fleet.inspections;
+  }
+
+  get leaks(): ReadonlyMap<LeakKind, number> {
+    return this.#fleet.leaks;
   }
 
   get dirtyDisconnects(): number {

@@ -22,6 +22,7 @@ import {
 } from './dial-errors.ts';
 import { connectTo, isSocketFolder } from './endpoint.ts';
 import { initSession } from './init-session.ts';
+import type { LeakDetector } from './leaks/leak-detector.ts';
 import { PostgresBackend } from './postgres-backend.ts';
 import { logIn } from './server-login.ts';
 import type { LoginOptions } from './server-login.ts';
@@ -39,6 +40,8 @@ export interface ConnectOptions extends LoginOptions {
   readonly timeouts: Pick<PoolSettings, 'serverConnectTimeoutMs' | 'serverLoginTimeoutMs'>;
   /** Silence after which the kernel probes whether the server is still there; 0: never. */
   readonly keepaliveIdleMs: number;
+  /** Learns what a new connection holds. */
+  readonly leaks: LeakDetector;
   readonly clock: Clock;
   readonly log: Logger;
   readonly events: ServerEvents;
@@ -125,8 +128,9 @@ async function connectInOneWay(
   }
 }
 
-function about({ tenant, log }: ConnectOptions) {
-  return { address: { host: tenant.host, port: tenant.port }, initSql: tenant.initSql, log };
+function about({ tenant, leaks, log }: ConnectOptions) {
+  const address = { host: tenant.host, port: tenant.port };
+  return { address, initSql: tenant.initSql, leaks, log };
 }
 
 function connectSocket(options: ConnectOptions): Promise<Socket> {
@@ -161,6 +165,7 @@ async function initialise(backend: PostgresBackend, options: ConnectOptions): Pr
   if (initSql === undefined) return;
   try {
     await initSession(backend, initSql);
+    await options.leaks.begins(backend);
   } catch (error) {
     throw error instanceof ServerError ? refusedInit(options, error.fields) : error;
   }

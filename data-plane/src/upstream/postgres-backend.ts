@@ -19,6 +19,7 @@ import type { FrameHandler, FrameVerdict } from '../wire/postgres/frame-scanner.
 import { BACKEND_BODY_BYTES_MAX, COLLECT_BYTES_MAX } from '../wire/postgres/limits.ts';
 import { encodeTerminate } from '../wire/postgres/frontend-messages.ts';
 import { WireError } from '../wire/wire-error.ts';
+import type { LeakDetector } from './leaks/leak-detector.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { ParameterVector } from './parameter-vector.ts';
 import { reportedParameters, textReading } from './reported-parameters.ts';
@@ -51,6 +52,7 @@ export interface BackendOptions {
   readonly address: { readonly host: string; readonly port: number };
   /** What the tenant wants run at the beginning of each session. */
   readonly initSql: string | undefined;
+  readonly leaks: LeakDetector;
   /** What the connection is encrypted with; cancels go in the same way. */
   readonly tls: ServerTls | undefined;
   readonly log: Logger;
@@ -65,6 +67,8 @@ export class PostgresBackend implements Backend {
   readonly address: BackendOptions['address'];
   readonly tls: ServerTls | undefined;
   readonly initSql: string | undefined;
+  /** Looks for what clients have left here. */
+  readonly leaks: LeakDetector;
   /** The real cancel key: it never leaves the proxy. */
   key: BackendKey | undefined;
   /** What the server reported last, by name. */
@@ -94,6 +98,7 @@ export class PostgresBackend implements Backend {
     this.address = options.address;
     this.tls = options.tls;
     this.initSql = options.initSql;
+    this.leaks = options.leaks;
     this.#sink = options.sink;
     this.#events = options.events;
     this.#log = options.log;

@@ -16,6 +16,8 @@ import { ping, simpleQuery } from './conversation.ts';
 import type { Credential } from './credential.ts';
 import { idleSink } from './idle-sink.ts';
 import { initSession } from './init-session.ts';
+import { LeakDetector } from './leaks/leak-detector.ts';
+import type { LeakKind } from './leaks/session-holdings.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 import type { ServerTlsStore } from './server-tls.ts';
@@ -39,18 +41,28 @@ export interface PostgresUpstreamOptions {
   readonly log: Logger;
   /** Tells telemetry how a reset ended. */
   readonly onReset: (status: 'clean' | 'failed') => void;
+  /** And what was found on connections that should have been clean. */
+  readonly onInspected: () => void;
+  readonly onLeak: (kind: LeakKind) => void;
 }
 
 /** Vectors whose reported values are remembered. */
 const REPORTED_VECTORS_MAX = 1_000;
 
 export class PostgresUpstream implements Upstream<PostgresBackend> {
+  /** Looks after clients that have left. */
+  readonly leaks: LeakDetector;
   readonly #options: PostgresUpstreamOptions;
   #parameters: ReadonlyMap<string, string> | undefined;
   readonly #reportedByVector = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(options: PostgresUpstreamOptions) {
     this.#options = options;
+    this.leaks = new LeakDetector({
+      ...options,
+      mode: () => options.settings().leakDetector,
+      limitMs: () => options.settings().cancelWaitTimeoutMs,
+    });
   }
 
   get settings(): PoolSettings {
@@ -98,6 +110,7 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
       ...this.#options,
       timeouts: settings,
       cleartext: settings.serverCleartext,
+      leaks: this.leaks,
       events,
       signal,
     });
@@ -115,13 +128,20 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     const text = `the connection was not clean within cancel_wait_timeout (${limitMs} ms)`;
     try {
       const limit = { clock: this.#options.clock, limitMs, text };
-      await withinTime(backend, limit, () => clean(backend));
+      await withinTime(backend, limit, () => this.#clean(backend));
     } catch (error) {
       this.#options.onReset('failed');
       throw error;
     }
-    backend.vector = EMPTY_VECTOR;
     this.#options.onReset('clean');
+  }
+
+  async #clean(backend: PostgresBackend): Promise<void> {
+    await clean(backend);
+    backend.vector = EMPTY_VECTOR;
+    if (!this.leaks.takesNext()) return;
+    const found = await this.leaks.inspect(backend, NO_STATEMENTS);
+    if (found === 'leaking') throw new Error('it holds something after DISCARD ALL');
   }
 
   /** A Sync, which nobody's log mentions. @throws when its answer does not come in time */
@@ -131,6 +151,8 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     return withinTime(backend, { clock: this.#options.clock, limitMs, text }, () => ping(backend));
   }
 }
+
+const NO_STATEMENTS: ReadonlySet<string> = new Set();
 
 async function clean(backend: PostgresBackend): Promise<void> {
   const { initSql } = backend;

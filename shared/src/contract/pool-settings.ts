@@ -40,6 +40,9 @@ export type PoolMode = z.infer<typeof poolModeSchema>;
 export const serverResetSchema = z.enum(['auto', 'always']);
 /** Whose name a server connection shows: the proxy's, or that of the client it serves. */
 export const applicationNameSchema = z.enum(['pooled', 'exact']);
+/** How many connections are looked at, for what clients have left on them: a check on the proxy. */
+export const leakDetectorSchema = z.enum(['off', 'sample', 'all']);
+export type LeakDetectorMode = z.infer<typeof leakDetectorSchema>;
 
 /**
  * How clients prove who they are. `md5`: SCRAM all the same where only a SCRAM verifier is known.
@@ -154,6 +157,7 @@ export const POOL_SETTINGS = Object.freeze({
     'How long a client waits while its tenant is paused;',
   ),
   serverReset: choice('server_reset', serverResetSchema, 'auto'),
+  leakDetector: choice('leak_detector', leakDetectorSchema, 'off'),
   applicationName: choice('application_name', applicationNameSchema, 'pooled'),
   maxPreparedStatements: count('max_prepared_statements', { min: 1, max: 10_000, default: 200 }),
   maxClientPreparedStatements: count('max_client_prepared_statements', {

@@ -52,6 +52,22 @@ export class Leases {
     const left = lease.cancelled ? 'dirty' : condition;
     // DISCARD ALL takes the statements too.
     if (left === 'dirty') lease.statements.clear();
+    else if (backend.leaks.takesNext()) return void inspect(lease, pool);
     pool.release(backend, left);
+  }
+}
+
+/** Gives back a backend that counts as clean once it was looked at. */
+async function inspect(
+  { backend, statements }: ExclusiveLease,
+  pool: Pool<PostgresBackend>,
+): Promise<void> {
+  try {
+    const found = await backend.leaks.inspect(backend, statements.names);
+    if (found !== 'clean') statements.clear();
+    pool.release(backend, found === 'clean' ? 'clean' : 'dirty');
+  } catch {
+    // The connection was lost, and its pool is told why by the connection itself.
+    pool.discard(backend, 'server_gone');
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
+import type { LeakDetector } from '../../upstream/leaks/leak-detector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { LeaseCondition } from './leases.ts';
@@ -77,6 +78,8 @@ export class StatementWatch {
   /** A statement that was sent may change how the server reads the next one. */
   #readingChanges = false;
   #target: Target | undefined;
+  /** While somebody looks for what clients leave. */
+  #looker: LeakDetector | undefined;
   #backend: PostgresBackend | undefined;
   #unnamed: UnnamedState = NEVER_UNNAMED;
   /** Whether this lease's backend has that unnamed statement. */
@@ -92,6 +95,7 @@ export class StatementWatch {
   leaseBegan(backend: PostgresBackend, target: Target): void {
     this.#backend = backend;
     this.#target = target;
+    this.#looker = backend.leaks.isOn ? backend.leaks : undefined;
     this.#effects.begin(backend.vector);
   }
 
@@ -138,6 +142,7 @@ export class StatementWatch {
   /** What a text does that is about to be run or parsed. */
   read(sql: string): TextEffects {
     const reading = this.#backend?.textReading ?? 'standard';
+    this.#looker?.noteText(sql);
     const isUncertain = this.#readingChanges || reading === 'opaque';
     // Without these it is read the same in any way.
     if (isUncertain && (!isAscii(sql) || sql.includes('\\'))) return UNPARSABLE;

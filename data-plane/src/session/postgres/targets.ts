@@ -38,7 +38,15 @@ const CATALOGUES_MAX = 10_000;
 
 export interface TargetOptions extends Omit<
   PostgresUpstreamOptions,
-  'tenant' | 'user' | 'credential' | 'database' | 'onReset' | 'applicationName' | 'settings'
+  | 'tenant'
+  | 'user'
+  | 'credential'
+  | 'database'
+  | 'onReset'
+  | 'onInspected'
+  | 'onLeak'
+  | 'applicationName'
+  | 'settings'
 > {
   readonly accounts: Accounts;
   readonly router: Router;
@@ -138,6 +146,7 @@ export class PostgresTargets implements Targets {
       this.#options;
     const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
+    const key = tenantKey(tenant.id);
     return new PostgresUpstream({
       tenant,
       user: serverUser,
@@ -149,10 +158,12 @@ export class PostgresTargets implements Targets {
       applicationName: applicationName(),
       settings: () => {
         const { current } = router;
-        return current.poolSettings(current.byKey(tenantKey(tenant.id)) ?? tenant);
+        return current.poolSettings(current.byKey(key) ?? tenant);
       },
       keepaliveIdleMs,
       onReset: (status) => tenantMeter.backendReset(status),
+      onInspected: () => tenantMeter.stateInspected(),
+      onLeak: (kind) => tenantMeter.stateLeaked(kind),
     });
   }
 

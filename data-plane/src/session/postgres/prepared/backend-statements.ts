@@ -17,6 +17,11 @@ export class BackendStatements {
     this.#lease += 1;
   }
 
+  /** Their names on the connection. */
+  get names(): ReadonlySet<string> {
+    return new Set(Array.from(this.#used.keys(), ({ name }) => name));
+  }
+
   get size(): number {
     return this.#used.size;
   }
