@@ -21,7 +21,13 @@ const tenant = (port: number) => ({
   port,
   username: 'postgres',
   password: PASSWORD,
-  pool: { poolMode: 'transaction', maxConnections: 1, minConnections: 0 } as const,
+  pool: {
+    poolMode: 'transaction',
+    maxConnections: 1,
+    minConnections: 0,
+    // A look at the connection between two clients would hide races.
+    leakDetector: 'sample',
+  } as const,
 });
 
 before(async () => {

@@ -75,7 +75,8 @@ function tenant(one: Case): TestTenant {
     database: 'bench',
     username: USER,
     password: PASSWORD,
-    pool: { poolMode, maxConnections, minConnections, idleTimeoutMs: 200 },
+    // Not each connection is looked at, so that clients follow each other as they do in production.
+    pool: { poolMode, maxConnections, minConnections, idleTimeoutMs: 200, leakDetector: 'sample' },
   };
 }
 
