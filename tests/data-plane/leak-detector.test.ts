@@ -109,7 +109,7 @@ const bare = (plant: string) =>
     : plant.replace(/^EXECUTE '(.*)'$/, '$1');
 
 describe('the leak detector', () => {
-  it('finds nothing after what clients plant directly, in one statement and in transactions', async () => {
+  it('finds nothing after what clients plant directly, alone and in transactions', async () => {
     const before = await metric(proxy, INSPECTIONS);
     for (const plant of Object.values(PLANTS)) {
       const sql = bare(plant);
@@ -166,7 +166,7 @@ describe('the leak detector', () => {
     assert.ok((await metric(proxy, INSPECTIONS)) >= before + 5);
   });
 
-  it('counts each kind of what a trigger leaves that came past the proxy, and takes it away', async () => {
+  it('counts each kind of what an unseen trigger leaves, and takes it away', async () => {
     const client = await connect();
     await ask(client, `SELECT current_setting('app.user', true)`);
     const resets = () => metric(proxy, 'dbbouncer_backend_resets_total');

@@ -25,8 +25,10 @@ describe('CustomNames', () => {
   it('finds it in the body of a function, quoted once or twice', () => {
     assert.deepEqual(
       namesIn(
-        `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT set_config(''a.b'', ''1'', false)'`,
-        `CREATE FUNCTION g() RETURNS text LANGUAGE sql AS $$ SELECT set_config('a.c', '1', false) $$`,
+        `CREATE FUNCTION f() RETURNS text LANGUAGE sql
+           AS 'SELECT set_config(''a.b'', ''1'', false)'`,
+        `CREATE FUNCTION g() RETURNS text LANGUAGE sql
+           AS $$ SELECT set_config('a.c', '1', false) $$`,
       ),
       ['a.b', 'a.c'],
     );

@@ -8,8 +8,10 @@
 export const CUSTOM_NAMES_MAX = 1_000;
 
 /** Also inside the bodies of functions that a text defines. */
-const MENTIONS =
-  /\b(?:(?:set_config|current_setting)\s*\(\s*'+|set\s+(?:session\s+|local\s+)?)("?[\w$]+"?(?:\.[\w$]+|\."[\w$]+")+)/gi;
+const NAME = String.raw`"?[\w$]+"?(?:\.[\w$]+|\."[\w$]+")+`;
+const CALL = String.raw`(?:set_config|current_setting)\s*\(\s*'+`;
+const SET = String.raw`set\s+(?:session\s+|local\s+)?`;
+const MENTIONS = new RegExp(String.raw`\b(?:${CALL}|${SET})(${NAME})`, 'gi');
 
 export class CustomNames {
   readonly #names = new Set<string>();
