@@ -153,6 +153,30 @@ describe('a named statement', () => {
     thief.end();
   });
 
+  it('that is ROLLBACK, and there already, ends a failed transaction', async () => {
+    const client = await connect();
+    for (const name of ['first', 'second']) {
+      await ask(client, query('BEGIN'));
+      assert.deepEqual(codes(await ask(client, query('SELECT 1/0'))), ['22012']);
+      assert.equal(types(await ask(client, parse('ROLLBACK', name), run(name))), '12CZ');
+    }
+    client.end();
+  });
+
+  it('whose result has changed is refused once with 0A000, and is another then', async () => {
+    const client = await connect();
+    await cluster.sql('acme', 'CREATE TABLE changing (a int); INSERT INTO changing VALUES (1)');
+    // From here on it has one server connection to itself.
+    await ask(client, query('CREATE TEMPORARY TABLE mine ()'));
+    await ask(client, parse('SELECT * FROM changing', 'c'), run('c'));
+    await cluster.sql('acme', 'ALTER TABLE changing ADD b text');
+    assert.deepEqual(codes(await ask(client, run('c'))), ['0A000']);
+    assert.equal(types(await ask(client, close('S', 'c'), sync())), '3Z');
+    const again = [parse('SELECT * FROM changing', 'c'), describeMessage('S', 'c'), run('c')];
+    assert.equal(types(await ask(client, ...again)), '1tT2DCZ');
+    client.end();
+  });
+
   it('counts among 500 of one client on connections that hold 200 each', async () => {
     const client = await connect();
     for (let i = 0; i < 500; i++) await ask(client, parse(`SELECT ${i}`, `many${i}`), sync());
@@ -215,6 +239,44 @@ describe('giving statements up', () => {
     client.end();
   });
 
+  it('by DEALLOCATE as a statement that is bound ends one prepared by protocol', async () => {
+    const client = await connect();
+    for (const others of [0, 1, 2, 0]) {
+      await ask(client, parse('SELECT 1', '_pg3_0'), sync());
+      const release = await occupy(others);
+      const messages = await ask(client, parse('DEALLOCATE _pg3_0'), describeMessage('S'), run(''));
+      assert.equal(types(messages), '1tn2CZ');
+      assert.match(messages.at(-2)?.body.toString() ?? '', /^DEALLOCATE\0/);
+      await release();
+      assert.deepEqual(codes(await ask(client, run('_pg3_0'))), ['26000']);
+    }
+    client.end();
+  });
+
+  it('by DEALLOCATE ALL as a statement that is bound ends all, and all can be new', async () => {
+    const [client, other] = [await connect(), await connect()];
+    for (const one of [client, other]) await ask(one, parse('SELECT 5', 'd'), sync());
+    for (const [name, text] of Object.entries({ '': 'DEALLOCATE ALL', all: 'DISCARD ALL' })) {
+      assert.equal(types(await ask(client, parse(text, name), run(name))), '12CZ');
+      assert.deepEqual(codes(await ask(client, run('d'))), ['26000']);
+      const again = await ask(client, parse('SELECT 6', 'd'), run('d'));
+      assert.deepEqual([types(again), firstColumns(again)], ['12DCZ', ['6']]);
+    }
+    assert.deepEqual(firstColumns(await ask(other, run('d'))), ['5']);
+    client.end();
+    other.end();
+  });
+
+  it('by DEALLOCATE ALL among other statements of one text ends all', async () => {
+    const client = await connect();
+    await ask(client, parse('SELECT 5', 'd'), sync());
+    await ask(client, query('BEGIN; DEALLOCATE ALL; SELECT 1'));
+    assert.deepEqual(codes(await ask(client, run('d'))), ['26000']);
+    await ask(client, query('ROLLBACK'));
+    assert.equal(types(await ask(client, parse('SELECT 6', 'd'), run('d'))), '12DCZ');
+    client.end();
+  });
+
   it('by DISCARD ALL leaves other clients theirs', async () => {
     const [first, second] = [await connect(), await connect()];
     for (const client of [first, second]) await ask(client, parse('SELECT 5', 'd'), sync());
@@ -261,12 +323,23 @@ function seen(messages: readonly RawMessage[]): string[] {
 }
 
 const NAMES = ['', 'a', 'b', 'c'];
-const TEXTS = ['SELECT 1', 'SELECT $1::int + 1', 'SELEC', 'SELECT 1/0', 'SELECT a FROM t'];
+const TEXTS = [
+  'SELECT 1',
+  'SELECT $1::int + 1',
+  'SELEC',
+  'SELECT 1/0',
+  'SELECT a FROM t',
+  'ROLLBACK',
+  'DEALLOCATE ALL',
+];
+/** What gives one statement up is followed in the unnamed statement alone. */
+const UNNAMED_TEXTS = [...TEXTS, 'DEALLOCATE a'];
 const step = fc.oneof(
   fc.tuple(fc.constantFrom(...TEXTS), fc.constantFrom(...NAMES)).map(([sql, name]) => ({
     text: `P ${name}=${sql}`,
     bytes: parse(sql, name),
   })),
+  fc.constantFrom(...UNNAMED_TEXTS).map((sql) => ({ text: `P =${sql}`, bytes: parse(sql) })),
   fc.tuple(fc.constantFrom(...NAMES), fc.constantFrom([], ['5'], ['x'])).map(([name, values]) => ({
     text: `B ${name}(${values.join()})`,
     bytes: Buffer.concat([bind(values, name), execute()]),

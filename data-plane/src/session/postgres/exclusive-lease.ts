@@ -223,6 +223,7 @@ export class ExclusiveLease implements ReplySink {
     this.#owner?.attendant?.failed();
     const { assumed } = this.outstanding;
     this.outstanding.replied(BACKEND.ErrorResponse, isRefusal(buffer, bodyStart, bodyEnd));
+    if (buffer.subarray(bodyStart, bodyEnd).includes(OUTDATED)) assumed?.outdated?.();
     this.#owner?.serverFailed();
     const bytes =
       assumed?.error ??
@@ -310,6 +311,8 @@ export class ExclusiveLease implements ReplySink {
 
 /** The raw parser's error, told without the context that a function would add. */
 const SYNTAX_ERROR = Buffer.from('\0C42601\0');
+/** The routine that says "cached plan must not change result type". */
+const OUTDATED = Buffer.from('\0RRevalidateCachedQuery\0');
 const CONTEXT = Buffer.from('\0W');
 const INTERNAL_QUERY = Buffer.from('\0q');
 

@@ -60,6 +60,8 @@ export interface Consequence {
   readonly name?: string;
   /** It was done as assumed. */
   readonly done?: () => void;
+  /** Why it failed: what the statement reads has changed since it was parsed. */
+  readonly outdated?: () => void;
   /**
    * What the client reads in place of the server's error, where a message was sent only to fail.
    */

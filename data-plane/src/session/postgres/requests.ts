@@ -22,6 +22,7 @@ import type { ExclusiveLease } from './exclusive-lease.ts';
 import type { ListenRelay } from './listening/listen-relay.ts';
 import { ListenRequests } from './listening/listen-requests.ts';
 import { BIND, CLOSE, DESCRIBE, EXECUTE, PARSE, QUERY } from './outstanding.ts';
+import { givenUpBy } from './prepared/giving-up.ts';
 import { frameHead } from './prepared/messages.ts';
 import { readNames } from './prepared/names.ts';
 import { PreparedRelay } from './prepared/prepared-relay.ts';
@@ -152,6 +153,9 @@ export class ClientRequests {
 
   /** An Execute; what it runs may have to be taken back. */
   #execute(lease: ExclusiveLease): FrameVerdict {
+    if (this.#prepared?.givesUpNext === true) {
+      return this.#prepared.executes(lease, () => this.watch.executes());
+    }
     const undo = this.#options.pooling === 'transaction' ? this.watch.executes() : undefined;
     lease.outstanding.sent(EXECUTE, 'client', undo && { undo });
     return FORWARD;
@@ -191,20 +195,13 @@ export class ClientRequests {
     message: ClientMessage,
     lease: ExclusiveLease,
   ): FrameVerdict | 'ordinary' {
-    const [statement] = effects.statements;
-    if (statement === undefined) return 'ordinary';
-    const discards = statement.kind === 'discard' && statement.what === 'all';
-    if (discards) return this.#preparedRelay().deallocateAll(lease, 'session');
-    if (statement.kind === 'deallocate' && statement.target === 'every') {
-      return this.#preparedRelay().deallocateAll(lease, 'statements');
-    }
-    const isOnly = effects.statements.length === 1;
-    if (statement.kind !== 'deallocate' || !isOnly || this.#prepared === undefined) {
+    const what = givenUpBy(effects);
+    if (what === undefined || (typeof what === 'object' && this.#prepared === undefined)) {
       return 'ordinary';
     }
-    const { target } = statement;
-    const name = typeof target === 'object' ? target.name : target;
-    return this.#rewritten(this.#prepared, this.#prepared.deallocate(message, lease, name));
+    const prepared = this.#preparedRelay();
+    const isOnly = effects.statements.length === 1;
+    return this.#rewritten(prepared, prepared.giveUp(message, lease, what, isOnly));
   }
 
   #parse(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
@@ -229,15 +226,24 @@ export class ClientRequests {
     effects: TextEffects,
     context: string,
   ): FrameVerdict | 'ordinary' {
-    const { buffer, bodyStart, bodyEnd } = message;
-    const isUnnamed = buffer[bodyStart] === 0;
-    if (isUnnamed) {
-      const undo = this.watch.unnamedParse(buffer.subarray(bodyStart, bodyEnd), effects);
-      lease.outstanding.sent(PARSE, 'client', { undo });
-      return FORWARD;
-    }
+    const isUnnamed = message.buffer[message.bodyStart] === 0;
+    if (isUnnamed) return this.#parseUnnamed(message, lease, effects);
     const prepared = this.#preparedRelay();
     return this.#rewritten(prepared, prepared.parse(message, lease, effects, context));
+  }
+
+  #parseUnnamed(message: ClientMessage, lease: ExclusiveLease, effects: TextEffects): FrameVerdict {
+    const { buffer, bodyStart, bodyEnd } = message;
+    const parsed = () => this.watch.unnamedParse(buffer.subarray(bodyStart, bodyEnd), effects);
+    const what = givenUpBy(effects);
+    // Only who has named a statement can give one up.
+    if (typeof what === 'object' && this.#prepared !== undefined) {
+      const verdict = this.#prepared.parseGivingUp(message, lease, what.name, parsed);
+      const rewritten = this.#rewritten(this.#prepared, verdict);
+      if (rewritten !== 'ordinary') return rewritten;
+    }
+    lease.outstanding.sent(PARSE, 'client', { undo: parsed() });
+    return FORWARD;
   }
 
   #bind(message: ClientMessage, lease: ExclusiveLease): FrameVerdict | 'ordinary' {
@@ -277,6 +283,10 @@ export class ClientRequests {
 
   #bindUnnamed(message: ClientMessage, lease: ExclusiveLease, portal: string): FrameVerdict {
     const undo = this.watch.bindsUnnamed(portal);
+    const effects = this.watch.unnamedEffects;
+    const what = effects && givenUpBy(effects);
+    if (what !== undefined) this.#preparedRelay().bindsUnnamed(what, portal, lease);
+    else this.#prepared?.bindsUnnamed(what, portal, lease);
     return this.#unnamed(message, lease, undo);
   }
 

@@ -11,6 +11,8 @@ export class BackendStatements {
   #lease = 0;
   /** Parsed by a message that the server has not answered, with its batch. */
   readonly #pending = new Map<PreparedStatement, number>();
+  /** There, and of no use any more: what they read has changed. */
+  readonly #outdated = new Set<PreparedStatement>();
 
   /** Another client begins to use the connection. */
   beginLease(): void {
@@ -63,6 +65,17 @@ export class BackendStatements {
     this.#pending.delete(statement);
   }
 
+  /** It is there, but has to be closed and parsed again before its next use. */
+  outdated(statement: PreparedStatement): void {
+    this.delete(statement);
+    this.#outdated.add(statement);
+  }
+
+  /** Whether it must be closed before it is parsed; that is done now. */
+  takeOutdated(statement: PreparedStatement): boolean {
+    return this.#outdated.delete(statement);
+  }
+
   /**
    * The one to close before another is parsed, when there are as many as may be. Never one that the
    * lease under way has used: closing a statement closes the portals made from it.
@@ -78,6 +91,7 @@ export class BackendStatements {
     const all = Array.from(this.#used.keys());
     this.#used.clear();
     this.#pending.clear();
+    this.#outdated.clear();
     return all;
   }
 

@@ -2,10 +2,10 @@
  * Lets one client's prepared statements work on whichever server connection it has: names are
  * mapped to shared ones, a missing statement is parsed in front of its use, one that is there
  * already is answered without asking the server.
- * Owns: rewriting Parse, Bind, Describe, Close and DEALLOCATE of named statements. Leaves: the
- * order of replies to outstanding.ts, which are on a server connection to the lease.
- * Source: PostgreSQL manual, "Extended Query" in Message Flow; DEALLOCATE and DISCARD in "SQL
- * Commands".
+ * Owns: rewriting Parse, Bind, Describe and Close of named statements. Leaves: DEALLOCATE to
+ * giving-up.ts, the order of replies to outstanding.ts, which are on a server connection to the
+ * lease.
+ * Source: PostgreSQL manual, "Extended Query" in Message Flow.
  */
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { DROP, FORWARD, HOLD, REPLACE } from '../../../wire/postgres/frame-scanner.ts';
@@ -14,10 +14,12 @@ import { TRANSACTION_FAILED } from '../../../wire/postgres/message-types.ts';
 import { encodePostgresError } from '../../client-error.ts';
 import { BIND, CLOSE, DESCRIBE, PARSE, QUERY } from '../outstanding.ts';
 import type { Outstanding } from '../outstanding.ts';
-import type { TextEffects } from '../sql/effects.ts';
+import type { StatementKind, TextEffects } from '../sql/effects.ts';
 import type { Undo } from '../statement-watch.ts';
 import type { BackendStatements } from './backend-statements.ts';
-import { ClientStatements, EVERY_NAME } from './client-statements.ts';
+import { ClientStatements } from './client-statements.ts';
+import { givenUpBy, GivingUp } from './giving-up.ts';
+import type { GivenUp } from './giving-up.ts';
 import { closeMessage, failingParse, frameHead, parseMessage } from './messages.ts';
 import { readNames, TARGET_STATEMENT } from './names.ts';
 import type { Names } from './names.ts';
@@ -59,7 +61,7 @@ export interface TextWatcher {
 }
 
 /** A statement that can be used in this place. */
-interface Found {
+export interface Found {
   readonly name: string;
   /** What must be sent first. */
   readonly before: readonly Buffer[];
@@ -74,13 +76,21 @@ export class PreparedRelay {
   readonly #limits: PreparedLimits;
   readonly #watcher: TextWatcher;
   readonly #mine: ClientStatements;
+  readonly #givingUp: GivingUp;
   #replacement: Replacement = { bytes: Buffer.alloc(0), bodySkipped: 0 };
 
   constructor(catalogue: StatementCatalogue, limits: PreparedLimits, watcher: TextWatcher) {
     this.#catalogue = catalogue;
     this.#limits = limits;
     this.#watcher = watcher;
-    this.#mine = new ClientStatements(limits.perClientMax);
+    const mine = new ClientStatements(limits.perClientMax);
+    this.#mine = mine;
+    this.#givingUp = new GivingUp({
+      catalogue,
+      mine,
+      find: (name, lease) => this.#find(name, lease),
+      discarded: () => watcher.discarded(),
+    });
   }
 
   /** For the scanner, after REPLACE. */
@@ -142,9 +152,10 @@ export class PreparedRelay {
       this.#mine.delete(name);
       this.#catalogue.release(statement);
     };
-    // In a failed transaction the server refuses every Parse, also one whose statement it has.
-    const isThere = statements.use(statement);
-    if (isThere && lease.backend.transactionStatus !== TRANSACTION_FAILED) {
+    // In a failed transaction the server refuses nearly every Parse, whether it has the statement
+    // or not.
+    const isTaken = lease.backend.transactionStatus !== TRANSACTION_FAILED || endsFailed(effects);
+    if (statements.use(statement) && isTaken) {
       lease.outstanding.sent(PARSE, 'locally', { undo: forget, done: settled });
       return DROP;
     }
@@ -157,7 +168,7 @@ export class PreparedRelay {
     statement: PreparedStatement,
     outcome: { readonly forget: () => void; readonly settled: () => void },
   ): FrameVerdict {
-    const room = this.#makeRoom(lease);
+    const room = this.#makeRoom(lease, statement);
     const { outstanding, statements } = lease;
     statements.expect(statement, outstanding.batch);
     const undo = () => {
@@ -181,8 +192,11 @@ export class PreparedRelay {
     const [portal = '', name = ''] = names.texts;
     const found = this.#find(name, lease);
     if (found === undefined) return HOLD;
-    const undo = found.statement && this.#watcher.binds(found.statement.effects, portal);
-    lease.outstanding.sent(BIND, 'client', { undo: undo ?? nothing, name });
+    const { statement } = found;
+    const undo = statement && this.#watcher.binds(statement.effects, portal);
+    this.#givingUp.binds(statement && givenUpBy(statement.effects), portal, lease);
+    const outdated = () => statement && lease.statements.outdated(statement);
+    lease.outstanding.sent(BIND, 'client', { undo: undo ?? nothing, name, outdated });
     const skipped = names.end - bodyStart;
     const head = frameHead(type, [portal, found.name], bodyLength - skipped);
     return this.#replace(Buffer.concat([...found.before, head]), skipped);
@@ -222,63 +236,55 @@ export class PreparedRelay {
     return DROP;
   }
 
-  /** A simple Query that is DEALLOCATE of one of the client's own protocol-level statements. */
-  deallocate(
+  /** A simple Query that gives statements up. */
+  giveUp(
+    message: ClientMessage,
+    lease: PreparedLease,
+    what: GivenUp,
+    isOnly: boolean,
+  ): FrameVerdict | 'not_ours' {
+    if (typeof what === 'object') {
+      const undo = () => this.#watcher.forgetUnnamed();
+      return this.#inPlaceOf(message, this.#givingUp.query(what.name, lease, undo));
+    }
+    if (this.#mine.anyUnsettled(lease.outstanding.batch)) return HOLD;
+    const undo = this.#watcher.forgetUnnamed();
+    this.#givingUp.all(what, lease, { kind: QUERY, undo, isOnly });
+    return FORWARD;
+  }
+
+  /** A whole Parse of the unnamed statement that gives one up. @param parsed once it is sent */
+  parseGivingUp(
     message: ClientMessage,
     lease: PreparedLease,
     name: string,
+    parsed: () => Undo,
   ): FrameVerdict | 'not_ours' {
-    const { batch } = lease.outstanding;
-    if (this.#mine.isUnsettled(name, batch)) return HOLD;
-    const statement = this.#mine.get(name);
-    if (statement === undefined || lease.backend.transactionStatus === TRANSACTION_FAILED) {
-      return 'not_ours';
-    }
-    const found = this.#find(name, lease);
-    if (found === undefined) return HOLD;
-    const { before } = found;
-    this.#mine.delete(name);
-    const settled = this.#mine.unsettle(name, batch);
-    this.#catalogue.release(statement);
-    lease.statements.delete(statement);
-    const undoUnnamed = this.#watcher.forgetUnnamed();
-    lease.outstanding.sent(QUERY, 'client', {
-      done: settled,
-      undo: (outcome) => {
-        settled();
-        undoUnnamed?.(outcome);
-        this.#catalogue.retain(statement);
-        this.#mine.set(name, statement);
-        lease.statements.add(statement);
-      },
-    });
-    const sql = Buffer.from(`DEALLOCATE "${statement.name}"\0`);
-    const head = frameHead(message.type, [], sql.length);
-    return this.#replace(Buffer.concat([...before, head, sql]), message.bodyLength);
+    return this.#inPlaceOf(message, this.#givingUp.parse(name, lease, parsed));
   }
 
-  /** A simple Query that is DEALLOCATE ALL or DISCARD ALL: nothing is left, unless it fails. */
-  deallocateAll(lease: PreparedLease, what: 'statements' | 'session'): FrameVerdict {
-    const { batch } = lease.outstanding;
-    if (this.#mine.anyUnsettled(batch)) return HOLD;
-    const settled = this.#mine.unsettle(EVERY_NAME, batch);
-    const mine = this.#mine.clear();
-    for (const statement of mine.values()) this.#catalogue.release(statement);
-    const there = lease.statements.clear();
-    const undoUnnamed = this.#watcher.forgetUnnamed();
-    const undo: Undo = (outcome) => {
-      settled();
-      undoUnnamed?.(outcome);
-      for (const statement of mine.values()) this.#catalogue.retain(statement);
-      this.#mine.restore(mine);
-      lease.statements.restore(there);
-    };
-    const done = () => {
-      settled();
-      if (what === 'session') this.#watcher.discarded();
-    };
-    lease.outstanding.sent(QUERY, 'client', { undo, done });
-    return FORWARD;
+  /** The unnamed statement is bound, which gives up `what`. */
+  bindsUnnamed(what: GivenUp | undefined, portal: string, lease: PreparedLease): void {
+    this.#givingUp.binds(what, portal, lease);
+  }
+
+  /** Whether the next Execute gives statements up. */
+  get givesUpNext(): boolean {
+    return this.#givingUp.isNext;
+  }
+
+  /** That Execute. @param sent to be called once it is sent */
+  executes(lease: PreparedLease, sent: () => Undo | undefined): FrameVerdict {
+    return this.#givingUp.executes(lease, sent);
+  }
+
+  #inPlaceOf<Else extends string | number>(
+    message: ClientMessage,
+    bytes: Buffer | Else,
+  ): Else | typeof REPLACE {
+    if (!Buffer.isBuffer(bytes)) return bytes;
+    this.#replace(bytes, message.bodyLength);
+    return REPLACE;
   }
 
   /**
@@ -297,7 +303,7 @@ export class PreparedRelay {
     if (lease.statements.isUnsettled(statement, lease.outstanding.batch)) return undefined;
     this.#mine.noteUse(name, statement);
     if (lease.statements.use(statement)) return { name: statement.name, before: [], statement };
-    const before = [...this.#makeRoom(lease), parseMessage(statement)];
+    const before = [...this.#makeRoom(lease, statement), parseMessage(statement)];
     lease.statements.expect(statement, lease.outstanding.batch);
     lease.outstanding.sent(PARSE, 'proxy', {
       name,
@@ -307,12 +313,21 @@ export class PreparedRelay {
     return { name: statement.name, before, statement };
   }
 
-  #makeRoom(lease: PreparedLease): readonly Buffer[] {
-    const surplus = lease.statements.surplus(this.#limits.perBackendMax);
-    if (surplus === undefined) return [];
-    lease.statements.delete(surplus);
-    lease.outstanding.sent(CLOSE, 'proxy', { undo: () => lease.statements.add(surplus) });
-    return [closeMessage(surplus)];
+  /** What must be closed before `statement` is parsed. */
+  #makeRoom(lease: PreparedLease, statement: PreparedStatement): readonly Buffer[] {
+    const { outstanding, statements } = lease;
+    const closed: PreparedStatement[] = [];
+    if (statements.takeOutdated(statement)) {
+      closed.push(statement);
+      outstanding.sent(CLOSE, 'proxy', { undo: () => statements.outdated(statement) });
+    }
+    const surplus = statements.surplus(this.#limits.perBackendMax);
+    if (surplus !== undefined) {
+      closed.push(surplus);
+      statements.delete(surplus);
+      outstanding.sent(CLOSE, 'proxy', { undo: () => statements.add(surplus) });
+    }
+    return closed.map(closeMessage);
   }
 
   /**
@@ -348,6 +363,19 @@ export class PreparedRelay {
     return REPLACE;
   }
 }
+
+/** Whether a failed transaction takes the statement. Source: IsTransactionExitStmt. */
+function endsFailed({ statements: [statement] }: TextEffects): boolean {
+  return statement !== undefined && EXITS.has(statement.kind);
+}
+
+const EXITS: ReadonlySet<StatementKind> = new Set([
+  'empty',
+  'commit',
+  'rollback',
+  'rollback_to',
+  'prepare_transaction',
+]);
 
 /**
  * The name of a statement that Describe or Close is about; undefined for portals and the unnamed
