@@ -23,7 +23,7 @@ function tenant(changes: Partial<TestTenant> = {}): TestTenant {
     database: 'postgres',
     username: 'postgres',
     password: PASSWORD,
-    pool: { poolMode: 'transaction', maxConnections: 4, acquireTimeoutMs: 400 },
+    pool: { poolMode: 'transaction', maxConnections: 4, acquireTimeoutMs: 1_500 },
     authQuery: {},
     ...changes,
   };

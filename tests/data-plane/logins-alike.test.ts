@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { ClientAuth } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { createPinoLogger } from '@dbbouncer/shared/logging/pino-logger.ts';
 import { cstring, fields, frame, RawClient, startup } from '../support/raw-client.ts';
 import type { RawMessage } from '../support/raw-client.ts';
 import { TestProxy } from '../support/test-proxy.ts';
@@ -15,6 +16,7 @@ import type { TestTenant } from '../support/test-proxy.ts';
 const PASSWORD = 'alike secret';
 let cluster: PostgresCluster;
 let proxy: TestProxy;
+const logged: string[] = [];
 
 /** Names of one length each, or the lengths of messages would differ by them. */
 function tenant(clientAuth: ClientAuth): TestTenant {
@@ -35,11 +37,13 @@ before(async () => {
   await cluster.sql(
     'postgres',
     `CREATE ROLE lookup LOGIN PASSWORD 'lookup pw'; CREATE ROLE nopass LOGIN;
-     CREATE ROLE toolat LOGIN PASSWORD 'toolat pw' VALID UNTIL '2001-01-01'`,
+     CREATE ROLE toolat LOGIN PASSWORD 'toolat pw' VALID UNTIL '2001-01-01';
+     SET password_encryption = md5; CREATE ROLE md5pwd LOGIN PASSWORD 'md5pwd pw'`,
   );
   proxy = await TestProxy.start({
     tenants: [tenant('scram-sha-256')],
     env: { DBBOUNCER_LOGIN_THROTTLE_FAILURES: '0' },
+    log: createPinoLogger('trace', {}, { write: (line) => void logged.push(line) }),
   });
 });
 after(async () => {
@@ -97,6 +101,7 @@ describe('a failed login', () => {
       ['listed', 'acme'],
       ['lookup', 'acme'],
       ['nopass', 'acme'],
+      ['md5pwd', 'acme'],
       ['toolat', 'acme'],
       ['nobody', 'acme'],
       ['listed', 'none'],
@@ -132,6 +137,36 @@ describe('a failed login', () => {
     ]);
     assert.match(text, /^R 10 /);
     await proxy.setTenant(tenant('scram-sha-256'));
+  });
+
+  it('is told apart by log and metrics, which name no password', async () => {
+    const counted = async () => {
+      const page = await (await fetch(proxy.metricsUrl)).text();
+      const lines = page.matchAll(/^dbbouncer_auth_failures_total\{reason="(\w+)"\} (\d+)$/gm);
+      return new Map(Array.from(lines, ([, reason, count]) => [reason, Number(count)]));
+    };
+    await proxy.setTenant(tenant('scram-sha-256'));
+    const causes = [
+      ['listed', 'acme', 'wrong_password'],
+      ['lookup', 'acme', 'wrong_password'],
+      ['nobody', 'acme', 'unknown_user'],
+      ['md5pwd', 'acme', 'method_refused'],
+      ['listed', 'none', 'unknown_tenant'],
+    ] as const;
+    for (const [user, database, reason] of causes) {
+      const [earlier, lines] = [await counted(), logged.length];
+      await reads(user, database);
+      assert.equal((await counted()).get(reason), (earlier.get(reason) ?? 0) + 1, user);
+      const line = logged.slice(lines).find((text) => text.includes('login refused'));
+      assert.match(line ?? '', new RegExp(`"reason":"${reason}"`));
+      assert.match(line ?? '', new RegExp(`"user":"${user}"`));
+    }
+    for (const secret of [PASSWORD, 'listed pw', 'lookup pw', 'SCRAM-SHA-256$']) {
+      assert.deepEqual(
+        logged.filter((text) => text.includes(secret)),
+        [],
+      );
+    }
   });
 
   it('shows the salt that it showed before, and each user another one', async () => {

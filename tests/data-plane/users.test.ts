@@ -24,7 +24,12 @@ function tenant(changes: Partial<TestTenant> = {}): TestTenant {
     database: 'postgres',
     username: 'app',
     password: PASSWORD,
-    pool: { poolMode: 'transaction', maxConnections: 5, minConnections: 0, acquireTimeoutMs: 300 },
+    pool: {
+      poolMode: 'transaction',
+      maxConnections: 5,
+      minConnections: 0,
+      acquireTimeoutMs: 1_500,
+    },
     users: [
       { name: 'report', password: 'report pw', maxConnections: 1, maxClientConnections: 7 },
       { name: 'mapped', password: 'client pw', serverUser: 'real', serverPassword: 'real pw' },

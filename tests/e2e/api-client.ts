@@ -18,6 +18,8 @@ export interface TenantFields {
   readonly pool_mode?: 'session' | 'transaction';
   readonly max_connections?: number;
   readonly min_connections?: number;
+  readonly users?: readonly Readonly<Record<string, unknown>>[] | null;
+  readonly auth_query?: Readonly<Record<string, unknown>> | null;
 }
 
 export interface FleetAnswer {

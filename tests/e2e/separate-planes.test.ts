@@ -225,6 +225,31 @@ describe('PATCH of the password', () => {
   });
 });
 
+describe('PATCH of users and auth_query', () => {
+  it('lets them in at both proxies, with sealed passwords, and out again', async () => {
+    await here.sql('postgres', `CREATE ROLE listed LOGIN PASSWORD 'of the server'`);
+    await here.sql('postgres', `CREATE ROLE found LOGIN PASSWORD 'found pw'`);
+    const tenant = await addServedTenant();
+    const as = (user: string, password: string) =>
+      loginsOf(tenant, password).map((login) => ({ ...login, user }));
+    const logins = [...as('mapped', 'of clients'), ...as('found', 'found pw')];
+    for (const login of logins) assert.equal((await refusalOf(login)).code, '28P01');
+
+    const mapped = { name: 'mapped', password: 'of clients', server_user: 'listed' };
+    await fleet.api.patchTenant(tenant.id, {
+      users: [{ ...mapped, server_password: 'of the server' }],
+      auth_query: { user: 'postgres', password: PASSWORD },
+    });
+    await fleet.settled();
+    const asked = await Promise.all(logins.map((login) => ask(login, 'SELECT session_user::text')));
+    assert.deepEqual(asked, ['listed', 'listed', 'found', 'found']);
+
+    await fleet.api.patchTenant(tenant.id, { users: null, auth_query: null });
+    await fleet.settled();
+    for (const login of logins) assert.equal((await refusalOf(login)).code, '28P01');
+  });
+});
+
 describe('DELETE', () => {
   it('ends new logins as a wrong password does, and tells those that are in', async () => {
     const tenant = await addServedTenant();
