@@ -110,6 +110,16 @@ describe('looked-up users', () => {
     await proxy.atRest();
   });
 
+  it('wait through a pause, and are let in once the tenant is resumed', async () => {
+    await proxy.operate('acme', 'pause');
+    const pending = login('user1');
+    await proxy.report(({ pools }) => pools.some(({ waiting }) => waiting === 1));
+    await proxy.operate('acme', 'resume');
+    const client = await pending;
+    assert.equal(await ask(client, 'SELECT session_user'), 'user1');
+    client.end();
+  });
+
   it('are let in soon after they were made, though they were refused just before', async () => {
     await proxy.setTenant(tenant({ authQuery: { negativeTtlMs: 100 } }));
     await assert.rejects(login('newcomer'), /28P01/);

@@ -25,6 +25,7 @@ const LOOKUP = `CREATE SCHEMA auth;
   CREATE ROLE asker LOGIN PASSWORD 'asker pw' CONNECTION LIMIT 2;
   GRANT USAGE ON SCHEMA auth TO asker;
   GRANT EXECUTE ON FUNCTION auth.lookup TO asker;
+  ALTER ROLE asker SET search_path = auth;
   CREATE TABLE still_there ()`;
 /** As the documentation proposes. */
 const BY_FUNCTION = {
@@ -43,7 +44,7 @@ function tenant(changes: Partial<TestTenant> = {}): TestTenant {
     database: 'postgres',
     username: 'app',
     password: 'app pw',
-    pool: { poolMode: 'transaction', maxConnections: 8, minConnections: 0, acquireTimeoutMs: 2000 },
+    pool: { poolMode: 'transaction', maxConnections: 8, minConnections: 0, acquireTimeoutMs: 1500 },
     authQuery: BY_FUNCTION,
     ...changes,
   };
@@ -172,6 +173,28 @@ describe('auth_query', () => {
     });
     assert.equal(failed, 0);
     await cluster.sql('postgres', 'SELECT FROM still_there');
+  });
+
+  it('asks with no setting of the client: search_path can name no other function', async () => {
+    await cluster.sql(
+      'postgres',
+      `CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC;
+       CREATE FUNCTION evil.lookup(asked text, OUT name text, OUT verifier text) LANGUAGE sql AS
+         $$ SELECT asked, 'known to the attacker' $$`,
+    );
+    const query = 'SELECT name, verifier FROM lookup($1)';
+    await proxy.setTenant(tenant({ authQuery: { ...BY_FUNCTION, query } }));
+    for (const parameters of [{ search_path: 'evil' }, { options: '-c search_path=evil' }]) {
+      const attack = { user: 'ann', password: 'known to the attacker', database: 'acme' };
+      await assert.rejects(RawClient.login(proxy, { ...attack, parameters }), /28P01/);
+      const own = { user: 'ann', password: 'ann pw', database: 'acme' };
+      const client = await RawClient.login(proxy, { ...own, parameters });
+      assert.equal(await ask(client, 'SHOW search_path'), 'evil', 'her own sessions have it');
+      client.end();
+      await proxy.setTenant(tenant({ authQuery: { ...BY_FUNCTION, query, cacheTtlMs: 0 } }));
+    }
+    await cluster.sql('postgres', 'DROP SCHEMA evil CASCADE');
+    await proxy.setTenant(tenant());
   });
 
   it('asks nothing of the database for names that no server can have', async () => {
