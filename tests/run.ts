@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { closingLine, failureReport, fileLine, slowestFiles } from './runner/report.ts';
+import { closingLine, failureReport, fileLine, skipReport, slowestFiles } from './runner/report.ts';
 import type { FileOutcome } from './runner/run-file.ts';
 import { runFile } from './runner/run-file.ts';
 
@@ -32,7 +32,7 @@ if (files.length === 0) print('No test file matches.');
 else spawnSync(join(ROOT, 'tests', 'system-packages.sh'), { stdio: 'inherit' });
 
 const outcomes = await runAll(files);
-print(failureReport(outcomes) + slowestFiles(outcomes));
+print(failureReport(outcomes) + slowestFiles(outcomes) + skipReport(outcomes));
 print(closingLine(outcomes));
 const allPassed = outcomes.every(({ failures }) => failures.length === 0);
 const anyPassed = outcomes.some(({ passed }) => passed > 0);

@@ -19,10 +19,24 @@ need psql postgresql-client
 need curl curl
 need pgbench postgresql
 need pgbouncer pgbouncer
-[ -n "$packages" ] || exit 0
+
+# Drivers of other languages: what cannot be installed is skipped by its tests, which say so.
+optional=
+python() {
+  /usr/bin/python3 -c "import $1" >/dev/null 2>&1
+}
+python psycopg || optional="$optional python3-psycopg"
+python psycopg2 || optional="$optional python3-psycopg2"
+# Its driver is small; a Java only for this would not be.
+if present javac && [ ! -e /usr/share/java/postgresql.jar ]; then
+  optional="$optional libpostgresql-jdbc-java"
+fi
+[ -n "$packages$optional" ] || exit 0
 packages=${packages# }
 
 give_up() {
+  # Without the optional ones the tests run as well.
+  [ -n "$packages" ] || exit 0
   echo "The tests need programs of these system packages: $packages." >&2
   echo "$1 Install them (Debian, Ubuntu: apt-get install $packages) and run the tests again." >&2
   exit 1
@@ -45,16 +59,22 @@ if [ ! -e "$policy" ]; then
   $as_root chmod 755 "$policy"
 fi
 
-echo "Installing system packages for the tests: $packages"
 log=$(mktemp)
-# shellcheck disable=SC2086 # $packages is a list, $as_root may be nothing
-{
-  $as_root apt-get update -q &&
-    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-      apt-get install -y -q --no-install-recommends $packages
-} >"$log" 2>&1 || {
+# shellcheck disable=SC2086 # $as_root may be nothing, "$@" are packages
+install() {
+  echo "Installing system packages for the tests: $*"
+  $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+    apt-get install -y -q --no-install-recommends "$@" >>"$log" 2>&1
+}
+# shellcheck disable=SC2086
+$as_root apt-get update -q >>"$log" 2>&1 || echo "apt-get update failed" >>"$log"
+# shellcheck disable=SC2086 # $packages is a list
+[ -z "$packages" ] || install $packages || {
   tail -n 20 "$log" >&2
   rm -f "$log"
   give_up "apt-get failed with the lines above."
 }
+for package in $optional; do
+  install "$package" || echo "It could not be installed; its tests are skipped."
+done
 rm -f "$log"

@@ -3,10 +3,12 @@
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { DOCUMENT, asExpected, matrix } from './matrix.ts';
-import { SUITES } from './suites/all.ts';
+import { ORDINARY_WORK } from './suite.ts';
 import type { Suite } from './suite.ts';
+import { SUITES } from './suites/all.ts';
 
 describe('docs/compatibility.md', () => {
   it('is what npm run compatibility writes when every case ends as expected', () => {
@@ -24,9 +26,18 @@ describe('docs/compatibility.md', () => {
     }
   });
 
-  it('has as many suites as there are ids, each with 3 cases at least', () => {
+  it('has of each suite a case of every kind of ordinary work, 5 different ones', () => {
     assert.equal(new Set(SUITES.map(({ id }) => id)).size, SUITES.length);
-    for (const { cases, name } of SUITES) assert.ok(Object.keys(cases).length >= 3, name);
+    for (const { cases, name, ordinary } of SUITES) {
+      const named = ORDINARY_WORK.map((kind) => ordinary[kind]);
+      assert.equal(new Set(named).size, ORDINARY_WORK.length, name);
+      for (const one of named) assert.ok(one in cases, `${name} has a case "${one}"`);
+    }
+  });
+
+  it('is linked by README.md', () => {
+    const readme = readFileSync(join(dirname(dirname(DOCUMENT)), 'README.md'), 'utf8');
+    assert.match(readme, /\]\(docs\/compatibility\.md\)/);
   });
 });
 

@@ -73,13 +73,12 @@ export class Rig {
         await cluster.restart('fast');
         await untilServed({ host, port, user: USER, password: PASSWORD, database });
       },
-      endConnection: async (text) => {
+      endConnections: async () => {
         const ended = await cluster.sql(
           'postgres',
-          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-            WHERE datname = '${database}' AND query ILIKE '${text}%'`,
+          `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`,
         );
-        assert.equal(ended.length, 1, `one connection whose last statement began with "${text}"`);
+        assert.ok(ended.length > 0, 'there is a server connection to be ended');
       },
       sql: (text) => cluster.sql(database, text),
       untilRunning: (text) => untilRunning(cluster, text),

@@ -22,8 +22,8 @@ export interface Place {
   readonly clientsMax: number;
   /** Ends every server connection, starts the database again and waits until it serves a login. */
   restartServer(): Promise<void>;
-  /** Ends the server connection of this place whose last statement began with `text`. */
-  endConnection(text: string): Promise<void>;
+  /** Ends every server connection of this place; the database stays. */
+  endConnections(): Promise<void>;
   /** Asks the server itself, past the proxy. */
   sql(text: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
   /** Waits until a statement that holds `text` runs on the server. */
@@ -33,6 +33,16 @@ export interface Place {
 export type Cases = Readonly<Record<string, (place: Place) => Promise<void>>>;
 /** Why a case cannot pass in a mode; the same words stand in the document. */
 export type ExpectedFailures = Readonly<Record<string, Partial<Record<PoolMode, string>>>>;
+
+/** What every driver and mapper is for; each suite has a case of each kind. */
+export const ORDINARY_WORK = [
+  'schema creation',
+  'prepared queries',
+  'transactions',
+  'errors',
+  'restart of the database',
+] as const;
+export type OrdinaryWork = (typeof ORDINARY_WORK)[number];
 
 export interface Suite {
   /** As people call it. */
@@ -44,6 +54,8 @@ export interface Suite {
   /** What is not on this machine, and the package that brings it; absent: nothing is needed. */
   readonly missing?: () => string | undefined;
   readonly cases: Cases;
+  /** The name of one case of each kind. */
+  readonly ordinary: Readonly<Record<OrdinaryWork, string>>;
   readonly expectedFailures?: ExpectedFailures;
 }
 

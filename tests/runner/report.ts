@@ -44,6 +44,14 @@ export function slowestFiles(outcomes: readonly FileOutcome[]): string {
   return `\nslowest files\n${lines.join('\n')}\n`;
 }
 
+/** What was skipped for which reason: nobody is to take it for tested. Empty when nothing was. */
+export function skipReport(outcomes: readonly FileOutcome[]): string {
+  const lines = outcomes.flatMap(({ file, skipReasons }) =>
+    Object.entries(skipReasons).map(([why, count]) => `  ${count} in ${file}: ${why}`),
+  );
+  return lines.length === 0 ? '' : `\nskipped\n${lines.join('\n')}\n`;
+}
+
 /** The last line of a run; other programs read it. */
 export function closingLine(outcomes: readonly FileOutcome[]): string {
   const passed = sum(outcomes, (outcome) => outcome.passed);

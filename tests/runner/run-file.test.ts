@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { closingLine, failureReport } from './report.ts';
+import { closingLine, failureReport, skipReport } from './report.ts';
 import type { FileOutcome } from './run-file.ts';
 
 const IMPORTS = `import { describe, it, before } from 'node:test';\n`;
@@ -44,6 +44,15 @@ describe('running one test file', () => {
        it('d', async (t) => { await t.test('e', () => {}); });`,
     );
     assert.equal(closingLine([outcome]), '3 passed, 0 failed, 2 skipped');
+  });
+
+  it('says why tests were skipped, and how many', async () => {
+    const reason = `skip: 'it needs the package p'`;
+    const code = `for (const name of ['a', 'b']) it(name, { ${reason} }, () => {});
+       it('c', () => {});`;
+    const outcome = await outcomeOf('reasons', code);
+    assert.match(skipReport([outcome]), /2 in .*reasons\.test\.mjs: it needs the package p\n/);
+    assert.equal(skipReport([await outcomeOf('none', `it('a', () => {});`)]), '');
   });
 
   it('names suite, test, line and error of a failure, once', async () => {

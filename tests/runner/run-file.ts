@@ -22,6 +22,8 @@ export interface FileOutcome {
   readonly file: string;
   readonly passed: number;
   readonly skipped: number;
+  /** How many tests were skipped for each reason that was given. */
+  readonly skipReasons: Readonly<Record<string, number>>;
   readonly failures: readonly Failure[];
   readonly durationMs: number;
   /** What the file wrote to its standard output and error, mixed as it came. */
@@ -31,6 +33,7 @@ export interface FileOutcome {
 interface Tally {
   passed: number;
   skipped: number;
+  readonly skipReasons: Record<string, number>;
   readonly failures: Failure[];
   readonly running: Map<string, string>;
   output: string;
@@ -43,7 +46,14 @@ export async function runFile(file: string, limitMs: number): Promise<FileOutcom
   const startedMs = performance.now();
   const abort = new AbortController();
   const limit = setTimeout(() => abort.abort(), limitMs);
-  const tally: Tally = { passed: 0, skipped: 0, failures: [], running: new Map(), output: '' };
+  const tally: Tally = {
+    passed: 0,
+    skipped: 0,
+    skipReasons: {},
+    failures: [],
+    running: new Map(),
+    output: '',
+  };
   const events = run({ files: [file], signal: abort.signal });
   events.on('test:dequeue', (data) => tally.running.set(place(data), data.name));
   events.on('test:complete', (data) => tally.running.delete(place(data)));
@@ -56,8 +66,8 @@ export async function runFile(file: string, limitMs: number): Promise<FileOutcom
   });
   for await (const event of events) void event;
   clearTimeout(limit);
-  const { passed, skipped, failures, output } = tally;
-  return { file, passed, skipped, failures, durationMs: performance.now() - startedMs, output };
+  const { running: _, ...outcome } = tally;
+  return { file, ...outcome, durationMs: performance.now() - startedMs };
 }
 
 function place(data: EventData.TestDequeue | EventData.TestComplete): string {
@@ -74,6 +84,8 @@ function count(tally: Tally, file: string, data: EventData.TestPass): void {
     tally.failures.push({ file, name: 'holds no test', text: 'No test ran in this file.' });
   } else if (data.skip !== undefined || data.todo !== undefined) {
     tally.skipped += 1;
+    if (typeof data.skip !== 'string') return;
+    tally.skipReasons[data.skip] = (tally.skipReasons[data.skip] ?? 0) + 1;
   } else {
     tally.passed += 1;
   }

@@ -176,6 +176,18 @@ const cases: Cases = {
       assert.equal(found.length, 1);
     }),
 
+  'reads constraint errors by their cause': (place) =>
+    withPg(place, async (db) => {
+      const orphan = db.insert(books).values({ authorId: -1, title: 'of nobody' });
+      await assert.rejects(orphan, (error) => {
+        assert.ok(error instanceof DrizzleQueryError);
+        const { code, constraint } = error.cause as pg.DatabaseError;
+        assert.equal(`${code} ${constraint}`, '23503 dz_books_author_id_dz_authors_id_fk');
+        return true;
+      });
+      assert.equal((await db.select().from(books).where(eq(books.authorId, -1))).length, 0);
+    }),
+
   'does the same over postgres.js': async (place) => {
     const client = postgres(place.url, { max: place.clientsMax, onnotice: () => {} });
     try {
@@ -217,4 +229,11 @@ export const drizzleSuite: Suite = {
   id: 'drizzle',
   versions: npmVersions('drizzle-orm'),
   cases,
+  ordinary: {
+    'schema creation': 'migrates once, however often it is started',
+    'prepared queries': 'runs a prepared query 50 times over as many connections as it may open',
+    transactions: 'rolls back a transaction and a savepoint inside of one',
+    errors: 'reads constraint errors by their cause',
+    'restart of the database': 'connects again after the database restarted',
+  },
 };

@@ -126,6 +126,16 @@ const queries: Cases = {
       assert.deepEqual(await db('kx_tx').select('id'), [{ id: 1 }]);
     }),
 
+  'reads errors with code, table and constraint': (place) =>
+    withTable(place, 'kx_errors', async (db) => {
+      await db('kx_errors').insert({ id: 1 });
+      const twice = db('kx_errors').insert({ id: 1 });
+      const expected = { code: '23505', table: 'kx_errors', constraint: 'kx_errors_pkey' };
+      await assert.rejects(twice, expected);
+      await assert.rejects(db('kx_nowhere').select(), { code: '42P01' });
+      assert.deepEqual(await db('kx_errors').select('id'), [{ id: 1 }]);
+    }),
+
   'locks a row for update while 8 others wait for it': (place) =>
     withTable(place, 'kx_counter', async (db) => {
       await db('kx_counter').insert({ id: 1, name: '0' });
@@ -192,6 +202,13 @@ export const knexSuite: Suite = {
   id: 'knex',
   versions: npmVersions('knex'),
   cases: { ...migrations, ...queries },
+  ordinary: {
+    'schema creation': 'migrates up, knows what it did, and rolls back',
+    'prepared queries': 'runs 50 queries at once over as many connections as it may open',
+    transactions: 'commits, rolls back, and nests a transaction in a savepoint',
+    errors: 'reads errors with code, table and constraint',
+    'restart of the database': 'connects again after the database restarted',
+  },
   expectedFailures: {
     'times a query out and cancels it on the server': {
       session: CANCEL_BY_PID,

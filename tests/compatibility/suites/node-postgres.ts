@@ -12,7 +12,7 @@ import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { npmVersions } from '../suite.ts';
 import type { Cases, Place, Suite } from '../suite.ts';
-import { upTo } from './support.ts';
+import { SHOP, upTo } from './support.ts';
 
 async function withClient(
   place: pg.ClientConfig,
@@ -43,6 +43,16 @@ async function valueOf(client: pg.ClientBase | pg.Pool, text: string, values?: u
 }
 
 const queries: Cases = {
+  'creates a schema with its tables, types, indexes, views and functions': async (place) => {
+    await withClient(place, async (client) => void (await client.query(SHOP)));
+    await withClient(place, async (client) => {
+      await client.query('SET search_path = shop');
+      await client.query(`INSERT INTO orders VALUES ($1, 'open'), ($2, 'open')`, [1, 2]);
+      await client.query('SELECT finish($1)', [2]);
+      assert.equal(await valueOf(client, 'SELECT id AS value FROM done'), 2);
+    });
+  },
+
   'gives and takes values of every common type': (place) =>
     withClient(place, async (client) => {
       const sql = `SELECT $1::int4 AS i4, $2::int8 AS i8, $3::float8 AS f8, $4::numeric AS n,
@@ -283,6 +293,13 @@ export const nodePostgres: Suite = {
   id: 'node_postgres',
   versions: npmVersions('pg', 'pg-cursor', 'pg-query-stream', 'pg-copy-streams'),
   cases: { ...queries, ...statements, ...sessions, ...outages },
+  ordinary: {
+    'schema creation': 'creates a schema with its tables, types, indexes, views and functions',
+    'prepared queries': 'runs a named statement 200 times over as many connections as it may open',
+    transactions: 'commits, rolls back and goes back to a savepoint',
+    errors: 'reads constraint errors with code, table and constraint',
+    'restart of the database': 'connects again after the database restarted',
+  },
   expectedFailures: {
     'sees its own application_name': { session: SERVER_NAME, transaction: SERVER_NAME },
     'hears that the server ended its idle connection': {

@@ -138,4 +138,12 @@ export const pgPromiseSuite: Suite = {
   id: 'pg_promise',
   versions: npmVersions('pg-promise'),
   cases,
+  ordinary: {
+    'schema creation': 'creates a table, inserts 1,000 rows at once and counts them',
+    'prepared queries':
+      'runs a prepared statement 50 times over as many connections as it may open',
+    transactions: 'rolls back an inner transaction and commits the outer one',
+    errors: 'tells errors of the server from its own',
+    'restart of the database': 'connects again after the database restarted',
+  },
 };

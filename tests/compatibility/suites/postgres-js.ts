@@ -8,7 +8,7 @@ import postgres from 'postgres';
 import { eventually } from '../../support/eventually.ts';
 import { npmVersions } from '../suite.ts';
 import type { Cases, Place, Suite } from '../suite.ts';
-import { upTo } from './support.ts';
+import { NEW_SHAPE, SHOP, upTo } from './support.ts';
 
 type Sql = postgres.Sql;
 
@@ -22,6 +22,14 @@ async function withSql(place: Place, max: number, work: (sql: Sql) => Promise<vo
 }
 
 const queries: Cases = {
+  'creates a schema with its tables, types, indexes, views and functions': (place) =>
+    withSql(place, 2, async (sql) => {
+      await sql.unsafe(SHOP);
+      await sql`INSERT INTO shop.orders ${sql(upTo(3).map((id) => ({ id, state: 'open' })))}`;
+      await sql`SELECT shop.finish(${2})`;
+      assert.deepEqual([...(await sql`SELECT id FROM shop.done`)], [{ id: 2 }]);
+    }),
+
   'runs 200 queries at once over as many connections as it may open': (place) =>
     withSql(place, place.clientsMax, async (sql) => {
       const results = await Promise.all(upTo(200).map((n) => sql`SELECT ${n}::int AS n`));
@@ -170,7 +178,7 @@ const sessions: Cases = {
       const listener = await sql.listen('news', (payload) => heard.push(payload), onListen);
       await sql.notify('news', 'one');
       await eventually('the first notification', () => heard.includes('one'));
-      await place.endConnection('listen ');
+      await place.endConnections();
       await eventually('listening again', () => listening === 2);
       await sql.notify('news', 'two').catch(() => sql.notify('news', 'two'));
       await eventually('the second notification', () => heard.includes('two'));
@@ -204,14 +212,18 @@ const sessions: Cases = {
   },
 };
 
-const NEW_SHAPE =
-  'the statement is parsed again for the driver, which reads the result by the description it has';
-
 export const postgresJs: Suite = {
   name: 'postgres.js',
   id: 'postgres_js',
   versions: npmVersions('postgres'),
   cases: { ...queries, ...sessions },
+  ordinary: {
+    'schema creation': 'creates a schema with its tables, types, indexes, views and functions',
+    'prepared queries': 'runs 200 queries at once over as many connections as it may open',
+    transactions: 'commits a transaction, and rolls back one that throws and a savepoint',
+    errors: 'reads errors by their SQLSTATE',
+    'restart of the database': 'connects again after the database restarted',
+  },
   expectedFailures: {
     'parses a statement again after the column it writes has changed its type': {
       transaction: NEW_SHAPE,

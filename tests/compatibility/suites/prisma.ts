@@ -276,4 +276,11 @@ export const prismaSuite: Suite = {
   id: 'prisma',
   versions: npmVersions('@prisma/client', '@prisma/adapter-pg'),
   cases,
+  ordinary: {
+    'schema creation': 'migrates once, however often it is started',
+    'prepared queries': 'runs 50 queries at once over as many connections as it may open',
+    transactions: 'commits and rolls back interactive transactions, and batches',
+    errors: 'reads constraint errors by their codes',
+    'restart of the database': 'connects again after the database restarted',
+  },
 };

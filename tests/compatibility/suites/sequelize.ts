@@ -143,4 +143,12 @@ export const sequelizeSuite: Suite = {
   id: 'sequelize',
   versions: npmVersions('sequelize'),
   cases,
+  ordinary: {
+    'schema creation': 'syncs, and alters what is there already',
+    'prepared queries':
+      'binds values in 50 queries at once over as many connections as it may open',
+    transactions: 'commits and rolls back, with savepoints',
+    errors: 'reads constraint errors with their columns',
+    'restart of the database': 'connects again after the database restarted',
+  },
 };

@@ -214,4 +214,11 @@ export const typeormSuite: Suite = {
   id: 'typeorm',
   versions: npmVersions('typeorm'),
   cases,
+  ordinary: {
+    'schema creation': 'synchronizes a schema, and finds nothing to do the second time',
+    'prepared queries': 'runs 50 queries at once over as many connections as it may open',
+    transactions: 'rolls back a transaction and a nested one',
+    errors: 'reads constraint errors with code and constraint',
+    'restart of the database': 'connects again after the database restarted',
+  },
 };
