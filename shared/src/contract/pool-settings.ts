@@ -44,16 +44,16 @@ export const applicationNameSchema = z.enum(['pooled', 'exact']);
 export const leakDetectorSchema = z.enum(['off', 'sample', 'all']);
 export type LeakDetectorMode = z.infer<typeof leakDetectorSchema>;
 
+const NO_TRUST = 'cannot be "trust": nobody is let in without a proof';
+
 /**
  * How clients prove who they are. `md5`: SCRAM all the same where only a SCRAM verifier is known.
  * `cleartext`: the password itself over TLS, SCRAM without.
  */
-export const clientAuthSchema = z.enum([
-  'scram-sha-256',
-  'md5',
-  'cleartext',
-  'cleartext_without_tls',
-]);
+export const clientAuthSchema = z.enum(
+  ['scram-sha-256', 'md5', 'cleartext', 'cleartext_without_tls'],
+  { error: ({ input }) => (input === 'trust' ? NO_TRUST : undefined) },
+);
 export type ClientAuth = z.infer<typeof clientAuthSchema>;
 
 const serverCleartextSchema = z.enum(['over_tls', 'anywhere']);
