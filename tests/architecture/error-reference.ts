@@ -54,8 +54,9 @@ ${table('Status', control, HTTP_STATUS)}
 
 ## PostgreSQL clients
 
-Clients read a SQLSTATE and a message that names the tenant, the limit and the setting; the log has
-the code.
+Clients read a SQLSTATE, a message that names the tenant, the limit and the setting, a detail that
+ends in the code (\`DBBouncer: POOL_ACQUIRE_TIMEOUT\`), and a hint: the one below, unless the
+failure knows better. The severity is FATAL where the connection ends.
 
 ${table('SQLSTATE', proxyErrors.specs, SQLSTATE_BY_CODE)}
 
@@ -66,10 +67,16 @@ The command ends with 2 for SETTINGS_INVALID and wrong usage, with 1 for every o
 }
 
 function table(edge: string, specs: Specs, map: Readonly<Record<string, string | number>>): string {
+  const hasHints = Object.values(specs).every(({ hint }) => hint !== undefined);
   const rows = Object.entries(specs).map(([code, spec]) => {
     const again = spec.retryable ? 'yes' : 'no';
-    return `| ${map[code]} | \`${code}\` | ${spec.summary} | ${WHO_ACTS[spec.kind]} | ${again} |`;
+    const cells = [map[code], `\`${code}\``, spec.summary, WHO_ACTS[spec.kind], again];
+    return line(hasHints ? [...cells, spec.hint] : cells);
   });
-  const head = `| ${edge} | Code | When | Who acts | Try again |\n|---|---|---|---|---|`;
-  return [head, ...rows.toSorted()].join('\n');
+  const titles = [edge, 'Code', 'When', 'Who acts', 'Try again', ...(hasHints ? ['Hint'] : [])];
+  return [line(titles), `|${'---|'.repeat(titles.length)}`, ...rows.toSorted()].join('\n');
+}
+
+function line(cells: readonly (string | number | undefined)[]): string {
+  return `| ${cells.join(' | ')} |`;
 }

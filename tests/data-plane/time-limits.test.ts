@@ -354,6 +354,29 @@ function whoWaits(poolMode: PoolMode): void {
     }));
 }
 
+describe('a client that listens', { concurrency: true }, () => {
+  const listening = (pool: PoolOverrides, outcome: (client: RawClient) => Promise<void>) =>
+    withLimits({ clientIdleTimeoutMs: LIMIT_MS, ...pool }, async (client) => {
+      await ask(client, 'LISTEN news');
+      await outcome(client);
+    });
+
+  it('is not idle where it holds no server connection, until it gives up listening', () =>
+    listening({ poolMode: 'transaction' }, async (client) => {
+      await pause(3 * LIMIT_MS);
+      assert.deepEqual(firstColumns(await ask(client, 'SELECT 1')), ['1']);
+      await ask(client, 'UNLISTEN *');
+      assert.match((await ending(client)).error, /^FATAL 57P05/);
+    }));
+
+  it('is idle where it keeps its server connection for it', async () => {
+    const isEnded = async (client: RawClient) =>
+      assert.match((await ending(client)).error, /^FATAL 57P05/);
+    await listening({ poolMode: 'transaction', listen: 'pin' }, isEnded);
+    await listening({ poolMode: 'session' }, isEnded);
+  });
+});
+
 for (const mode of ['transaction', 'session'] as const) {
   describe(`in ${mode} mode`, { concurrency: true }, () => {
     describe('client_idle_timeout', { concurrency: true }, () => clientIdleTimeout(mode));

@@ -171,7 +171,9 @@ export class RawClient {
   async #expect(type: string): Promise<RawMessage> {
     const message = await this.next();
     if (message?.type === type) return message;
-    throw new Error(message === undefined ? 'connection ended' : errorText(message));
+    throw new Error(message === undefined ? 'connection ended' : errorText(message), {
+      cause: message,
+    });
   }
 
   end(): void {

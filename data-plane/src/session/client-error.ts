@@ -3,6 +3,7 @@
  * Source: PostgreSQL manual, "PostgreSQL Error Codes".
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { proxyErrors } from '../errors.ts';
 import type { ProxyErrorCode } from '../errors.ts';
 import type { WaitNotice } from '../pool/waiter.ts';
 import { encodeErrorResponse, encodeNoticeResponse } from '../wire/postgres/backend-messages.ts';
@@ -62,6 +63,17 @@ function sqlState(error: AppError): string {
   return SQLSTATE_BY_CODE[error.code as ProxyErrorCode] ?? SqlState.internal_error;
 }
 
+/** Tells whose error it is, and under which name the documentation has it. */
+function detailOf({ code, detail }: AppError): string {
+  const name = `DBBouncer: ${code}`;
+  return detail === undefined ? name : `${detail} (${name})`;
+}
+
+function hintOf({ code, hint }: AppError): string {
+  const { specs } = proxyErrors;
+  return hint ?? (specs[code as ProxyErrorCode] ?? specs.INTERNAL).hint;
+}
+
 /**
  * ErrorResponse with severity, SQLSTATE, message, detail and hint. `FATAL` says that the connection
  * ends.
@@ -69,15 +81,18 @@ function sqlState(error: AppError): string {
 export function encodePostgresError(error: AppError, severity: 'ERROR' | 'FATAL'): Buffer {
   return encodeErrorResponse({
     severity,
+    severityNonLocalized: severity,
     code: sqlState(error),
     message: error.message,
-    ...(error.detail === undefined ? {} : { detail: error.detail }),
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
+    detail: detailOf(error),
+    hint: hintOf(error),
   });
 }
 
 /** NoticeResponse: the client goes on as before. */
 export function encodePostgresNotice({ message, detail, hint }: WaitNotice): Buffer {
   const code = SqlState.successful_completion;
-  return encodeNoticeResponse({ severity: 'NOTICE', code, message, detail, hint });
+  const severity = 'NOTICE';
+  const severities = { severity, severityNonLocalized: severity };
+  return encodeNoticeResponse({ ...severities, code, message, detail, hint });
 }

@@ -14,6 +14,8 @@ export interface ErrorSpec {
   readonly retryable: boolean;
   /** One line for the documentation: when this happens. */
   readonly summary: string;
+  /** What to do about it: told to the client where the failure itself says nothing better. */
+  readonly hint?: string;
 }
 
 export interface ErrorDetails {
@@ -47,8 +49,8 @@ export class AppError<Code extends string = string> extends Error {
   }
 }
 
-export interface ErrorCatalogue<Code extends string> {
-  readonly specs: Readonly<Record<Code, ErrorSpec>>;
+export interface ErrorCatalogue<Code extends string, Spec extends ErrorSpec = ErrorSpec> {
+  readonly specs: Readonly<Record<Code, Spec>>;
   /** Makes the error `code` with a message for the client. */
   fail(code: Code, message: string, details?: ErrorDetails): AppError<Code>;
   is(error: unknown): error is AppError<Code>;
@@ -56,7 +58,7 @@ export interface ErrorCatalogue<Code extends string> {
 
 export function defineErrors<const Specs extends Record<string, ErrorSpec>>(
   specs: Specs,
-): ErrorCatalogue<Extract<keyof Specs, string>> {
+): ErrorCatalogue<Extract<keyof Specs, string>, Specs[keyof Specs]> {
   type Code = Extract<keyof Specs, string>;
   return Object.freeze({
     specs,

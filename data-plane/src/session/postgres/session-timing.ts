@@ -16,12 +16,14 @@ import { Stopwatch } from '../time-limits.ts';
 import type { Activity, Timed, TimeLimit } from '../time-limits.ts';
 import type { ClientInput } from './client-input.ts';
 import type { ExclusiveLease } from './exclusive-lease.ts';
+import type { ListenRelay } from './listening/listen-relay.ts';
 import type { LoggedIn } from './services.ts';
 
 /** The session whose times are taken. */
 export interface TimedSession {
   readonly state: SessionState;
   readonly lease: ExclusiveLease | undefined;
+  readonly awaits: ListenRelay['awaits'];
   /** Cancels the statement under way; the client reads `error` for it, and goes on. */
   cancel(error: AppError): void;
   kill(error: AppError, work: WorkOfKilled): void;
@@ -42,9 +44,11 @@ export class SessionTiming implements Timed {
   }
 
   get activity(): Activity {
-    const { state, lease } = this.#session;
+    const { state, lease, awaits } = this.#session;
     if (state !== 'idle' && state !== 'leased' && state !== 'skipping') return 'untimed';
-    if (lease === undefined) return 'idle';
+    if (awaits === 'listener') return 'untimed';
+    // Who waits for notifications does what it is there for, and holds no server connection.
+    if (lease === undefined) return awaits === 'notifications' ? 'untimed' : 'idle';
     if (isServersTurn(lease)) return 'query';
     // What the client has sent since is held until the cancel has met its aim.
     if (lease.cancelling) return 'untimed';

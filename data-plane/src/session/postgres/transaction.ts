@@ -115,6 +115,10 @@ export class PostgresSession
     return this.#lease;
   }
 
+  get awaits(): ListenRelay['awaits'] {
+    return this.#listening.awaits;
+  }
+
   get timed(): Timed {
     return (this.#timing ??= new SessionTiming(this, this.#socket, this.#input, this.#login));
   }
@@ -301,7 +305,7 @@ export class PostgresSession
     const { backend } = this.#lease as ExclusiveLease;
     this.#lease = undefined;
     this.#acquisition.target.pool.discard(backend, 'server_gone');
-    if (told === 'told') return this.#close();
+    if (told === 'told' || !backend.atBoundary) return this.#close();
     this.#fatal(serverEnded(error));
   }
 
@@ -347,7 +351,9 @@ export class PostgresSession
 
   #fatal(error: AppError, work: WorkOfKilled = 'let_finish'): void {
     if (this.state === 'closed') return;
-    this.#socket.write(encodePostgresError(error, 'FATAL'));
+    // Within a message of the server the client would take it for a part of that.
+    const isBetween = this.#lease?.backend.atBoundary !== false;
+    if (isBetween) this.#socket.write(encodePostgresError(error, 'FATAL'));
     this.#close(work);
   }
 

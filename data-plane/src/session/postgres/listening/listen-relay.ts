@@ -61,6 +61,12 @@ export class ListenRelay {
     return this.#channels;
   }
 
+  /** What the client waits for, besides the server; `listener`: its statement is held for it. */
+  get awaits(): 'nothing' | 'listener' | 'notifications' {
+    if (this.#gate === 'waiting') return 'listener';
+    return this.#channels?.isListening === true ? 'notifications' : 'nothing';
+  }
+
   leaseBegan(exchange: Exchange): void {
     this.#exchange = exchange;
   }
