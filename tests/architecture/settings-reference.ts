@@ -134,8 +134,8 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   server_connect_timeout: 'How long the database server may take to accept a connection.',
   server_login_timeout: 'How long a login there may take once connected, `init_sql` included.',
   cancel_wait_timeout:
-    'How long the server may take to end a cancelled statement, and to clean a connection for its' +
-    ' next client, before the connection is closed.',
+    'How long the server may take to end a cancelled statement, to clean a connection for its' +
+    ' next client, and to answer what the proxy itself asks, before the connection is closed.',
   server_reset:
     '`auto`: a server connection is reset before its next client when it may not be clean.' +
     ' `always`: after every lease.',

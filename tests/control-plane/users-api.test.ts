@@ -154,7 +154,7 @@ describe('auth_query', () => {
       user: 'asker',
       password_source: 'sealed',
       database: null,
-      cache_ttl: '1m',
+      cache_ttl: '10s',
       negative_ttl: '5s',
     };
     assert.deepEqual(json['auth_query'], told);

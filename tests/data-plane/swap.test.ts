@@ -120,13 +120,19 @@ describe('changed limits', () => {
   it('hold for the clients that are connected, without a new connection', async () => {
     await proxy.setTenant(tenant('acme', here.port));
     const client = await connect('acme');
-    client.send(query('SELECT pg_backend_pid()'));
+    client.send(query('BEGIN; SELECT pg_backend_pid()'));
     const [pid] = firstColumns(await client.until('Z'));
-    const changed = tenant('acme', here.port);
-    await proxy.setTenant({ ...changed, pool: { ...changed.pool, maxConnections: 1 } });
+    await proxy.setPool('acme', { maxConnections: 1 });
+    client.send(query('COMMIT'));
+    await client.until('Z');
     client.send(query('SELECT pg_backend_pid()'));
-    // The password is another reference to the same text, which the proxy cannot know: a new pool.
-    assert.ok(firstColumns(await client.until('Z'))[0] !== undefined && pid !== undefined);
+    assert.deepEqual(firstColumns(await client.until('Z')), [pid]);
+    const others = await Promise.all([connect('acme'), connect('acme')]);
+    for (const other of others) other.send(query('SELECT pg_backend_pid()'));
+    for (const other of others) {
+      assert.deepEqual(firstColumns(await other.until('Z')), [pid], 'there is one left');
+      other.end();
+    }
     client.end();
     await proxy.atRest();
   });

@@ -3,9 +3,11 @@
  */
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import type { DialGate } from '@dbbouncer/data-plane/pool/dial-gate.ts';
 import type { PoolLimits } from '@dbbouncer/data-plane/pool/limits.ts';
 import { Pool } from '@dbbouncer/data-plane/pool/pool.ts';
 import type { PoolIdentity } from '@dbbouncer/data-plane/pool/pool.ts';
+import type { Random } from '@dbbouncer/data-plane/pool/random.ts';
 import type { SlotCap } from '@dbbouncer/data-plane/pool/slot-cap.ts';
 import { followPromises, ManualClock } from '../support/manual-clock.ts';
 import { identity, RecordingWaiter, ScriptedUpstream, settings } from './scripted-upstream.ts';
@@ -16,6 +18,9 @@ export interface PoolRigOptions {
   readonly identity?: Partial<PoolIdentity>;
   readonly limits?: PoolLimits;
   readonly cap?: SlotCap;
+  readonly gate?: DialGate;
+  /** Default is always 1: no jitter. */
+  readonly random?: Random;
   readonly clock?: ManualClock;
 }
 
@@ -32,8 +37,9 @@ export class PoolRig {
       upstream: this.upstream,
       clock: this.clock,
       log: silentLogger,
-      random: () => 1,
+      random: options.random ?? (() => 1),
       ...(options.cap && { cap: options.cap }),
+      ...(options.gate && { gate: options.gate }),
       ...(options.limits && { limits: options.limits }),
     });
   }

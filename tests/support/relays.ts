@@ -21,6 +21,56 @@ export interface Relay {
   close(): void;
 }
 
+/** A server that accepts and does not answer, as long as somebody wants it so. */
+export interface HeldRelay extends Relay {
+  /** Connections that wait to be passed on. */
+  readonly held: number;
+  /** The most there have been at one moment. */
+  readonly mostHeld: number;
+  /** Passes on the one that is held the longest. */
+  passOne(): void;
+  /** Passes on all of them, and those that come later. */
+  open(): void;
+  /** From now on connections are held again; those passed on stay. */
+  hold(): void;
+}
+
+/** Keeps connections to the server at `port` waiting until they are passed on. */
+export async function holdBack(port: number): Promise<HeldRelay> {
+  const held = new Set<Socket>();
+  let state: 'holding' | 'open' = 'holding';
+  let mostHeld = 0;
+  const pass = (socket: Socket): void => {
+    held.delete(socket);
+    join(socket, connect({ host: HOST, port }));
+  };
+  const relay = await listen([], (socket) => {
+    if (state === 'open') return pass(socket);
+    held.add(socket);
+    mostHeld = Math.max(mostHeld, held.size);
+    socket.on('close', () => held.delete(socket));
+  });
+  return {
+    ...relay,
+    get held() {
+      return held.size;
+    },
+    get mostHeld() {
+      return mostHeld;
+    },
+    passOne: () => {
+      for (const socket of held) return pass(socket);
+    },
+    open: () => {
+      state = 'open';
+      for (const socket of Array.from(held)) pass(socket);
+    },
+    hold: () => {
+      state = 'holding';
+    },
+  };
+}
+
 /** Passes bytes on as they are. */
 export function noteBeginnings(port: number): Promise<Relay> {
   const codes: number[] = [];

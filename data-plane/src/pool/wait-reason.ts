@@ -31,8 +31,12 @@ export interface WaitBooks {
 
 export function whyWaiting(pool: WaitBooks, cap: SlotCap): WaitReason {
   if (pool.traffic === 'paused') return 'paused';
-  if (cap.room === 0) return cap.retiring > 0 ? 'draining' : 'pool_full';
-  return pool.backoff.error === undefined ? 'connecting' : 'login_failing';
+  const { dialing, backoff, occupied } = pool;
+  const isTrying = dialing.size > 0 || cap.room > 0;
+  if (isTrying && backoff.error !== undefined) return 'login_failing';
+  const isConnecting = dialing.size > 0 && dialing.size === occupied;
+  if (isConnecting || cap.room > 0) return 'connecting';
+  return cap.retiring > 0 ? 'draining' : 'pool_full';
 }
 
 /** The state of things behind `reason`, with its numbers. */

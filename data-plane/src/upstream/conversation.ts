@@ -12,6 +12,7 @@ import type { FrameVerdict } from '../wire/postgres/frame-scanner.ts';
 import { COLLECT_BYTES_MAX } from '../wire/postgres/limits.ts';
 import { idleSink } from './idle-sink.ts';
 import type { PostgresBackend, ReplySink } from './postgres-backend.ts';
+import { withinTime } from './time-limit.ts';
 
 export interface BackendMessage {
   readonly type: number;
@@ -90,11 +91,24 @@ export type TextRow = readonly (string | null)[];
 
 /**
  * Runs `sql` as one simple Query on a backend nobody else uses; replies are nobody's afterwards.
+ * @param limitMs after which the connection is cut; once the login is over, cancel_wait_timeout
+ * where nothing else is said.
  * @returns the rows of all its results, as text; texts are byte for byte (latin1), in the encoding
  * that the backend has.
  * @throws ServerError after the server's ReadyForQuery, ConversationLost
  */
-export async function simpleQuery(backend: PostgresBackend, sql: string): Promise<TextRow[]> {
+export function simpleQuery(
+  backend: PostgresBackend,
+  sql: string,
+  limitMs?: number,
+): Promise<TextRow[]> {
+  const limit = backend.patience?.(limitMs);
+  return limit === undefined
+    ? rowsOf(backend, sql)
+    : withinTime(backend, limit, () => rowsOf(backend, sql));
+}
+
+async function rowsOf(backend: PostgresBackend, sql: string): Promise<TextRow[]> {
   const conversation = new Conversation();
   backend.attach(conversation);
   backend.write(encodeQuery(sql, 'latin1'));

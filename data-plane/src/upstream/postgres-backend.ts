@@ -25,6 +25,7 @@ import type { ParameterVector } from './parameter-vector.ts';
 import { reportedParameters, textReading } from './reported-parameters.ts';
 import type { ReportedParameters, TextReading } from './reported-parameters.ts';
 import type { ServerTls } from './server-tls.ts';
+import type { TimeLimit } from './time-limit.ts';
 import type { Backend, CloseReason, ServerEvents } from './upstream.ts';
 
 /** Whoever the server is talking to at the moment. */
@@ -76,6 +77,11 @@ export class PostgresBackend implements Backend {
   /** Session parameters that were set for a client on top of what the login gave. */
   vector: ParameterVector = EMPTY_VECTOR;
   answered = 0;
+  /**
+   * How long the server may take for one answer to the proxy itself, `limitMs` if that is given;
+   * the login as a whole has a limit of its own.
+   */
+  patience: ((limitMs?: number) => TimeLimit) | undefined;
   /** ReadyForQuery's status byte of the last one seen: I, T or E. */
   transactionStatus = 0;
   /** Another number, of all backends, after each ReadyForQuery. */

@@ -22,6 +22,7 @@ import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 import type { ServerTlsStore } from './server-tls.ts';
 import { withinTime } from './time-limit.ts';
+import type { TimeLimit } from './time-limit.ts';
 import type { ServerEvents, Upstream } from './upstream.ts';
 
 export interface PostgresUpstreamOptions {
@@ -104,6 +105,18 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     });
   };
 
+  /** Of what the proxy asks a server connection: without it, one that hangs would keep its slot. */
+  readonly #patience = (limitMs?: number): TimeLimit => {
+    const { clock } = this.#options;
+    if (limitMs !== undefined) {
+      return { clock, limitMs, text: `the server did not answer the proxy within ${limitMs} ms` };
+    }
+    const { cancelWaitTimeoutMs } = this.settings;
+    const setting = `cancel_wait_timeout (${cancelWaitTimeoutMs} ms)`;
+    const text = `the server did not answer the proxy within ${setting}`;
+    return { clock, limitMs: cancelWaitTimeoutMs, text };
+  };
+
   async dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
     const { settings } = this;
     const backend = await connectPostgres({
@@ -116,6 +129,7 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     });
     this.#parameters = new Map(backend.parameters);
     backend.attach(idleSink);
+    backend.patience = this.#patience;
     return backend;
   }
 

@@ -16,7 +16,8 @@ export const DEFAULT_AUTH_QUERY =
   'SELECT usename, CASE WHEN valuntil < pg_catalog.now() THEN NULL ELSE passwd END' +
   ' FROM pg_catalog.pg_shadow WHERE usename = $1';
 
-const CACHE_TTL = { minMs: 0, maxMs: 86_400_000, defaultMs: 60_000 } as const;
+/** Short: a new password is refused once, and a removed user let in, for so long. */
+const CACHE_TTL = { minMs: 0, maxMs: 86_400_000, defaultMs: 10_000 } as const;
 const NEGATIVE_TTL = { minMs: 0, maxMs: 3_600_000, defaultMs: 5_000 } as const;
 
 export const authQuerySchema = z.strictObject({
@@ -47,7 +48,7 @@ export const writtenAuthQuerySchema = z
     cache_ttl: durationSchema(
       CACHE_TTL.minMs,
       CACHE_TTL.maxMs,
-      'How long an answer holds (default 1m);',
+      'How long an answer holds (default 10s);',
     ).nullish(),
     negative_ttl: durationSchema(
       NEGATIVE_TTL.minMs,

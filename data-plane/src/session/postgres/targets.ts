@@ -15,7 +15,7 @@ import { tenantChanges } from '../../routing/snapshot.ts';
 import type { RoutingSnapshot } from '../../routing/snapshot.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { Catalog } from '../../upstream/catalog/catalog.ts';
-import { loadCatalogFacts } from '../../upstream/catalog/load-catalog.ts';
+import { ANSWER_MAX_MS, loadCatalogFacts } from '../../upstream/catalog/load-catalog.ts';
 import { simpleQuery } from '../../upstream/conversation.ts';
 import { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
 import type { PostgresUpstreamOptions } from '../../upstream/postgres-upstream.ts';
@@ -113,7 +113,9 @@ export class PostgresTargets implements Targets {
   #target(pool: Pool<PostgresBackend>, upstream: PostgresUpstream): Target {
     const { clock, meter } = this.#options;
     const load = () =>
-      withBackend(pool, (backend) => loadCatalogFacts((sql) => simpleQuery(backend, sql)));
+      withBackend(pool, (backend) =>
+        loadCatalogFacts((sql) => simpleQuery(backend, sql, ANSWER_MAX_MS)),
+      );
     const { tenant, database, endpoint, protocol } = pool.identity;
     const log = this.#options.log.child({ tenant, database });
     const exchange = this.#exchanges.of(`${endpoint}/${database}`);

@@ -7,6 +7,9 @@ import { factsFrom, unknownFacts } from './catalog-facts.ts';
 import type { CatalogFacts, FactRow } from './catalog-facts.ts';
 import { COUNT_QUERY, FACTS_QUERY, RELATIONS_MAX, ROWS_MAX } from './catalog-query.ts';
 
+/** More than the server takes for an answer, unless it does not answer any more. */
+export const ANSWER_MAX_MS = 10_000;
+
 /**
  * The facts as one snapshot of the database. The session is left as it was, whether this succeeds
  * or fails.
