@@ -91,6 +91,7 @@ export class ClientFrames implements FrameHandler {
   forward(run: Buffer): void {
     const { lease } = this.#host;
     if (lease === undefined) return;
+    lease.replay?.record(run);
     if (!lease.backend.write(run)) this.#socket.pause();
   }
 

@@ -5,7 +5,7 @@
  */
 import { DROP, FORWARD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
-import { BACKEND } from '../../wire/postgres/message-types.ts';
+import { BACKEND, TRANSACTION_IDLE } from '../../wire/postgres/message-types.ts';
 import type { TransactionStatus } from '../../wire/postgres/message-types.ts';
 import { decodeParameterStatus, peekSeverity } from '../../wire/postgres/backend-messages.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
@@ -16,6 +16,7 @@ import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend
 import { Outstanding } from './outstanding.ts';
 import { BackendStatements } from './prepared/backend-statements.ts';
 import { frameHead } from './prepared/messages.ts';
+import type { Replay } from './prepared/replay.ts';
 import { nativeBytesFor } from './listening/heard.ts';
 import { NAME_PREFIX } from './prepared/statement-catalogue.ts';
 
@@ -59,6 +60,8 @@ export class ExclusiveLease implements ReplySink {
   readonly backend: PostgresBackend;
   readonly outstanding = new Outstanding();
   readonly statements = new BackendStatements();
+  /** The use of a prepared statement that was sent last, while it can be sent again. */
+  replay: Replay | undefined;
   #bodyLength = 0;
   #replacement: Replacement | undefined;
   #owner: LeaseOwner | undefined;
@@ -79,6 +82,7 @@ export class ExclusiveLease implements ReplySink {
     this.#before = undefined;
     this.#cancelled = false;
     this.#explanation = undefined;
+    this.replay = undefined;
     this.statements.beginLease();
     this.backend.attach(this);
   }
@@ -218,12 +222,14 @@ export class ExclusiveLease implements ReplySink {
     if (severity === 'FATAL' || severity === 'PANIC') {
       this.#fatalRelayed = true;
     }
+    const isOutdated = buffer.subarray(bodyStart, bodyEnd).includes(OUTDATED);
+    if (isOutdated && this.#sendAgain()) return DROP;
     // Also the error of a message the proxy put in: it is why the client's own messages after it
     // are skipped.
     this.#owner?.attendant?.failed();
     const { assumed } = this.outstanding;
     this.outstanding.replied(BACKEND.ErrorResponse, isRefusal(buffer, bodyStart, bodyEnd));
-    if (buffer.subarray(bodyStart, bodyEnd).includes(OUTDATED)) assumed?.outdated?.();
+    if (isOutdated) assumed?.outdated?.();
     this.#owner?.serverFailed();
     const bytes =
       assumed?.error ??
@@ -232,6 +238,22 @@ export class ExclusiveLease implements ReplySink {
     if (bytes === undefined) return FORWARD;
     this.#replacement = { bytes, bodySkipped: bodyEnd - bodyStart };
     return REPLACE;
+  }
+
+  /**
+   * What a Bind uses is outdated. Where the client cannot tell, the statement is parsed anew and
+   * used once more: it is the first in its transaction, and the client asks what rows it gives.
+   * @returns whether it was sent
+   */
+  #sendAgain(): boolean {
+    const { replay, outstanding, backend } = this;
+    this.replay = undefined;
+    const isAlone = backend.transactionStatus === TRANSACTION_IDLE && outstanding.isOneUse;
+    const message = isAlone && !this.#cancelled ? replay?.message : undefined;
+    if (replay === undefined || message === undefined) return false;
+    outstanding.repeated({ undo: () => this.statements.delete(replay.statement) });
+    backend.write(message);
+    return true;
   }
 
   /** What is said of a statement that was cancelled for a reason of the proxy's. */

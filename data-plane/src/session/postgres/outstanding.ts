@@ -6,9 +6,9 @@
  * Source: PostgreSQL manual, "Message Flow" (Extended Query, COPY Operations), and PostgresMain's
  * ignore_till_sync.
  */
-import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { encodeCloseComplete, encodeParseComplete } from '../../wire/postgres/backend-messages.ts';
 import { BACKEND } from '../../wire/postgres/message-types.ts';
+import { ByteRing } from './byte-ring.ts';
 
 /**
  * Kinds of entries; COPY_END is CopyDone or CopyFail, which ends the Syncs that COPY makes the
@@ -74,10 +74,7 @@ const ANSWER_FLAGS: Readonly<Record<Answer, number>> = { client: 0, proxy: OWN, 
 const NOTHING_TO_UNDO: Consequence = Object.freeze({ undo: () => {} });
 
 export class Outstanding {
-  /** Ring of entries; its length is a power of two. */
-  #ring = new Uint8Array(INITIAL_CAPACITY);
-  #head = 0;
-  #length = 0;
+  readonly #entries = new ByteRing(INITIAL_CAPACITY);
   /** Messages of the extended protocol were sent after the last Sync or Query. */
   #unsynced = false;
   /** The server ignores everything up to the next Sync, after an error in the extended protocol. */
@@ -87,6 +84,7 @@ export class Outstanding {
   /** Syncs that a server in COPY reads and ignores, unless COPY failed before it read them. */
   #syncsIgnored = 0;
   #batch = 0;
+  #hasExecuted = false;
   /** Entries that end in a ReadyForQuery. */
   #readiesOwed = 0;
   readonly #consequences: Consequence[] = [];
@@ -96,12 +94,12 @@ export class Outstanding {
   #uncertain = false;
 
   get length(): number {
-    return this.#length;
+    return this.#entries.length;
   }
 
   /** Nothing is owed and nothing half said: whoever sends next begins afresh. */
   get quiet(): boolean {
-    return this.#length === 0 && !this.#unsynced && !this.#skipping && !this.#copyIn;
+    return this.#entries.length === 0 && !this.#unsynced && !this.#skipping && !this.#copyIn;
   }
 
   /**
@@ -139,6 +137,32 @@ export class Outstanding {
     return this.#batch;
   }
 
+  /** Whether an Execute was sent in the batch that is being sent. */
+  get hasExecuted(): boolean {
+    return this.#hasExecuted;
+  }
+
+  /** Whether all that is owed is for one Bind, Describe, Execute and Sync of the client. */
+  get isOneUse(): boolean {
+    const kinds = [BIND, DESCRIBE, EXECUTE, SYNC];
+    return (
+      this.#entries.length === kinds.length &&
+      kinds.every((kind, i) => (this.#entries.at(i) & ~RECORDED) === kind)
+    );
+  }
+
+  /**
+   * What is owed was sent once more, behind the Sync to which the server skips, with a Close and a
+   * Parse in front. @param parse what is assumed of that
+   */
+  repeated(parse: Consequence): void {
+    this.#consequences.unshift(parse);
+    for (const entry of [PARSE | OWN | RECORDED, CLOSE | OWN, SYNC | OWN]) {
+      this.#entries.unshift(entry);
+    }
+    this.#readiesOwed++;
+  }
+
   /** Whether everything that is not answered belongs to the batch that is being sent. */
   get earlierBatchesDone(): boolean {
     return this.#readiesOwed === 0;
@@ -168,6 +192,7 @@ export class Outstanding {
     } else {
       this.#unsynced = true;
     }
+    this.#hasExecuted = kind === EXECUTE || (this.#hasExecuted && !endsBatch(kind));
     if (endsBatch(kind)) this.#batch++;
     const flags = (consequence === undefined ? 0 : RECORDED) | ANSWER_FLAGS[answer];
     if (consequence !== undefined) this.#consequences.push(consequence);
@@ -196,19 +221,19 @@ export class Outstanding {
   }
 
   get #headIsLocal(): boolean {
-    return this.#length > 0 && ((this.#ring[this.#head] as number) & LOCAL) !== 0;
+    return (this.#entries.first & LOCAL) !== 0;
   }
 
   /** What was assumed of the message that is answered next. */
   get assumed(): Consequence | undefined {
-    const isRecorded = this.#length > 0 && ((this.#ring[this.#head] as number) & RECORDED) !== 0;
+    const isRecorded = (this.#entries.first & RECORDED) !== 0;
     return isRecorded ? this.#consequences[0] : undefined;
   }
 
   #copyEndSent(): void {
     this.#copyIn = false;
     // Without a request before it the server drops a late CopyDone unanswered.
-    if (this.#length > 0) this.#push(COPY_END);
+    if (this.#entries.length > 0) this.#push(COPY_END);
   }
 
   /**
@@ -245,12 +270,12 @@ export class Outstanding {
   }
 
   get #headKind(): number {
-    return this.#length === 0 ? 0 : (this.#ring[this.#head] as number) & KIND_MASK;
+    return this.#entries.first & KIND_MASK;
   }
 
   #headOwner(): ReplyFor | undefined {
-    if (this.#length === 0) return undefined;
-    return ((this.#ring[this.#head] as number) & OWN) === 0 ? 'client' : 'proxy';
+    if (this.#entries.length === 0) return undefined;
+    return (this.#entries.first & OWN) === 0 ? 'client' : 'proxy';
   }
 
   #ready(): ReplyFor | undefined {
@@ -279,15 +304,15 @@ export class Outstanding {
 
   /** The head has failed and will still be answered by ReadyForQuery. */
   #undoHead(failure: Failure): void {
-    if (((this.#ring[this.#head] as number) & RECORDED) === 0) return;
+    if ((this.#entries.first & RECORDED) === 0) return;
     this.#consequences[0]?.undo(failure);
     this.#consequences[0] = NOTHING_TO_UNDO;
   }
 
   #skipToSync(failure: Failure): void {
     const undone: Consequence[] = [];
-    const headFailed = this.#length > 0 && ((this.#ring[this.#head] as number) & RECORDED) !== 0;
-    while (this.#length > 0 && this.#headKind !== SYNC) {
+    const headFailed = (this.#entries.first & RECORDED) !== 0;
+    while (this.#entries.length > 0 && this.#headKind !== SYNC) {
       const consequence = this.#dropHead('not_done');
       if (consequence !== undefined) undone.push(consequence);
     }
@@ -295,7 +320,7 @@ export class Outstanding {
     for (const [index, { undo }] of [...undone.entries()].toReversed()) {
       undo(index === 0 && headFailed ? failure : 'skipped');
     }
-    this.#skipping = this.#length === 0;
+    this.#skipping = this.#entries.length === 0;
     if (this.#skipping) this.#unsynced = false;
   }
 
@@ -306,25 +331,26 @@ export class Outstanding {
   #copyInBegan(): ReplyFor | undefined {
     const kept: number[] = [];
     let ended = false;
-    for (let i = 1; i < this.#length; i++) {
-      const entry = this.#ring[(this.#head + i) & (this.#ring.length - 1)] as number;
+    for (let i = 1; i < this.#entries.length; i++) {
+      const entry = this.#entries.at(i);
       const kind = entry & KIND_MASK;
       if (kind === COPY_END) ended = true;
       if (kind === SYNC && !ended) this.#syncsIgnored++;
       else kept.push(entry);
     }
-    const first = this.#ring[this.#head] as number;
-    this.#length = Math.min(this.#length, 1);
-    this.#readiesOwed = this.#length === 1 && endsBatch(first & KIND_MASK) ? 1 : 0;
+    const first = this.#entries.first;
+    this.#entries.truncate(1);
+    this.#readiesOwed = this.#entries.length === 1 && endsBatch(first & KIND_MASK) ? 1 : 0;
     for (const entry of kept) this.#push(entry);
     this.#copyIn = !ended;
-    if (this.#length > 0 && (first & KIND_MASK) === EXECUTE) this.#unsynced = !this.#hasSync();
+    if (this.#entries.length > 0 && (first & KIND_MASK) === EXECUTE)
+      this.#unsynced = !this.#hasSync();
     return this.#headOwner();
   }
 
   #hasSync(): boolean {
-    for (let i = 0; i < this.#length; i++) {
-      const entry = this.#ring[(this.#head + i) & (this.#ring.length - 1)] as number;
+    for (let i = 0; i < this.#entries.length; i++) {
+      const entry = this.#entries.at(i);
       if ((entry & KIND_MASK) === SYNC) return true;
     }
     return false;
@@ -335,7 +361,7 @@ export class Outstanding {
     const owner = this.#headOwner();
     this.#dropHead('done');
     while (this.#headKind === COPY_END) this.#dropHead('done');
-    if (this.#length === 0 && !this.#copyIn) this.#syncsIgnoredSettled();
+    if (this.#entries.length === 0 && !this.#copyIn) this.#syncsIgnoredSettled();
     return owner;
   }
 
@@ -346,10 +372,7 @@ export class Outstanding {
 
   /** @returns what was assumed of it, when it was not done. */
   #dropHead(outcome: 'done' | 'not_done'): Consequence | undefined {
-    assert(this.#length > 0, 'only a non-empty queue of requests has a head');
-    const entry = this.#ring[this.#head] as number;
-    this.#head = (this.#head + 1) & (this.#ring.length - 1);
-    this.#length--;
+    const entry = this.#entries.shift();
     if (endsBatch(entry & KIND_MASK)) this.#readiesOwed--;
     if ((entry & RECORDED) === 0) return undefined;
     const consequence = this.#consequences.shift();
@@ -360,18 +383,7 @@ export class Outstanding {
 
   #push(entry: number): void {
     if (endsBatch(entry & KIND_MASK)) this.#readiesOwed++;
-    if (this.#length === this.#ring.length) this.#grow();
-    this.#ring[(this.#head + this.#length) & (this.#ring.length - 1)] = entry;
-    this.#length++;
-  }
-
-  #grow(): void {
-    const larger = new Uint8Array(this.#ring.length * 2);
-    for (let i = 0; i < this.#length; i++) {
-      larger[i] = this.#ring[(this.#head + i) & (this.#ring.length - 1)] as number;
-    }
-    this.#ring = larger;
-    this.#head = 0;
+    this.#entries.push(entry);
   }
 }
 

@@ -19,9 +19,9 @@ export class BackendStatements {
     this.#lease += 1;
   }
 
-  /** Their names on the connection. */
+  /** All names on the connection, also of outdated ones. */
   get names(): ReadonlySet<string> {
-    return new Set(Array.from(this.#used.keys(), ({ name }) => name));
+    return new Set([...this.#used.keys(), ...this.#outdated].map(({ name }) => name));
   }
 
   get size(): number {

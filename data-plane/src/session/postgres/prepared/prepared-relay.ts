@@ -23,6 +23,7 @@ import type { GivenUp } from './giving-up.ts';
 import { closeMessage, failingParse, frameHead, parseMessage } from './messages.ts';
 import { readNames, TARGET_STATEMENT } from './names.ts';
 import type { Names } from './names.ts';
+import { Replay } from './replay.ts';
 import { NAME_PREFIX } from './statement-catalogue.ts';
 import type { PreparedStatement, StatementCatalogue } from './statement-catalogue.ts';
 
@@ -30,6 +31,8 @@ import type { PreparedStatement, StatementCatalogue } from './statement-catalogu
 export interface PreparedLease {
   readonly outstanding: Outstanding;
   readonly statements: BackendStatements;
+  /** The use of a statement that was sent last, while it can be sent again. */
+  replay: Replay | undefined;
   readonly backend: { readonly transactionStatus: number };
 }
 
@@ -195,11 +198,16 @@ export class PreparedRelay {
     const { statement } = found;
     const undo = statement && this.#watcher.binds(statement.effects, portal);
     this.#givingUp.binds(statement && givenUpBy(statement.effects), portal, lease);
-    const outdated = () => statement && lease.statements.outdated(statement);
-    lease.outstanding.sent(BIND, 'client', { undo: undo ?? nothing, name, outdated });
     const skipped = names.end - bodyStart;
     const head = frameHead(type, [portal, found.name], bodyLength - skipped);
-    return this.#replace(Buffer.concat([...found.before, head]), skipped);
+    const bytes = found.before.length === 0 ? head : Buffer.concat([...found.before, head]);
+    lease.replay =
+      statement === undefined || lease.outstanding.hasExecuted
+        ? undefined
+        : new Replay(statement, bytes, head);
+    const outdated = () => statement && lease.statements.outdated(statement);
+    lease.outstanding.sent(BIND, 'client', { undo: undo ?? nothing, name, outdated });
+    return this.#replace(bytes, skipped);
   }
 
   /** A whole Describe of a named statement. */
