@@ -40,7 +40,7 @@ export interface LookupsOptions {
 export class Lookups {
   readonly #options: LookupsOptions;
   readonly #users = new WeakMap<TenantConfig, FoundUsers>();
-  /** Questions under way; who asks the same waits for the same answer. */
+  /** Under way, one for each login at most: who asks the same waits for the same answer. */
   readonly #asking = new WeakMap<TenantConfig, Map<string, Promise<FoundUser | undefined>>>();
 
   constructor(options: LookupsOptions) {
