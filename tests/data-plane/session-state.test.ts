@@ -32,6 +32,7 @@ before(async () => {
     `CREATE ROLE reader; GRANT reader TO postgres;
      CREATE SCHEMA one; CREATE TABLE one.t AS SELECT 1 AS n;
      CREATE SCHEMA two; CREATE TABLE two.t AS SELECT 2 AS n;
+     CREATE SEQUENCE counted; CREATE TABLE numbered (id serial, a int);
      CREATE FUNCTION set_style() RETURNS void LANGUAGE sql
        AS $$ SELECT set_config('datestyle', 'German', false) $$`,
   );
@@ -377,6 +378,44 @@ describe('a pin', () => {
     await ask(client, 'DISCARD ALL');
     const other = await connect({}, 'single');
     assert.equal(await ask(other, 'SELECT 1'), '1');
+    for (const each of [client, other]) each.end();
+  });
+});
+
+describe('the last value of a sequence', () => {
+  it('is known in the transaction of its nextval', async () => {
+    const client = await connect();
+    for (const [last, next] of [
+      ['lastval()', `SELECT nextval('counted')`],
+      [`currval('counted')`, `SELECT setval('counted', 7)`],
+      [`currval('numbered_id_seq')`, 'INSERT INTO numbered (a) VALUES (1) RETURNING id'],
+    ] as const) {
+      await ask(client, 'BEGIN');
+      const value = await ask(client, next);
+      assert.equal(await ask(client, `SELECT ${last}`), value);
+      await ask(client, 'COMMIT');
+    }
+    client.end();
+  });
+
+  it('is an error with a hint in the next one, and never the value of another client', async () => {
+    const [client, other] = [await connect({}, 'single'), await connect({}, 'single')];
+    for (const last of ['lastval()', `currval('counted')`, `currval('numbered_id_seq')`]) {
+      for (const next of [
+        `SELECT nextval('counted')`,
+        'INSERT INTO numbered (a) VALUES (1)',
+        `DO $$ BEGIN PERFORM nextval('counted'), nextval('numbered_id_seq'); END $$`,
+      ]) {
+        await ask(client, next);
+        for (const each of [client, other]) {
+          const messages = await messagesOf(each, query(`SELECT ${last}`));
+          const error = messages.find(({ type }) => type === 'E');
+          const { C, H } = error === undefined ? {} : fields(error);
+          assert.equal(C, '55000');
+          assert.match(H ?? '', /transaction pooling .* use RETURNING/);
+        }
+      }
+    }
     for (const each of [client, other]) each.end();
   });
 });

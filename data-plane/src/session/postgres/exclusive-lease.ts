@@ -3,6 +3,7 @@
  * Owns: which frames are the client's, when the server owes nothing more, cancels under way.
  * Leaves: when to give the backend back to session.ts's owner, the client's side to transaction.ts.
  */
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { DROP, FORWARD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
 import { BACKEND, TRANSACTION_IDLE } from '../../wire/postgres/message-types.ts';
@@ -19,6 +20,7 @@ import { frameHead } from './prepared/messages.ts';
 import type { Replay } from './prepared/replay.ts';
 import { nativeBytesFor } from './listening/heard.ts';
 import { NAME_PREFIX } from './prepared/statement-catalogue.ts';
+import { sequenceHint } from './state/sequence-hint.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NONE: readonly never[] = Object.freeze([]);
@@ -35,6 +37,7 @@ export interface Attendant {
 
 /** The client's side of a lease. */
 export interface LeaseOwner {
+  readonly pooling: PoolMode;
   /** The server process that the client takes for its own. */
   readonly processId: number;
   readonly attendant: Attendant | undefined;
@@ -234,6 +237,7 @@ export class ExclusiveLease implements ReplySink {
     const bytes =
       assumed?.error ??
       this.#explained(buffer, bodyStart, bodyEnd) ??
+      this.#hinted(buffer, bodyStart, bodyEnd) ??
       this.#inOwnNames(buffer, bodyStart, bodyEnd, assumed?.name);
     if (bytes === undefined) return FORWARD;
     this.#replacement = { bytes, bodySkipped: bodyEnd - bodyStart };
@@ -254,6 +258,12 @@ export class ExclusiveLease implements ReplySink {
     outstanding.repeated({ undo: () => this.statements.delete(replay.statement) });
     backend.write(message);
     return true;
+  }
+
+  #hinted(buffer: Buffer, bodyStart: number, bodyEnd: number): Buffer | undefined {
+    const isWhole = bodyEnd - bodyStart === this.#bodyLength;
+    if (!isWhole || this.#owner?.pooling !== 'transaction') return undefined;
+    return sequenceHint(buffer.subarray(bodyStart, bodyEnd));
   }
 
   /** What is said of a statement that was cancelled for a reason of the proxy's. */

@@ -55,6 +55,7 @@ export function orphan(lease: ExclusiveLease, context: OrphanContext): void {
 }
 
 class Orphan implements LeaseOwner {
+  readonly pooling = 'transaction';
   readonly processId = 0;
   readonly attendant = undefined;
   readonly #lease: ExclusiveLease;

@@ -6,6 +6,7 @@
  * end of a lease to lease-end.ts.
  */
 import type { Socket } from 'node:net';
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
@@ -105,6 +106,10 @@ export class PostgresSession
 
   get access(): AccessRequest {
     return this.#login.access;
+  }
+
+  get pooling(): PoolMode {
+    return this.#login.pooling;
   }
 
   get processId(): number {
