@@ -121,6 +121,21 @@ describe('users of a tenant', () => {
     await proxy.atRest();
   });
 
+  it('have as many clients as max_client_connections says: the 8th of 7 reads 53300', async () => {
+    const clients = await Promise.all(
+      Array.from({ length: 7 }, () => login('report', 'report pw')),
+    );
+    await assert.rejects(
+      login('report', 'report pw'),
+      /53300: user "report" of tenant "acme" has 7, .* max_client_connections is 7/,
+    );
+    const other = await login('app', PASSWORD);
+    assert.equal(await ask(other, 'SELECT session_user'), 'app');
+    for (const client of [...clients, other]) client.end();
+    await proxy.atRest();
+    (await login('report', 'report pw')).end();
+  });
+
   it('keep their server connection in a pool mode of their own', async () => {
     const sticky = await login('sticky', 'sticky pw');
     await ask(sticky, `SELECT 1`);
