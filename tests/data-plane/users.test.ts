@@ -127,7 +127,7 @@ describe('users of a tenant', () => {
     );
     await assert.rejects(
       login('report', 'report pw'),
-      /53300: user "report" of tenant "acme" has 7, .* max_client_connections is 7/,
+      /53300: .*"report" of tenant "acme" has 7, .* max_client_connections is 7/,
     );
     const other = await login('app', PASSWORD);
     assert.equal(await ask(other, 'SELECT session_user'), 'app');
