@@ -19,7 +19,7 @@ const FILE_LIMIT_MS = 180_000;
 const FILES_AT_ONCE = Math.min(4, Math.max(2, availableParallelism()));
 
 /** Settings of whoever runs the tests must not reach the programs under test. */
-const FOREIGN_SETTINGS = /^(DBBOUNCER_|PG[A-Z]+$|NATS_|NODE_OPTIONS$|NODE_TEST_)/;
+const FOREIGN_SETTINGS = /^(DBBOUNCER_|PG[A-Z]+$|NATS_|FUZZ_|NODE_OPTIONS$|NODE_TEST_)/;
 
 process.chdir(ROOT);
 for (const name of Object.keys(process.env).filter((name) => FOREIGN_SETTINGS.test(name))) {

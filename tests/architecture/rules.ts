@@ -12,6 +12,7 @@ export const FILE_LINES_MAX = 400;
 export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'cli/src/main.ts': 'started by cli/bin/dbbouncer.mjs',
   'tests/run.ts': 'npm test',
+  'tests/fuzz.ts': 'npm run fuzz',
   'tests/bench/main.ts': 'npm run bench',
   'tests/architecture/write-error-reference.ts': 'writes ERRORS.md anew',
   'tests/architecture/write-references.ts': 'writes the tables of docs/ anew',

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import fc from 'fast-check';
+import { fuzzing } from '../support/fuzzing.ts';
 import {
   bind,
   close,
@@ -378,7 +379,7 @@ describe('random scripts of statements', () => {
         }
         for (const client of [pooled, own, other]) client.end();
       }),
-      fuzzing(),
+      fuzzing({ runs: 60, seed: 20_261 }),
     );
     await proxy.atRest();
   });
@@ -389,13 +390,6 @@ async function within(timeoutMs: number, messages: Promise<RawMessage[]>): Promi
   const silence = new Promise<'silence'>((resolve) => setTimeout(resolve, timeoutMs, 'silence'));
   const first = await Promise.race([messages, silence]);
   return first === 'silence' ? ['silence'] : seen(first);
-}
-
-/** The same 60 scripts in each run; DBBOUNCER_FUZZ_RUNS asks for other ones, and for how many. */
-function fuzzing(): { numRuns: number; endOnFailure: true; seed?: number } {
-  const wanted = process.env['DBBOUNCER_FUZZ_RUNS'];
-  if (wanted === undefined) return { numRuns: 60, endOnFailure: true, seed: 20_261 };
-  return { numRuns: Number(wanted), endOnFailure: true };
 }
 
 /**

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import fc from 'fast-check';
+import { fuzzing } from '../support/fuzzing.ts';
 import { bind, execute, fields, parse, query, RawClient, sync } from '../support/raw-client.ts';
 import type { RawAddress, RawMessage } from '../support/raw-client.ts';
 import { TestProxy } from '../support/test-proxy.ts';
@@ -185,13 +186,6 @@ function bytesOf({ how, texts }: Batch): { bytes: Buffer; readies: number } {
   };
 }
 
-/** The same scripts in each run; DBBOUNCER_FUZZ_RUNS asks for other ones, and for how many. */
-function fuzzing(): { numRuns: number; endOnFailure?: true; seed?: number } {
-  const wanted = process.env['DBBOUNCER_FUZZ_RUNS'];
-  if (wanted === undefined) return { numRuns: 60, seed: 41_773 };
-  return { numRuns: Number(wanted) };
-}
-
 describe('random scripts of parameters', () => {
   it('read byte for byte the same as on private connections', async () => {
     const direct = { host: '127.0.0.1', port: cluster.port };
@@ -219,7 +213,7 @@ describe('random scripts of parameters', () => {
           for (const { client } of pairs.flat()) client.end();
         }
       }),
-      fuzzing(),
+      fuzzing({ runs: 60, seed: 41_773 }),
     );
     await proxy.atRest();
   });
