@@ -95,6 +95,18 @@ describe('a client that vanishes', () => {
     assert.equal(await rowsLeft(), 0);
   });
 
+  it('before its COPY has begun has the COPY ended when it begins', async () => {
+    const client = await RawClient.login(proxy, login);
+    client.send(query('COPY left_behind FROM STDIN'));
+    client.destroy();
+    await nextClientIsServed();
+    const other = await RawClient.login(proxy, login);
+    other.send(Buffer.concat([parse('COPY left_behind FROM STDIN'), bind(), execute()]));
+    other.destroy();
+    await nextClientIsServed();
+    assert.equal(await rowsLeft(), 0);
+  });
+
   it('in the middle of COPY within a transaction has nothing of it stored', async () => {
     const client = await RawClient.login(proxy, login);
     client.send(query('BEGIN'));

@@ -297,6 +297,17 @@ describe('FrameScanner, refusing', () => {
     assert.equal(arrivedWhole.seen.frames[0]?.body.length, 51);
   });
 
+  it('passes on the frames before one that its handler refuses', () => {
+    const { seen, scanner } = refusal(sync);
+    seen.verdictOf = (type) => {
+      if (type === 'X') throw new WireError('not this one');
+      return type === 'D' ? DROP : FORWARD;
+    };
+    const chunk = Buffer.concat([hello, message('D'), sync, hello, message('X'), hello]);
+    assert.throws(() => scanner.push(chunk), /not this one/);
+    assert.equal(seen.forwarded, Buffer.concat([hello, sync, hello]).toString('latin1'));
+  });
+
   it('refuses the same when the header lies across chunks', () => {
     for (let at = 1; at < HEADER; at++) {
       const [first, second] = cutAt(declaring('Q', 3), [at]) as [Buffer, Buffer];

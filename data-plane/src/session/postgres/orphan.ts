@@ -68,16 +68,12 @@ class Orphan implements LeaseOwner {
   }
 
   begin(way: 'cancel' | 'let_finish'): void {
-    const { backend, outstanding } = this.#lease;
+    const { backend } = this.#lease;
     this.#lease.adopt(this);
     backend.socket.resume();
     const { clock, leases, cancelOptions } = this.#context;
     const limitMs = way === 'cancel' ? cancelOptions.limitMs : AUTOCOMMIT_TIMEOUT_MS;
     this.#deadline = clock.after(limitMs, () => this.#giveUp());
-    if (outstanding.inCopyIn) {
-      backend.write(encodeCopyFail('the client is gone'));
-      outstanding.sent(COPY_END);
-    }
     this.serverAnswered();
     if (way === 'cancel') leases.cancel(this.#lease, cancelOptions);
   }
@@ -89,12 +85,17 @@ class Orphan implements LeaseOwner {
 
   toClient(): void {}
   /**
-   * A batch without its Sync, or one that failed before a Query the client took for its end: nobody
-   * else ends it.
+   * A COPY, which may begin only now, a batch without its Sync, or one that failed before a Query
+   * the client took for its end: nobody else ends it.
    */
   serverAnswered(): void {
     const { backend, outstanding } = this.#lease;
-    if (!outstanding.needsSync || !backend.usable) return;
+    if (!backend.usable) return;
+    if (outstanding.inCopyIn) {
+      backend.write(encodeCopyFail('the client is gone'));
+      outstanding.sent(COPY_END);
+    }
+    if (!outstanding.needsSync) return;
     backend.write(encodeSync());
     outstanding.sent(SYNC);
   }

@@ -97,6 +97,8 @@ export class FrameScanner {
   #state: 'ready' | 'scanning' | 'failed' = 'ready';
   /** Start of the bytes of the current chunk that are to be forwarded and have not been. */
   #runStart = 0;
+  /** Where in the current chunk the frame begins that is being judged. */
+  #frameStart = 0;
 
   constructor(options: FrameScannerOptions) {
     this.#handler = options.handler;
@@ -114,20 +116,23 @@ export class FrameScanner {
    * @returns how many bytes were consumed: all, unless `frame()` answered HOLD. Then at least one
    *   byte is not; pushing the rest again, at once or later, with or without more bytes behind it,
    *   offers the frame again. What earlier chunks brought of a held frame stays with the scanner.
-   * @throws WireError when the stream is not the protocol; the frames before it have been
-   *   forwarded, and the scanner is of no further use. So it is after an exception from the
-   *   handler, which passes through.
+   * @throws WireError when the stream is not the protocol, and what the handler throws; the frames
+   *   before it have been forwarded, and the scanner is of no further use.
    */
   push(chunk: Buffer): number {
     assert(this.#state === 'ready', `push() while the scanner is ${this.#state}`);
     this.#state = 'scanning';
     this.#runStart = 0;
+    this.#frameStart = 0;
     try {
       const consumed = this.#scan(chunk);
       this.#state = 'ready';
       return consumed;
-    } finally {
-      if (this.#state === 'scanning') this.#state = 'failed';
+    } catch (error) {
+      this.#state = 'failed';
+      // The handler has judged the frames before: whoever is to have them counts on them.
+      if (this.#runStart < this.#frameStart) this.#flushRun(chunk, this.#frameStart);
+      throw error;
     }
   }
 
@@ -160,9 +165,10 @@ export class FrameScanner {
     const chunkEnd = chunk.length;
     let at = start;
     while (chunkEnd - at >= HEADER_BYTES) {
+      this.#frameStart = at;
       const type = chunk[at] as number;
       const bodyLength = readLength(chunk, at + 1) - LENGTH_FIELD_BYTES;
-      this.#check(type, bodyLength, chunk, at);
+      this.#check(type, bodyLength);
       const bodyStart = at + HEADER_BYTES;
       const needed = handler.needsBody(type, bodyLength);
       if (bodyLength > chunkEnd - bodyStart) {
@@ -211,7 +217,7 @@ export class FrameScanner {
     }
     const type = this.#header[0] as number;
     const bodyLength = readLength(this.#header, 1) - LENGTH_FIELD_BYTES;
-    this.#check(type, bodyLength, chunk, 0);
+    this.#check(type, bodyLength);
     const needed = this.#handler.needsBody(type, bodyLength);
     const arrived = Math.min(bodyLength, chunk.length - bodyStart);
     if (needed && arrived < bodyLength) {
@@ -273,7 +279,7 @@ export class FrameScanner {
     if (bodyLength > this.#collectBytesMax) {
       const message = `message ${showType(header[0] as number)} of ${bodyLength} bytes`;
       const problem = `${message} cannot be collected, ${this.#collectBytesMax} is the limit`;
-      this.#refuse(problem, chunk, at);
+      throw new WireError(problem);
     }
     this.#flushRun(chunk, at);
     const frameBytes = HEADER_BYTES + bodyLength;
@@ -351,16 +357,10 @@ export class FrameScanner {
     this.#handler.forward(whole ? chunk : chunk.subarray(start, end));
   }
 
-  #check(type: number, bodyLength: number, chunk: Buffer, at: number): void {
+  #check(type: number, bodyLength: number): void {
     const bodyBytesMax = this.#bodyBytesMax[type] as number;
     if (bodyLength >= 0 && bodyLength <= bodyBytesMax) return;
-    this.#refuse(sizeProblem(type, bodyLength, bodyBytesMax), chunk, at);
-  }
-
-  /** Forwards what precedes the bad frame first: the handler has judged it already. */
-  #refuse(reason: string, chunk: Buffer, at: number): never {
-    this.#flushRun(chunk, at);
-    throw new WireError(reason);
+    throw new WireError(sizeProblem(type, bodyLength, bodyBytesMax));
   }
 }
 
