@@ -82,7 +82,7 @@ const work: fc.Arbitrary<Work> = fc.oneof(
 interface Shot {
   readonly whom: number;
   readonly afterMs: number;
-  /** Of an earlier session of this client, of one that has another secret, or of the one there is. */
+  /** Whose: of the session there is, of an earlier one of this client, or nobody's. */
   readonly key: 'current' | 'ended' | 'wrong_secret';
   readonly cutAt: number;
 }
@@ -208,16 +208,12 @@ class Worker {
 
   /** Cancelled until it is: a request may come before the statement. */
   async #endless(work: Work & { readonly kind: 'endless' }): Promise<void> {
-    let isOver = false;
-    const over = this.#say('SELECT pg_sleep(60)', work).then((told) => {
-      isOver = true;
-      return told;
-    });
-    while (!isOver) {
-      await pause(work.afterMs);
-      await this.#field.cancel(this.key, 0);
+    const over = this.#say('SELECT pg_sleep(60)', work);
+    let told: readonly RawMessage[] | undefined;
+    while (told === undefined) {
+      told = await Promise.race([over, pause(work.afterMs, undefined)]);
+      if (told === undefined) await this.#field.cancel(this.key, 0);
     }
-    const told = await over;
     assert.ok(
       told.some(({ type }) => type === 'E'),
       'only a cancel ends it',

@@ -31,7 +31,10 @@ export const COLLECT_BYTES_MAX = 1_048_576;
 /** The largest body of a server's message. */
 export const BACKEND_BODY_BYTES_MAX = LARGE_MESSAGE_BYTES_MAX - LENGTH_FIELD_BYTES;
 
-/** The largest body of a client's message, by type byte, as the server would take it. */
+/**
+ * The largest body of a client's message, by type byte, as the server would take it. Those without
+ * a body have none: a server would answer such a Flush, which nobody counts on, with an error.
+ */
 export function clientBodyBytesMax(type: number): number {
   switch (type) {
     case FRONTEND.Query:
@@ -40,6 +43,11 @@ export function clientBodyBytesMax(type: number): number {
     case FRONTEND.FunctionCall:
     case FRONTEND.CopyData:
       return LARGE_MESSAGE_BYTES_MAX - LENGTH_FIELD_BYTES;
+    case FRONTEND.Flush:
+    case FRONTEND.Sync:
+    case FRONTEND.CopyDone:
+    case FRONTEND.Terminate:
+      return 0;
     case FRONTEND.Password:
       return AUTH_MESSAGE_BYTES_MAX - LENGTH_FIELD_BYTES;
     default:
