@@ -160,14 +160,17 @@ export class TestProxy {
     await applied;
   }
 
-  /** The first report from now on that `fits`. @throws after 10 s, with the last report */
-  report(fits: (report: ProxyReport) => boolean): Promise<ProxyReport> {
+  /** The first report from now on that `fits`. @throws after `withinMs`, with the last report */
+  report(
+    fits: (report: ProxyReport) => boolean,
+    withinMs = REPORT_TIMEOUT_MS,
+  ): Promise<ProxyReport> {
     return new Promise((resolve, reject) => {
       let last: ProxyReport | undefined;
       const timer = setTimeout(() => {
         subscription.close();
         reject(new Error(`no report fits; the last one: ${JSON.stringify(last)}`));
-      }, REPORT_TIMEOUT_MS);
+      }, withinMs);
       const subscription = this.#bus.subscribe(SUBJECTS.reports, (data) => {
         last = proxyReportSchema.parse(JSON.parse(new TextDecoder().decode(data)));
         if (!fits(last)) return;
@@ -179,10 +182,11 @@ export class TestProxy {
   }
 
   /** Waits until no client is connected, no lease is held and nobody is in line. */
-  atRest(): Promise<ProxyReport> {
+  atRest(withinMs?: number): Promise<ProxyReport> {
     return this.report(
       ({ clients, pools }) =>
         clients === 0 && pools.every(({ active, waiting }) => active === 0 && waiting === 0),
+      withinMs,
     );
   }
 
