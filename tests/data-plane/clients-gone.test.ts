@@ -140,6 +140,21 @@ describe('a client that vanishes', () => {
     assert.equal(await rowsLeft(), 0);
   });
 
+  it('in the middle of a message behind a long statement has that ended first', async () => {
+    const client = await RawClient.login(proxy, login);
+    client.send(query('SELECT pg_sleep(60)'));
+    await untilRunning(cluster, 'pg_sleep(60)');
+    const beside = query('SELECT 1');
+    client.send(beside.subarray(0, beside.length - 2));
+    client.destroy();
+    const next = await RawClient.login(proxy, login);
+    const count = `SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'dbb:%'`;
+    next.send(query(count));
+    assert.deepEqual(firstColumns(await next.until('Z')), ['1'], 'max_connections is 1');
+    next.end();
+    await proxy.atRest();
+  });
+
   it('while it waits in line leaves the line', async () => {
     const holder = await RawClient.login(proxy, login);
     holder.send(query('BEGIN'));

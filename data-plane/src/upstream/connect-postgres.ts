@@ -128,9 +128,9 @@ async function connectInOneWay(
   }
 }
 
-function about({ tenant, leaks, log }: ConnectOptions) {
+function about({ tenant, leaks, clock, log }: ConnectOptions) {
   const address = { host: tenant.host, port: tenant.port };
-  return { address, initSql: tenant.initSql, leaks, log };
+  return { address, initSql: tenant.initSql, leaks, clock, log };
 }
 
 function connectSocket(options: ConnectOptions): Promise<Socket> {

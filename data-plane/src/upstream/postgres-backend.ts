@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { BACKEND, BACKEND_TYPES } from '../wire/postgres/message-types.ts';
 import {
@@ -24,6 +25,7 @@ import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { ParameterVector } from './parameter-vector.ts';
 import { reportedParameters, textReading } from './reported-parameters.ts';
 import type { ReportedParameters, TextReading } from './reported-parameters.ts';
+import { sendCancel } from './send-cancel.ts';
 import type { ServerTls } from './server-tls.ts';
 import type { TimeLimit } from './time-limit.ts';
 import type { Backend, CloseReason, ServerEvents } from './upstream.ts';
@@ -56,6 +58,7 @@ export interface BackendOptions {
   readonly leaks: LeakDetector;
   /** What the connection is encrypted with; cancels go in the same way. */
   readonly tls: ServerTls | undefined;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -94,9 +97,11 @@ export class PostgresBackend implements Backend {
   #textReading: TextReading = 'standard';
   readonly #events: ServerEvents;
   readonly #log: Logger;
+  readonly #clock: Clock;
   #sink: ReplySink;
   #closedBecause: CloseReason | undefined;
   #ended = false;
+  #closing: Timer | undefined;
 
   constructor(options: BackendOptions) {
     const { socket } = options;
@@ -108,6 +113,7 @@ export class PostgresBackend implements Backend {
     this.#sink = options.sink;
     this.#events = options.events;
     this.#log = options.log;
+    this.#clock = options.clock;
     this.#scanner = new FrameScanner({
       handler: this.#frames,
       frameBytesMax: BACKEND_BODY_BYTES_MAX,
@@ -164,7 +170,13 @@ export class PostgresBackend implements Backend {
     // Terminate ends the server's process in an orderly way; its closing is what frees the slot.
     this.socket.end(encodeTerminate());
     this.socket.resume();
-    this.socket.setTimeout(CLOSE_TIMEOUT_MS, () => this.socket.destroy());
+    this.#closing = this.#clock.after(CANCEL_AFTER_MS, () => this.#insist());
+  }
+
+  /** A server that works on a statement reads no Terminate, and would go on without a slot. */
+  #insist(): void {
+    void sendCancel(this, CLOSE_TIMEOUT_MS);
+    this.#closing = this.#clock.after(CLOSE_TIMEOUT_MS, () => this.socket.destroy());
   }
 
   readonly #frames: FrameHandler = {
@@ -227,12 +239,15 @@ export class PostgresBackend implements Backend {
 
   #closed(): void {
     this.#ended = true;
+    this.#closing?.cancel();
     this.#lose(undefined);
     this.#events.closed();
   }
 }
 
-/** How long a server may take to close after Terminate. */
+/** How long a server may take to close after Terminate before its statement is cancelled. */
+const CANCEL_AFTER_MS = 1_000;
+/** How long it may take from then on. */
 const CLOSE_TIMEOUT_MS = 5_000;
 
 /** Where replies go when nobody is left to hear them. */
