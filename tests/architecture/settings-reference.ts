@@ -148,6 +148,9 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
     ' like the client that they serve.',
   max_prepared_statements:
     'Prepared statements on one server connection; beyond it the least recently used is closed.',
+  max_distinct_prepared_statements:
+    'Different prepared statements of all clients of a tenant that share a database and a user on' +
+    ' one proxy; one more reads 53400. Their texts may have 64 MiB.',
   max_client_prepared_statements: 'Prepared statements of one client; one more reads 53400.',
   client_auth:
     'How its clients prove their password: see [Ways to log in](#ways-to-log-in). In `users` for' +

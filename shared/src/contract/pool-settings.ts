@@ -160,6 +160,11 @@ export const POOL_SETTINGS = Object.freeze({
   leakDetector: choice('leak_detector', leakDetectorSchema, 'off'),
   applicationName: choice('application_name', applicationNameSchema, 'pooled'),
   maxPreparedStatements: count('max_prepared_statements', { min: 1, max: 10_000, default: 200 }),
+  maxDistinctPreparedStatements: count('max_distinct_prepared_statements', {
+    min: 1,
+    max: 1_000_000,
+    default: 20_000,
+  }),
   maxClientPreparedStatements: count('max_client_prepared_statements', {
     min: 1,
     max: 100_000,

@@ -3,6 +3,7 @@
  * database and user.
  * Owns: tying pool keys to upstreams, and what a swap of the routing snapshot does to pools.
  */
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -28,8 +29,8 @@ import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
 import { databaseAfter, settingsFor, tenantsToPrewarm } from './warm-up.ts';
 
-/** Different prepared statements of one tenant, database and user. */
-const STATEMENTS_MAX = 20_000;
+/** Texts of the prepared statements of one tenant, database and user. */
+const STATEMENTS_BYTES_MAX = 64 * 1024 * 1024;
 /**
  * Catalogues that are found again. One that is not lives on with its sessions, and names no
  * statement as another one does: it is only not shared with sessions that come later.
@@ -131,9 +132,24 @@ export class PostgresTargets implements Targets {
     return { pool, upstream, catalog: new Catalog({ load, clock, log }), hub, exchange };
   }
 
+  #newCatalogue(tenant: TenantConfig): StatementCatalogue {
+    const settings = this.#settingsOf(tenant);
+    return new StatementCatalogue(() => ({
+      statementsMax: settings().maxDistinctPreparedStatements,
+      bytesMax: STATEMENTS_BYTES_MAX,
+    }));
+  }
+
+  /** As they are whenever it is asked; those of a removed tenant stay. */
+  #settingsOf(tenant: TenantConfig): () => PoolSettings {
+    const { router } = this.#options;
+    const key = tenantKey(tenant.id);
+    return () => router.current.poolSettings(router.current.byKey(key) ?? tenant);
+  }
+
   catalogue({ tenant, serverUser }: Account, database: string): StatementCatalogue {
     const key = JSON.stringify([tenantKey(tenant.id), database, serverUser]);
-    const catalogue = this.#catalogues.get(key) ?? new StatementCatalogue(STATEMENTS_MAX);
+    const catalogue = this.#catalogues.get(key) ?? this.#newCatalogue(tenant);
     this.#catalogues.delete(key);
     this.#catalogues.set(key, catalogue);
     const [oldest] = this.#catalogues.keys();
@@ -144,11 +160,9 @@ export class PostgresTargets implements Targets {
   }
 
   #upstream(account: Account, database: string): PostgresUpstream {
-    const { keepaliveIdleMs, serverTls, clock, log, meter, applicationName, router } =
-      this.#options;
+    const { keepaliveIdleMs, serverTls, clock, log, meter, applicationName } = this.#options;
     const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
-    const key = tenantKey(tenant.id);
     return new PostgresUpstream({
       tenant,
       user: serverUser,
@@ -158,10 +172,7 @@ export class PostgresTargets implements Targets {
       clock,
       log: log.child({ tenant: tenant.id, database }),
       applicationName: applicationName(),
-      settings: () => {
-        const { current } = router;
-        return current.poolSettings(current.byKey(key) ?? tenant);
-      },
+      settings: this.#settingsOf(tenant),
       keepaliveIdleMs,
       onReset: (status) => tenantMeter.backendReset(status),
       onInspected: () => tenantMeter.stateInspected(),

@@ -27,6 +27,13 @@ export const NAME_PREFIX = 'dbb_ps_';
 /** Over all catalogues, so that a name never means two things on one server connection. */
 let lastNumber = 0;
 
+/** Of all clients of one tenant, database and server user. */
+export interface CatalogueLimits {
+  readonly statementsMax: number;
+  /** Of their texts and types. */
+  readonly bytesMax: number;
+}
+
 interface Entry {
   readonly statement: PreparedStatement;
   readonly key: string;
@@ -35,7 +42,9 @@ interface Entry {
 }
 
 export class StatementCatalogue {
-  readonly #statementsMax: number;
+  readonly #limits: () => CatalogueLimits;
+  /** Of texts and types. */
+  #bytes = 0;
   /**
    * Statements that no client names any more are kept, the one unused for longest first, up to the
    * limit.
@@ -44,8 +53,9 @@ export class StatementCatalogue {
   readonly #unused = new Map<string, Entry>();
   readonly #entries = new WeakMap<PreparedStatement, Entry>();
 
-  constructor(statementsMax: number) {
-    this.#statementsMax = statementsMax;
+  /** @param limits as they are when a statement is added */
+  constructor(limits: () => CatalogueLimits) {
+    this.#limits = limits;
   }
 
   get size(): number {
@@ -82,26 +92,39 @@ export class StatementCatalogue {
   }
 
   #add(key: string, definition: Buffer, effects: TextEffects): Entry {
-    if (this.#byKey.size >= this.#statementsMax) this.#makeRoom();
+    this.#makeRoom(definition.length);
     lastNumber += 1;
     const name = NAME_PREFIX + lastNumber.toString(36);
     const statement = Object.freeze({ name, definition: Buffer.from(definition), effects });
     const entry = { statement, key, uses: 0 };
     this.#byKey.set(key, entry);
     this.#entries.set(entry.statement, entry);
+    this.#bytes += definition.length;
     return entry;
   }
 
-  #makeRoom(): void {
-    const [oldest] = this.#unused;
-    if (oldest === undefined) {
-      const message = `clients have prepared ${this.#byKey.size} different statements`;
-      const limit = `as many as there may be (${this.#statementsMax})`;
-      throw proxyErrors.fail('PREPARED_LIMIT', `${message}, ${limit}`, {
-        hint: 'Use parameters instead of literals, or close statements not needed.',
-      });
+  /** Forgets unused statements until another of this size fits. */
+  #makeRoom(bytes: number): void {
+    const { statementsMax, bytesMax } = this.#limits();
+    while (this.#byKey.size >= statementsMax || this.#bytes + bytes > bytesMax) {
+      const [oldest] = this.#unused.values();
+      if (oldest === undefined) {
+        throw this.#byKey.size >= statementsMax
+          ? full(`${this.#byKey.size} different statements`, `${statementsMax}`)
+          : full(`statements of ${this.#bytes} bytes`, `${bytesMax} bytes`);
+      }
+      this.#unused.delete(oldest.key);
+      this.#byKey.delete(oldest.key);
+      this.#bytes -= oldest.statement.definition.length;
     }
-    this.#unused.delete(oldest[0]);
-    this.#byKey.delete(oldest[0]);
   }
+}
+
+function full(present: string, most: string) {
+  const message = `the clients of this user have prepared ${present}, and this one would be more`;
+  return proxyErrors.fail('PREPARED_LIMIT', `${message} than there may be (${most})`, {
+    hint:
+      'Use parameters instead of literals, close statements that are not needed, or have the' +
+      ' operator raise max_distinct_prepared_statements.',
+  });
 }
