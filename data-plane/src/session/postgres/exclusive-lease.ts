@@ -187,7 +187,7 @@ export class ExclusiveLease implements ReplySink {
     const replyFor = this.outstanding.replied(type);
     if (replyFor === undefined) {
       const letter = String.fromCharCode(type);
-      throw new WireError(`the server sent "${letter}" though no request was outstanding`);
+      throw new WireError(`the server sent "${letter}", which answers nothing that was asked`);
     }
     return replyFor === 'client' ? FORWARD : DROP;
   }

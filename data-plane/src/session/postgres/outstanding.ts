@@ -264,6 +264,11 @@ export class Outstanding {
       case BACKEND.PortalSuspended:
         this.#copyIn = false;
         return this.#headKind === EXECUTE ? this.#pop(EXECUTE) : this.#headOwner();
+      case BACKEND.Authentication:
+      case BACKEND.BackendKeyData:
+      case BACKEND.NegotiateProtocolVersion:
+      case BACKEND.CopyBothResponse:
+        return undefined; // of a login or of replication, and never for a client
       default:
         return this.#headOwner();
     }
