@@ -1,22 +1,27 @@
 /** A server connection for the proxy's own use, got in line like any client's. */
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 
-/** Takes a backend, waiting as any client does. @throws AppError why there is none */
-export function leaseOnce(pool: Pool<PostgresBackend>): Promise<PostgresBackend> {
+/**
+ * Takes a backend, waiting as any client does. @throws AppError why there is none
+ * @param moved what is thrown when the tenant has another pool by now
+ */
+export function leaseOnce(
+  pool: Pool<PostgresBackend>,
+  moved: () => Error = configChanged,
+): Promise<PostgresBackend> {
   const backend = pool.take();
   if (backend !== undefined) return Promise.resolve(backend);
   return new Promise((resolve, reject) => {
-    pool.wait({
-      granted: resolve,
-      refused: reject,
-      moved: () => {
-        const message = 'the configuration of the tenant changed meanwhile';
-        reject(proxyErrors.fail('UPSTREAM_LOST', message, { hint: 'Connect again.' }));
-      },
-    });
+    pool.wait({ granted: resolve, refused: reject, moved: () => reject(moved()) });
   });
+}
+
+function configChanged(): AppError {
+  const message = 'the configuration of the tenant changed meanwhile';
+  return proxyErrors.fail('UPSTREAM_LOST', message, { hint: 'Connect again.' });
 }
 
 /** Runs `work` on a backend that it leaves as it was; after a failure the backend is closed. */

@@ -1,6 +1,7 @@
 /** The server connection of a listener, got in line like any client's. */
 import type { Pool } from '../../../pool/pool.ts';
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
+import { leaseOnce } from '../lease-once.ts';
 
 /** The tenant's pool is another one by now: ask there. */
 export class PoolMoved extends Error {
@@ -9,13 +10,5 @@ export class PoolMoved extends Error {
 
 /** @throws AppError why there is none; PoolMoved */
 export function leaseForListener(pool: Pool<PostgresBackend>): Promise<PostgresBackend> {
-  const backend = pool.take();
-  if (backend !== undefined) return Promise.resolve(backend);
-  return new Promise((resolve, reject) => {
-    pool.wait({
-      granted: resolve,
-      refused: reject,
-      moved: () => reject(new PoolMoved('the pool was drained')),
-    });
-  });
+  return leaseOnce(pool, () => new PoolMoved('the pool was drained'));
 }
