@@ -24,6 +24,8 @@ export interface LifeOptions extends Setting {
   /** Part of everything it asks: an answer to somebody else is known as such. */
   readonly name: string;
   readonly random: SeededRandom;
+  /** It comes for the first time within so long. */
+  readonly arrivalMs: number;
   /** It rests up to so long between two things. */
   readonly restMs: number;
   /** The drill is over. */
@@ -35,6 +37,7 @@ type Step = (life: Life, conversation: Conversation) => Promise<void>;
 /** Returns when the drill is over and it has left. */
 export async function live(options: LifeOptions): Promise<void> {
   const life = new Life(options);
+  await life.rest(options.arrivalMs);
   while (!options.over.aborted) {
     await life.visit();
     await life.rest();
@@ -81,9 +84,9 @@ class Life {
     }
   }
 
-  async rest(): Promise<void> {
-    const { random, restMs, over } = this.#options;
-    await pause(random.between(0, restMs), undefined, { signal: over }).catch(() => {});
+  async rest(upToMs = this.#options.restMs): Promise<void> {
+    const { random, over } = this.#options;
+    await pause(random.between(0, upToMs), undefined, { signal: over }).catch(() => {});
   }
 
   /** Something that nobody else asks. */

@@ -43,6 +43,8 @@ const PASSWORD = 'drill secret';
 const SERVER_CONNECTIONS_MAX = 150;
 /** As client_login_timeout: no other wait has a limit that is longer. */
 const HANG_MS = 60_000;
+/** From one client's first login to the next one's: in the same process, each costs its proof. */
+const ARRIVAL_MS = 10;
 /** A statement outside of a transaction may run so long after its client has left. */
 const REST_WITHIN_MS = 60_000;
 
@@ -163,6 +165,7 @@ function lifeOf(number: number, { proxy, tally, options, over }: World) {
     tally,
     hangMs: HANG_MS,
     random: new SeededRandom(options.seed + number),
+    arrivalMs: options.clients * ARRIVAL_MS,
     restMs: options.restMs,
     over,
   };
