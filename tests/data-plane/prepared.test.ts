@@ -154,6 +154,19 @@ describe('a named statement', () => {
     thief.end();
   });
 
+  it('that a failed transaction refuses to parse again is there as before', async () => {
+    const client = await connect();
+    // From here on it has one server connection to itself.
+    await ask(client, query('CREATE TEMPORARY TABLE mine ()'));
+    await ask(client, parse('SELECT 12', 'first'), sync());
+    await ask(client, query('BEGIN'));
+    await ask(client, query('SELECT 1/0'));
+    assert.deepEqual(codes(await ask(client, parse('SELECT 12', 'second'), sync())), ['25P02']);
+    await ask(client, query('ROLLBACK'));
+    assert.equal(types(await ask(client, run('first'))), '2DCZ');
+    client.end();
+  });
+
   it('that is ROLLBACK, and there already, ends a failed transaction', async () => {
     const client = await connect();
     for (const name of ['first', 'second']) {

@@ -173,9 +173,12 @@ export class PreparedRelay {
   ): FrameVerdict {
     const room = this.#makeRoom(lease, statement);
     const { outstanding, statements } = lease;
+    const before = statements.has(statement) ? 'there' : 'missing';
     statements.expect(statement, outstanding.batch);
     const undo = () => {
-      lease.statements.delete(statement);
+      // In a failed transaction the server refuses a Parse of what it has, and keeps it.
+      if (before === 'there') statements.confirm(statement);
+      else statements.delete(statement);
       outcome.forget();
     };
     lease.outstanding.sent(PARSE, 'client', {
