@@ -36,6 +36,15 @@ describe('StatementCatalogue', () => {
     assert.equal(prepare(catalogue, 'SELECT 1'), first);
   });
 
+  it('keeps at most 100 while 10,000 different ones come and go', () => {
+    const catalogue = new StatementCatalogue(() => ({ ...roomy, bytesMax: 1_000_000 }));
+    for (let i = 0; i < 10_000; i++) {
+      catalogue.release(prepare(catalogue, `SELECT ${i}`));
+      assert.ok(catalogue.size <= 100);
+    }
+    assert.equal(catalogue.size, 100);
+  });
+
   it('refuses the 3rd of 2 that are in use with 53400, both numbers and the setting', () => {
     let statementsMax = 2;
     const catalogue = new StatementCatalogue(() => ({ ...roomy, statementsMax }));
