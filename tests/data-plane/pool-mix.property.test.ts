@@ -2,10 +2,11 @@
  * Clients that come, ask, cancel, wait and vanish at random, while operators pause, resume, drain,
  * reconnect and kill their tenant, change its limits, move it to another server and back, and its
  * server connections are shot: nobody hangs, nothing stays leased, nobody stays in line, and the
- * server connections fall to the minimum (invariants 2 and 4). Here's how it works: a script is a
- * list of steps; but for those that hear what a client is told for a moment, no step waits for what
- * it brings about. At the end the tenant is active, every client that is left ends its transaction
- * and must have an answer to all it has asked, or have been ended; then all leave.
+ * server connections stay within the limit and fall to the minimum (invariants 1, 2 and 4).
+ * Here's how it works: a script is a list of steps; but for those that hear what a client is told
+ * for a moment, no step waits for what it brings about. At the end the tenant is active, every
+ * client that is left ends its transaction and must have an answer to all it has asked, or have
+ * been ended; then all leave.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -28,6 +29,8 @@ const ACQUIRE_TIMEOUT_MS = 300;
 /** Nobody may wait for longer, whatever happens. */
 const ANSWERED_WITHIN_MS = 10_000;
 const MINIMUM = 1;
+/** The highest max_connections that a script sets. */
+const LIMIT_MAX = 4;
 /** A step that hears a client waits for this long at most. */
 const HEARS_MS = 40;
 let here: PostgresCluster;
@@ -145,7 +148,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('change' as const),
       where: fc.constantFrom('here' as const, 'there' as const),
-      maxConnections: fc.integer({ min: 1, max: 4 }),
+      maxConnections: fc.integer({ min: 1, max: LIMIT_MAX }),
     }),
   },
   { weight: 1, arbitrary: fc.constant({ do: 'shoot' as const }) },
@@ -309,6 +312,28 @@ async function shootAll(): Promise<void> {
   await Promise.all([here.sql('postgres', sql), there.sql('postgres', sql)]);
 }
 
+/** Counts server connections again and again. */
+class Counting {
+  readonly #done: Promise<number>;
+  #state: 'counting' | 'over' = 'counting';
+
+  constructor() {
+    this.#done = this.#count();
+  }
+
+  async #count(): Promise<number> {
+    let most = 0;
+    while (this.#state === 'counting') most = Math.max(most, await serverConnections());
+    return most;
+  }
+
+  /** The most there were at one moment. */
+  end(): Promise<number> {
+    this.#state = 'over';
+    return this.#done;
+  }
+}
+
 async function serverConnections(): Promise<number> {
   const sql = `SELECT 1 FROM pg_stat_activity
     WHERE application_name LIKE 'dbb:%' AND datname = 'postgres'`;
@@ -324,9 +349,11 @@ describe('a random mix of clients, operators and accidents', () => {
       fc.asyncProperty(scripts, async (script) => {
         await proxy.setTenant(tenant(here, 3));
         const run = new Run();
+        const counting = new Counting();
         await run.begin();
         for (const each of script) await run.take(each);
         await run.finish();
+        assert.ok((await counting.end()) <= LIMIT_MAX, 'the servers count no more than the limit');
         const isAlone = async () => (await metric(proxy, 'dbbouncer_clients')) === 1;
         await eventually('all have left', isAlone);
         bystander.send(query('SELECT 4'));
