@@ -140,9 +140,9 @@ describe('a client that vanishes', () => {
     assert.equal(await rowsLeft(), 0);
   });
 
-  it('in the middle of a message behind a long statement has that ended first', async () => {
+  it('in the middle of a message behind two long statements has them ended first', async () => {
     const client = await RawClient.login(proxy, login);
-    client.send(query('SELECT pg_sleep(60)'));
+    client.send(Buffer.concat([query('SELECT pg_sleep(60)'), query('SELECT pg_sleep(61)')]));
     await untilRunning(cluster, 'pg_sleep(60)');
     const beside = query('SELECT 1');
     client.send(beside.subarray(0, beside.length - 2));

@@ -3,6 +3,9 @@
  * over when the trouble is, and that no other tenant notices.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
@@ -198,6 +201,37 @@ describe('a database that does not answer', () => {
     } finally {
       process.kill(pid, 'SIGCONT');
     }
+  });
+});
+
+describe('a login that is given up', () => {
+  it('keeps its slot until the server has closed: never two at once of 1', async () => {
+    let open = 0;
+    let mostOpen = 0;
+    let begun = 0;
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      open += 1;
+      begun += 1;
+      mostOpen = Math.max(mostOpen, open);
+      socket.on('error', () => {});
+      // As a server process that has yet to notice.
+      socket.on('end', () => setTimeout(() => socket.end(), 150));
+      socket.on('close', () => (open -= 1));
+      socket.resume();
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const connect = await newTenant('given_up', { maxConnections: 1 }, port);
+    const login = connect().catch(() => undefined);
+    await eventually('the first is under way', () => open === 1);
+    await proxy.operate('given_up', 'reconnect');
+    const again = connect().catch(() => undefined);
+    await eventually('the second is under way', () => begun === 2);
+    assert.equal(mostOpen, 1);
+    await proxy.removeTenant('given_up');
+    await Promise.all([login, again]);
+    server.close();
   });
 });
 

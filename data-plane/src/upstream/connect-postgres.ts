@@ -48,6 +48,9 @@ export interface ConnectOptions extends LoginOptions {
   readonly signal: AbortSignal;
 }
 
+/** How long a server may take to close a login that is given up. */
+const LEAVE_TIMEOUT_MS = 1_000;
+
 /**
  * @throws AppError UPSTREAM_UNREACHABLE | UPSTREAM_TLS_FAILED | UPSTREAM_REFUSED |
  * SECRET_UNAVAILABLE | CREDENTIAL_UNFIT | CLEARTEXT_REFUSED; nothing is left open then
@@ -95,7 +98,7 @@ async function connectInOneWay(
     },
   };
   const conversation = new Conversation();
-  const abort = () => transport.destroy();
+  const abort = () => takeLeave(transport, options.clock);
   const { serverLoginTimeoutMs } = options.timeouts;
   const timer = options.clock.after(serverLoginTimeoutMs, () =>
     transport.destroy(
@@ -142,22 +145,33 @@ function connectSocket(options: ConnectOptions): Promise<Socket> {
       noDelay: true,
       keepAlive: keepaliveIdleMs > 0,
       keepAliveInitialDelay: keepaliveIdleMs,
-      signal,
     });
+    const abort = () => socket.destroy(new Error('the proxy gave up'));
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort);
     const timer = clock.after(serverConnectTimeoutMs, () =>
       socket.destroy(tooLate('no answer', 'server_connect_timeout', serverConnectTimeoutMs)),
     );
     const failed = (error: Error) => {
       timer.cancel();
+      signal.removeEventListener('abort', abort);
       reject(unreachableServer(options, error));
     };
     socket.once('error', failed);
     socket.once('connect', () => {
       timer.cancel();
+      signal.removeEventListener('abort', abort);
       socket.off('error', failed);
       resolve(socket);
     });
   });
+}
+
+/** The server may be about to count the connection: only its closing frees the slot. */
+function takeLeave(transport: Socket, clock: Clock): void {
+  const timer = clock.after(LEAVE_TIMEOUT_MS, () => transport.destroy());
+  transport.once('close', () => timer.cancel());
+  transport.end();
 }
 
 async function initialise(backend: PostgresBackend, options: ConnectOptions): Promise<void> {

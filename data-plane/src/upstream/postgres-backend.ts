@@ -170,13 +170,19 @@ export class PostgresBackend implements Backend {
     // Terminate ends the server's process in an orderly way; its closing is what frees the slot.
     this.socket.end(encodeTerminate());
     this.socket.resume();
-    this.#closing = this.#clock.after(CANCEL_AFTER_MS, () => this.#insist());
+    this.#closing = this.#clock.after(CANCEL_EACH_MS, () => this.#insist(CANCELS_MAX));
   }
 
-  /** A server that works on a statement reads no Terminate, and would go on without a slot. */
-  #insist(): void {
-    void sendCancel(this, CLOSE_TIMEOUT_MS);
-    this.#closing = this.#clock.after(CLOSE_TIMEOUT_MS, () => this.socket.destroy());
+  /**
+   * A server that works on a statement reads no Terminate, and would go on without a slot. A cancel
+   * ends one statement, and others may stand before the Terminate; once the socket is gone, the
+   * server ends when it cannot tell of the cancel.
+   */
+  #insist(cancelsLeft: number): void {
+    if (cancelsLeft === 0) this.socket.destroy();
+    void sendCancel(this, CANCEL_LIMIT_MS);
+    if (cancelsLeft === 0) return;
+    this.#closing = this.#clock.after(CANCEL_EACH_MS, () => this.#insist(cancelsLeft - 1));
   }
 
   readonly #frames: FrameHandler = {
@@ -245,10 +251,12 @@ export class PostgresBackend implements Backend {
   }
 }
 
-/** How long a server may take to close after Terminate before its statement is cancelled. */
-const CANCEL_AFTER_MS = 1_000;
-/** How long it may take from then on. */
-const CLOSE_TIMEOUT_MS = 5_000;
+/** How long a server may take to close after Terminate before its statement is cancelled, each. */
+const CANCEL_EACH_MS = 1_000;
+/** Cancels before the server is given up. */
+const CANCELS_MAX = 5;
+/** How long a server may take to accept a cancel. */
+const CANCEL_LIMIT_MS = 5_000;
 
 /** Where replies go when nobody is left to hear them. */
 const gone: ReplySink = Object.freeze({
