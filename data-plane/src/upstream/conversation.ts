@@ -102,23 +102,33 @@ export function simpleQuery(
   sql: string,
   limitMs?: number,
 ): Promise<TextRow[]> {
-  const limit = backend.patience?.(limitMs);
-  return limit === undefined
-    ? rowsOf(backend, sql)
-    : withinTime(backend, limit, () => rowsOf(backend, sql));
+  return simpleQueries(backend, [sql], limitMs);
 }
 
-async function rowsOf(backend: PostgresBackend, sql: string): Promise<TextRow[]> {
+/** As simpleQuery, several of them in one write; each is run, whatever became of the others. */
+export function simpleQueries(
+  backend: PostgresBackend,
+  texts: readonly string[],
+  limitMs?: number,
+): Promise<TextRow[]> {
+  const limit = backend.patience?.(limitMs);
+  return limit === undefined
+    ? rowsOf(backend, texts)
+    : withinTime(backend, limit, () => rowsOf(backend, texts));
+}
+
+async function rowsOf(backend: PostgresBackend, texts: readonly string[]): Promise<TextRow[]> {
   const conversation = new Conversation();
   backend.attach(conversation);
-  backend.write(encodeQuery(sql, 'latin1'));
+  backend.write(Buffer.concat(texts.map((sql) => encodeQuery(sql, 'latin1'))));
   const rows: TextRow[] = [];
   let failure: ServerError | undefined;
-  for (;;) {
+  let owed = texts.length;
+  while (owed > 0) {
     const { type, body } = await conversation.next();
     if (type === BACKEND.ErrorResponse) failure ??= new ServerError(decodeErrorFields(body));
     else if (type === BACKEND.DataRow) rows.push(decodeDataRow(body, 0, body.length, 'latin1'));
-    else if (type === BACKEND.ReadyForQuery) break;
+    else if (type === BACKEND.ReadyForQuery) owed -= 1;
   }
   backend.attach(idleSink);
   if (failure !== undefined) throw failure;

@@ -4,6 +4,7 @@
  * Owns: the parameters a login may be greeted with before it owns a connection. Leaves: the login
  * to connect-postgres.ts.
  */
+import { randomInt } from 'node:crypto';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -12,7 +13,7 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { proxyErrors } from '../errors.ts';
 import { TRANSACTION_IDLE } from '../wire/postgres/backend-messages.ts';
 import { connectPostgres } from './connect-postgres.ts';
-import { ping, simpleQuery } from './conversation.ts';
+import { ping, simpleQueries, simpleQuery } from './conversation.ts';
 import type { Credential } from './credential.ts';
 import { idleSink } from './idle-sink.ts';
 import { initSession } from './init-session.ts';
@@ -172,6 +173,16 @@ async function clean(backend: PostgresBackend): Promise<void> {
   const { initSql } = backend;
   // DISCARD ALL must not run inside a transaction, so each is a Query of its own.
   if (backend.transactionStatus !== TRANSACTION_IDLE) await simpleQuery(backend, 'ROLLBACK');
-  await simpleQuery(backend, 'DISCARD ALL');
+  await simpleQueries(backend, ['DISCARD ALL', unforeseeableSeed()]);
   if (initSql !== undefined) await initSession(backend, initSql);
+}
+
+const SEED_STEPS = 2 ** 47;
+
+/**
+ * DISCARD ALL leaves the seed of random(), which any function may have set: without another one the
+ * next client's random numbers are what the last has made them.
+ */
+function unforeseeableSeed(): string {
+  return `SET seed TO ${(randomInt(SEED_STEPS) / SEED_STEPS).toFixed(16)}`;
 }

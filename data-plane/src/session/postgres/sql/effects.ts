@@ -145,9 +145,9 @@ function conclude(statements: readonly Statement[]): TextEffects {
   const queries = statements.map(queryOf).filter((query) => query !== undefined);
   const only = all.length === 1 ? all[0] : undefined;
   // Several statements in one text are never taken for clean: where one fails, those before it
-  // are undone.
-  const cleanliness = only?.cleanliness ?? 'dirty';
+  // are undone. A seed stays whatever becomes of its transaction, SET LOCAL or not.
   const touches = only?.touches ?? all.map((effects) => effects.touches).reduce(together, NOTHING);
+  const cleanliness = touches.includes('seed') ? 'dirty' : (only?.cleanliness ?? 'dirty');
   return {
     statements,
     listening: statements.some(({ kind }) => kind === 'listen') ? 'native' : 'none',
