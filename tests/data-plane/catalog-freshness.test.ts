@@ -109,6 +109,26 @@ describe('Catalog', () => {
   });
 });
 
+describe('a definition under way', () => {
+  it('leaves nothing known, and nothing loaded, until it and every other are over', async () => {
+    const { catalog, loads, answer } = rig();
+    catalog.refreshSoon();
+    await answer();
+    const { generation } = catalog;
+    catalog.defining();
+    catalog.defining();
+    catalog.defined();
+    catalog.refreshSoon();
+    assert.equal(catalog.current, undefined);
+    assert.equal(loads.length, 1);
+    catalog.defined();
+    catalog.refreshSoon();
+    await answer();
+    assert.notEqual(catalog.current, undefined);
+    assert.notEqual(catalog.generation, generation);
+  });
+});
+
 describe('leavesClean', () => {
   const judged = (sql: string, catalog?: Catalog) =>
     leavesClean(textEffects(sql, { standardConformingStrings: true }), catalog);

@@ -46,6 +46,11 @@ export function mayDefine(effects: TextEffects): boolean {
   );
 }
 
+/** Whether others meet what was defined as soon as its transaction is over. */
+export function defines({ statements }: TextEffects): boolean {
+  return statements.some(({ kind }) => kind === 'ddl');
+}
+
 const DEFINING: ReadonlySet<Statement['kind']> = new Set(['do', 'call', 'execute', 'unknown']);
 
 function judge(effects: TextEffects, statement: Statement, facts: CatalogFacts): boolean {

@@ -85,6 +85,7 @@ export class ClientRequests {
   /** The client is gone. */
   end(): void {
     this.#prepared?.end();
+    this.watch.end();
   }
 
   /** Decides about one message and notes what the server will owe for it. @throws WireError */
@@ -217,19 +218,19 @@ export class ClientRequests {
     if (carried !== undefined) {
       return this.#carriedParse(message, lease, effects, { ...parse, sql: carried });
     }
-    return this.#parseAs(message, lease, effects, this.watch.parseContext);
+    return this.#parseAs(message, lease, effects, () => this.watch.parseContextOf(parse.sql));
   }
 
   #parseAs(
     message: ClientMessage,
     lease: ExclusiveLease,
     effects: TextEffects,
-    context: string,
+    context: () => string,
   ): FrameVerdict | 'ordinary' {
     const isUnnamed = message.buffer[message.bodyStart] === 0;
     if (isUnnamed) return this.#parseUnnamed(message, lease, effects);
     const prepared = this.#preparedRelay();
-    return this.#rewritten(prepared, prepared.parse(message, lease, effects, context));
+    return this.#rewritten(prepared, prepared.parse(message, lease, effects, context()));
   }
 
   #parseUnnamed(message: ClientMessage, lease: ExclusiveLease, effects: TextEffects): FrameVerdict {
@@ -333,7 +334,7 @@ export class ClientRequests {
     const frame = encodeParse(parse, 'latin1');
     const [bodyStart, bodyEnd] = [FRAME_HEAD_BYTES, frame.length];
     const inWords = { ...message, buffer: frame, bodyStart, bodyEnd };
-    const context = `${this.watch.parseContext} carried`;
+    const context = () => `${this.watch.parseContext} carried`;
     const verdict = this.#parseAs(
       { ...inWords, bodyLength: bodyEnd - bodyStart },
       lease,

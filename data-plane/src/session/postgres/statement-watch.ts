@@ -5,20 +5,23 @@
  * sql/, what may have failed to state/.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
-import { FRONTEND } from '../../wire/postgres/message-types.ts';
+import { FRONTEND, TRANSACTION_IDLE } from '../../wire/postgres/message-types.ts';
 import type { LeakDetector } from '../../upstream/leaks/leak-detector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { LeaseCondition } from './leases.ts';
 import type { Target } from './services.ts';
-import { leavesClean, mayDefine } from './catalog-judgement.ts';
+import { leavesClean } from './catalog-judgement.ts';
+import { Definitions } from './definitions.ts';
 import { CLOSE, PARSE } from './outstanding.ts';
 import type { Failure } from './outstanding.ts';
+import { givesUpShared } from './prepared/giving-up.ts';
 import { frameHead } from './prepared/messages.ts';
 import { carryListen } from './sql/carry-listen.ts';
 import type { CarriedText } from './sql/carry-listen.ts';
 import { isAscii } from './sql/characters.ts';
 import { textEffects, UNPARSABLE } from './sql/effects.ts';
+import { namesMoment } from './sql/moments.ts';
 import type { LexOptions } from './sql/tokens.ts';
 import type { PinReason, TextEffects } from './sql/effects.ts';
 import type { ClientSettings } from './state/client-settings.ts';
@@ -63,6 +66,8 @@ const NEVER_UNNAMED: UnnamedState = Object.freeze({ statement: undefined });
 
 /** Keeps clients apart whose parameters are in question. */
 let lastClient = 0;
+/** And statements that were parsed at different times. */
+let lastMoment = 0;
 
 export class StatementWatch {
   readonly #options: WatchOptions;
@@ -74,7 +79,7 @@ export class StatementWatch {
   /** It has sent a NOTIFY. */
   #notifies = false;
   #committing = false;
-  #defines = false;
+  readonly #definitions = new Definitions();
   /** A statement that was sent may change how the server reads the next one. */
   #readingChanges = false;
   #target: Target | undefined;
@@ -95,6 +100,7 @@ export class StatementWatch {
   leaseBegan(backend: PostgresBackend, target: Target): void {
     this.#backend = backend;
     this.#target = target;
+    this.#definitions.leaseBegan(target.catalog);
     this.#looker = backend.leaks.isOn ? backend.leaks : undefined;
     this.#effects.begin(backend.vector);
   }
@@ -118,6 +124,12 @@ export class StatementWatch {
     return this.#effects.changesParsing === 'nothing'
       ? parsingKey
       : `${this.#client} ${parsingKey}`;
+  }
+
+  /** The same for `sql`; no other statement has it when its meaning is a matter of its time. */
+  parseContextOf(sql: string): string {
+    const { parseContext } = this;
+    return namesMoment(sql, this.#reading) ? `at ${++lastMoment} ${parseContext}` : parseContext;
   }
 
   /** In session mode only short texts are looked at, to know a COMMIT. */
@@ -185,7 +197,9 @@ export class StatementWatch {
     this.#committing = effects.transactionAfter === 'idle';
     if (!leavesClean(effects, this.#target?.catalog)) this.#dirty = true;
     if (effects.notifies) this.#notifies = true;
-    if (mayDefine(effects)) this.#defining();
+    this.#definitions.sent(effects);
+    // A shared statement that its own client does not know of: it is there for others no more.
+    if (givesUpShared(effects)) this.#dirty = true;
     if (effects.changesParsing === 'lexing') this.#readingChanges = true;
   }
 
@@ -198,12 +212,6 @@ export class StatementWatch {
   /** What the client's unnamed statement does. */
   get unnamedEffects(): TextEffects | undefined {
     return this.#unnamed.statement?.effects;
-  }
-
-  /** Before others see what is defined, and when the lease ends: then they do. */
-  #defining(): void {
-    this.#defines = true;
-    this.#target?.catalog.invalidate();
   }
 
   /** A statement that is too long to be read. @returns to be called if it fails */
@@ -257,6 +265,11 @@ export class StatementWatch {
     return { kind: PARSE, message: statement.parse };
   }
 
+  /** The client is gone. */
+  end(): void {
+    this.#definitions.transactionOver();
+  }
+
   // ---- what has happened ----
 
   /** No parameter, and nothing to be pinned for, is in question. */
@@ -272,6 +285,7 @@ export class StatementWatch {
   /** Everything that was sent is answered. */
   quiet(): void {
     this.#readingChanges = false;
+    if (this.#backend?.transactionStatus === TRANSACTION_IDLE) this.#definitions.transactionOver();
   }
 
   /** Parameters that the server reports have other values than when the lease began. */
@@ -335,14 +349,13 @@ export class StatementWatch {
   leaseEnded(): LeaseCondition {
     const isKnown = this.#effects.isUntouched && !this.keepsBackend;
     const isAlways = this.#target?.upstream.settings.serverReset === 'always';
-    const condition = this.#dirty || !isKnown || isAlways ? 'dirty' : 'clean';
-    if (this.#defines) this.#target?.catalog.invalidate();
-    this.#defines = false;
+    this.#definitions.transactionOver();
+    const isDirty = this.#dirty || !isKnown || isAlways || this.#definitions.haveChanged;
     this.#dirty = false;
     this.#readingChanges = false;
     this.#notifies = false;
     this.#unnamedHere = false;
-    return condition;
+    return isDirty ? 'dirty' : 'clean';
   }
 }
 

@@ -33,6 +33,9 @@ export class Catalog {
   #loading: 'no' | 'yes' | 'outdated' = 'no';
   #failures = 0;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
+  /** Transactions under way that define something. */
+  #definers = 0;
+  #generation = 0;
 
   constructor(parts: CatalogParts) {
     this.#parts = parts;
@@ -40,11 +43,17 @@ export class Catalog {
   }
 
   /**
-   * The same object as long as the facts stay; nothing before the first load, and when they are too
-   * old.
+   * The same object as long as the facts stay; nothing before the first load, when they are too
+   * old, and while somebody defines something: who waits for his locks runs what he has defined.
    */
   get current(): CatalogFacts | undefined {
+    if (this.#definers > 0) return undefined;
     return this.#ageMs() < this.#ttlMs ? this.#loaded?.facts : undefined;
+  }
+
+  /** Another number after each change: what was concluded from facts before it may not hold. */
+  get generation(): number {
+    return this.#generation;
   }
 
   /**
@@ -53,7 +62,8 @@ export class Catalog {
    * cheap enough for every statement.
    */
   refreshSoon(): void {
-    if (this.#loading !== 'no' || this.#ageMs() < this.#ttlMs / 2) return;
+    if (this.#definers > 0 || this.#loading !== 'no') return;
+    if (this.#ageMs() < this.#ttlMs / 2) return;
     if (this.#parts.clock.nowMs() >= this.#notBeforeMs) void this.#load();
   }
 
@@ -62,8 +72,21 @@ export class Catalog {
    * definition is sent and again when its transaction is over, since only then others see it.
    */
   invalidate(): void {
+    this.#generation += 1;
     this.#loaded = undefined;
     if (this.#loading === 'yes') this.#loading = 'outdated';
+  }
+
+  /** As invalidate, and nothing is known until `defined`: others cannot see yet what is defined. */
+  defining(): void {
+    this.#definers += 1;
+    this.invalidate();
+  }
+
+  /** The transaction of a `defining` is over. */
+  defined(): void {
+    this.#definers -= 1;
+    this.invalidate();
   }
 
   #ageMs(): number {

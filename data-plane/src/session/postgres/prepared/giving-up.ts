@@ -16,6 +16,7 @@ import { EVERY_NAME } from './client-statements.ts';
 import type { ClientStatements } from './client-statements.ts';
 import { frameHead } from './messages.ts';
 import type { Found, PreparedLease } from './prepared-relay.ts';
+import { NAME_PREFIX } from './statement-catalogue.ts';
 import type { PreparedStatement, StatementCatalogue } from './statement-catalogue.ts';
 
 /** What a text gives up: all statements, all that a session has, or one statement. */
@@ -31,6 +32,15 @@ export function givenUpBy({ statements }: TextEffects): GivenUp | undefined {
     else if (statements.length === 1) return statement.target;
   }
   return all;
+}
+
+/**
+ * Whether a statement is given up by the name that all clients share, which its client has read
+ * from pg_prepared_statements or guessed.
+ */
+export function givesUpShared(effects: TextEffects): boolean {
+  const what = givenUpBy(effects);
+  return typeof what === 'object' && what.name.startsWith(NAME_PREFIX);
 }
 
 export interface GivingUpParts {
