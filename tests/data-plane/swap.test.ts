@@ -94,6 +94,28 @@ describe('a changed host or port', () => {
   });
 });
 
+describe('a login that waits for a server connection', () => {
+  it('is taken along to the changed host or port', async () => {
+    await proxy.setTenant(tenant('acme', here.port));
+    const holders = await Promise.all(Array.from({ length: 3 }, () => connect('acme')));
+    for (const holder of holders) {
+      holder.send(query('BEGIN'));
+      await holder.until('Z');
+    }
+    // What the server makes of this parameter is not known before it is asked.
+    const parameters = { DateStyle: 'German' };
+    const loggedIn = RawClient.login(proxy, { ...login, database: 'acme', parameters });
+    await proxy.report(({ pools }) => pools.some((pool) => pool.waiting === 1));
+    await proxy.setTenant(tenant('acme', there.port));
+    for (const holder of holders) holder.end();
+    const client = await loggedIn;
+    assert.equal(client.parameter('DateStyle'), 'German, DMY');
+    assert.equal(await portOf(client), there.port);
+    client.end();
+    await proxy.atRest();
+  });
+});
+
 describe('a changed password', () => {
   it('is asked of new clients, and used for new server connections', async () => {
     await proxy.setTenant(tenant('acme', here.port));

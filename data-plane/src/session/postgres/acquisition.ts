@@ -10,10 +10,9 @@ import type { Pool, Waiter } from '../../pool/pool.ts';
 import type { WaitNotice } from '../../pool/waiter.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
-import { tenantRemoved } from '../tenant-changes.ts';
-import { databaseNow } from './services.ts';
+import { targetNow } from './place.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
-import { databaseGone, parametersNotSet, userRemoved } from './session-errors.ts';
+import { parametersNotSet } from './session-errors.ts';
 import type { ClientSettings } from './state/client-settings.ts';
 
 /** Who wants a server connection. Each `begin` that said `later` is answered once. */
@@ -83,13 +82,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
 
   /** Where the next backend would be from. @throws AppError SHUTTING_DOWN */
   targetNow(): Target | AppError {
-    const tenant = this.#services.router.current.byKey(this.#login.tenantKey);
-    if (tenant === undefined) return tenantRemoved(this.#login.tenant);
-    const database = databaseNow(tenant, this.#login);
-    if (database === undefined) return databaseGone(tenant.id, this.#login.database);
-    const account = this.#login.member.accountIn(tenant);
-    if (account === undefined) return userRemoved(tenant.id, this.#login.user);
-    return this.#services.targets.of(account, database);
+    return targetNow(this.#services, this.#login);
   }
 
   #choosePool(): AppError | undefined {

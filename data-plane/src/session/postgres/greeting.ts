@@ -4,7 +4,7 @@
  * connection is taken once where they are not known yet. Leaves: leases of a transaction to
  * transaction.ts.
  */
-import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
 import { proxyErrors } from '../../errors.ts';
@@ -22,7 +22,9 @@ import {
 } from '../../wire/postgres/backend-messages.ts';
 import { encodeAuthenticationOk } from '../../wire/postgres/authentication-messages.ts';
 import type { Account } from './auth/account.ts';
-import { leaseOnce } from './lease-once.ts';
+import { leaseWhereverItIs } from './lease-once.ts';
+import { targetNow } from './place.ts';
+import type { Place } from './place.ts';
 import type { Admission } from '../client-limits.ts';
 import type { LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
@@ -51,11 +53,21 @@ export async function greet(
     meter.authFailed('database_not_listed');
     throw databaseNotListed(resolved);
   }
+  const place: Place = {
+    tenant: tenant.id,
+    tenantKey: tenantKey(tenant.id),
+    user: resolved.user,
+    member: account.member(),
+    database,
+    databaseIs: database === tenant.database ? 'own' : 'listed',
+  };
   const target = services.targets.of(account, database);
   const known = target.upstream.parameters;
   const all = settings.applicationName === 'exact' ? withName(asked) : asked.vector;
   const vector = known === undefined ? all : withoutDefaults(all, known);
-  const { reported, needed } = await parametersUnder(target, vector);
+  const { reported, needed } = await parametersUnder(target, vector, () =>
+    orThrow(targetNow(services, place)),
+  );
   const cancelKey = services.cancels.newKey(asked.cancelKeys);
   const own = new Map(reported).set('application_name', asked.applicationName);
   reader.socket.write(
@@ -67,14 +79,9 @@ export async function greet(
     ]),
   );
   return {
-    tenant: tenant.id,
-    tenantKey: tenantKey(tenant.id),
-    user: resolved.user,
-    member: account.member(),
-    database,
+    ...place,
     access,
     admission,
-    databaseIs: database === tenant.database ? 'own' : 'listed',
     pooling: account.poolMode ?? settings.poolMode,
     vector: needed,
     reported: reportedParameters(reported),
@@ -120,10 +127,15 @@ interface Parameters {
   readonly needed: ParameterVector;
 }
 
-async function parametersUnder(target: Target, vector: ParameterVector): Promise<Parameters> {
-  const reported = target.upstream.reportedUnder(vector.key);
+/** @param targetNow where to ask when `known` does not tell */
+async function parametersUnder(
+  known: Target,
+  vector: ParameterVector,
+  targetNow: () => Target,
+): Promise<Parameters> {
+  const reported = known.upstream.reportedUnder(vector.key);
   if (reported !== undefined) return { reported, needed: vector };
-  const backend = await leaseOnce(target.pool);
+  const { target, backend } = await leaseWhereverItIs(targetNow);
   const needed = withoutDefaults(vector, target.upstream.parameters ?? backend.parameters);
   try {
     await applyVector(backend, needed);
@@ -136,6 +148,11 @@ async function parametersUnder(target: Target, vector: ParameterVector): Promise
   const parameters = new Map(backend.parameters);
   target.pool.release(backend, 'clean');
   return { reported: parameters, needed };
+}
+
+function orThrow(target: Target | AppError): Target {
+  if (target instanceof AppError) throw target;
+  return target;
 }
 
 function refused({ fields }: ServerError): AppError {

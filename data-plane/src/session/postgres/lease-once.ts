@@ -3,6 +3,7 @@ import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import type { Target } from './services.ts';
 
 /**
  * Takes a backend, waiting as any client does. @throws AppError why there is none
@@ -16,6 +17,32 @@ export function leaseOnce(
   if (backend !== undefined) return Promise.resolve(backend);
   return new Promise((resolve, reject) => {
     pool.wait({ granted: resolve, refused: reject, moved: () => reject(moved()) });
+  });
+}
+
+/**
+ * Takes a backend of the target that there is, and of the next one where that is drained meanwhile.
+ * @throws AppError why there is none; what `targetNow` throws
+ */
+export async function leaseWhereverItIs(
+  targetNow: () => Target,
+): Promise<{ readonly target: Target; readonly backend: PostgresBackend }> {
+  let sinceMs: number | undefined;
+  for (;;) {
+    const target = targetNow();
+    const backend = target.pool.take() ?? (await inLine(target.pool, sinceMs));
+    if (typeof backend !== 'number') return { target, backend };
+    sinceMs = backend;
+  }
+}
+
+/** @returns since when it has waited, when it is to wait for another pool */
+function inLine(
+  pool: Pool<PostgresBackend>,
+  sinceMs: number | undefined,
+): Promise<PostgresBackend | number> {
+  return new Promise((granted, refused) => {
+    pool.wait({ granted, refused, moved: granted }, sinceMs);
   });
 }
 

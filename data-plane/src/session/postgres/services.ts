@@ -2,7 +2,6 @@
  * What PostgreSQL sessions need from the rest of the process, as one bundle made by app.ts.
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
-import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
@@ -118,10 +117,4 @@ export interface LoggedIn {
   readonly cancelKey: CancelKey;
   readonly catalogue: StatementCatalogue;
   readonly meter: TenantMeter;
-}
-
-/** The database a session goes on with after a change of its tenant; undefined when it may not. */
-export function databaseNow(tenant: TenantConfig, login: LoggedIn): string | undefined {
-  if (login.databaseIs === 'own' || login.database === tenant.database) return tenant.database;
-  return tenant.databases.includes(login.database) ? login.database : undefined;
 }
