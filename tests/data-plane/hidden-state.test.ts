@@ -33,6 +33,10 @@ before(async () => {
     `CREATE TABLE plain (a int); CREATE TABLE raced (a int);
      CREATE FUNCTION seeding() RETURNS float8 LANGUAGE sql
        AS $$ SELECT setseed(0.5); SELECT random() $$;
+     CREATE FUNCTION checking(int) RETURNS boolean LANGUAGE plpgsql AS $$
+       BEGIN PERFORM set_config('app.planted', 'secret', false); RETURN true; END $$;
+     CREATE DOMAIN checked AS int CHECK (checking(VALUE)); CREATE TYPE composite AS (a checked);
+     CREATE TABLE composites (a composite);
      CREATE FUNCTION planting() RETURNS trigger LANGUAGE plpgsql AS $$
        BEGIN PERFORM set_config('app.planted', 'secret', false); RETURN NEW; END $$`,
   );
@@ -62,6 +66,11 @@ async function send(client: RawClient, ...messages: Buffer[]): Promise<string> {
 }
 
 const ask = (client: RawClient, sql: string) => send(client, query(sql));
+/** Until then everything is reset that could leave something. */
+async function catalogIsKnown(client: RawClient): Promise<void> {
+  for (let i = 0; i < 100; i++) await ask(client, 'SELECT count(*) FROM plain');
+}
+
 const run = (name: string) => Buffer.concat([bind([], name), execute(), sync()]);
 
 describe('the seed of random()', () => {
@@ -143,6 +152,37 @@ describe('a prepared statement', () => {
   });
 });
 
+describe('a domain whose check calls a function', () => {
+  it('leaves nothing where only the OID of a parameter names it', async () => {
+    const client = await connect('acme');
+    await ask(client, `SELECT current_setting('app.planted', true)`);
+    const oid = Number(await ask(client, `SELECT 'checked'::regtype::oid`));
+    await catalogIsKnown(client);
+    for (const name of ['', 'named']) {
+      const parsed = parse('SELECT $1', name, [oid]);
+      assert.equal(await send(client, parsed, bind(['1'], name), execute(), sync()), '1');
+    }
+    client.end();
+    await untilAtRest(proxy);
+    assert.deepEqual(await proxy.leaks(), []);
+  });
+
+  it('leaves nothing where a statement with such a literal is only parsed', async () => {
+    const client = await connect('acme');
+    await ask(client, `SELECT current_setting('app.planted', true)`);
+    await catalogIsKnown(client);
+    const texts = [
+      `SELECT '(1)'::composite`,
+      `SELECT '{1}'::checked[]`,
+      `INSERT INTO composites VALUES ('(1)')`,
+    ];
+    for (const text of texts) await send(client, parse(text), sync());
+    client.end();
+    await untilAtRest(proxy);
+    assert.deepEqual(await proxy.leaks(), []);
+  });
+});
+
 describe('a trigger that is committed while an INSERT waits for it', () => {
   it('leaves nothing to the next client of the server connection', async () => {
     const definer = await connect('acme');
@@ -155,7 +195,7 @@ describe('a trigger that is committed while an INSERT waits for it', () => {
     );
     // Long enough for the catalog to be read, which does not show the trigger.
     const reader = await connect('acme');
-    for (let i = 0; i < 100; i++) await ask(reader, 'SELECT count(*) FROM plain');
+    await catalogIsKnown(reader);
     const writer = await connect('acme');
     const inserted = ask(writer, 'INSERT INTO raced VALUES (1)');
     await eventually('the INSERT waits for the trigger', async () => {

@@ -214,7 +214,8 @@ export class ClientRequests {
     }
     const { buffer, bodyStart, bodyEnd } = message;
     const parse = decodeParse(buffer, bodyStart, bodyEnd, 'latin1');
-    const { effects, carried } = this.#listening.read(parse.sql);
+    const { effects: ofText, carried } = this.#listening.read(parse.sql);
+    const effects = this.watch.parses(ofText, parse.parameterTypes);
     if (carried !== undefined) {
       return this.#carriedParse(message, lease, effects, { ...parse, sql: carried });
     }

@@ -20,7 +20,7 @@ import { frameHead } from './prepared/messages.ts';
 import { carryListen } from './sql/carry-listen.ts';
 import type { CarriedText } from './sql/carry-listen.ts';
 import { isAscii } from './sql/characters.ts';
-import { textEffects, UNPARSABLE } from './sql/effects.ts';
+import { dirtied, textEffects, UNPARSABLE } from './sql/effects.ts';
 import { namesMoment } from './sql/moments.ts';
 import type { LexOptions } from './sql/tokens.ts';
 import type { PinReason, TextEffects } from './sql/effects.ts';
@@ -33,6 +33,8 @@ import type { SessionAnswer, SessionQuestion } from './state/session-questions.t
 export const TEXT_BYTES_MAX = 256 * 1024;
 /** A COMMIT is short; so much of a Query or Parse is looked at in session mode. */
 const COMMIT_BYTES_MAX = 64;
+/** What initdb has made has smaller ones. */
+const FIRST_USER_OID = 16_384;
 /** In a Query, or behind the name of a Parse. */
 const COMMIT = /^(?:[^\0]*\0)?\s*(?:commit|end|prepare\s+transaction)\b/i;
 
@@ -168,6 +170,16 @@ export class StatementWatch {
 
   get #reading(): LexOptions {
     return this.#backend?.textReading === 'escapes' ? ESCAPES : STANDARD;
+  }
+
+  /**
+   * A text is about to be parsed. Its literals become values then, and parameters when it is bound:
+   * of types whose checks may be anybody's code. @returns what running it does
+   */
+  parses(effects: TextEffects, parameterTypes: readonly number[]): TextEffects {
+    if (!leavesClean(effects, this.#target?.catalog)) this.#dirty = true;
+    const areOwn = parameterTypes.every((oid) => oid < FIRST_USER_OID);
+    return areOwn || effects.cleanliness === 'dirty' ? effects : dirtied(effects);
   }
 
   /** A simple Query with these effects is about to be sent. @returns to be called if it fails */

@@ -116,6 +116,11 @@ export function readTextEffects(sql: string, options: LexOptions): TextEffects {
   return Object.freeze(conclude(recognised.statements));
 }
 
+/** The same where running it also runs code that no text shows. */
+export function dirtied(effects: TextEffects): TextEffects {
+  return Object.freeze({ ...effects, cleanliness: 'dirty', dirties: true, sharing: 'never' });
+}
+
 const NOTHING: readonly never[] = Object.freeze([]);
 
 /** Of a text that is not understood. */
