@@ -26,7 +26,7 @@ export const EMPTY_VECTOR: ParameterVector = Object.freeze({
 /** A later entry of the same name wins, as in the startup packet. */
 export function parameterVector(entries: Iterable<readonly [string, string]>): ParameterVector {
   const values = new Map<string, string>();
-  for (const [name, value] of entries) values.set(name.toLowerCase(), value);
+  for (const [name, value] of entries) values.set(foldParameterName(name), value);
   if (values.size === 0) return EMPTY_VECTOR;
   const sorted = [...values].sort(([a], [b]) => (a < b ? -1 : 1));
   const parsing = sorted.filter(([name]) => parsingEffect(name) !== 'nothing');
@@ -35,6 +35,11 @@ export function parameterVector(entries: Iterable<readonly [string, string]>): P
     parsingKey: parsing.length === 0 ? '' : JSON.stringify(parsing),
     values,
   });
+}
+
+/** Only ASCII, as the server compares them: other bytes are parts of characters. */
+export function foldParameterName(name: string): string {
+  return name.replace(/[A-Z]+/g, (capitals) => capitals.toLowerCase());
 }
 
 /** `vector` with another value of one parameter; undefined takes the parameter out. */
