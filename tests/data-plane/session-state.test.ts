@@ -144,6 +144,12 @@ describe('a parameter that a client sets', () => {
       '3MB',
     ],
     [
+      'a name beyond ASCII',
+      (c) => ask(c, `SET app."Größe" = 'XL'`),
+      `SELECT nullif(current_setting('app.größe', true), '')`,
+      'XL',
+    ],
+    [
       'a value beyond ASCII',
       (c) => ask(c, `SET app.city = 'Köln'`),
       `SELECT current_setting('app.city')`,
@@ -371,6 +377,30 @@ describe('a pin', () => {
     assert.equal(await pins('advisory_lock'), before + 1);
     client.end();
   });
+
+  const kept = [
+    ['an advisory lock', 'SELECT pg_advisory_lock(4)', 'advisory_lock'],
+    ['PREPARE', 'PREPARE p AS SELECT 1', 'sql_prepare'],
+    ['setseed', 'SELECT setseed(0.5)', 'random_seed'],
+  ] as const;
+  for (const [name, sql, reason] of kept) {
+    for (const [how, failing] of [
+      ['to run', 'SELECT 1 / n FROM (VALUES (0), (0)) v (n) ORDER BY n'],
+      ['to be bound', 'SELECT 1 / 0'],
+    ] as const) {
+      it(`is kept for ${name}, though a later statement of the batch fails ${how}`, async () => {
+        const pinsBefore = await pins(reason);
+        const client = await connect();
+        const sent = [sql, failing].flatMap((text) => [parse(text), bind(), execute()]);
+        const replies = await messagesOf(client, ...sent, sync());
+        const error = replies.find(({ type }) => type === 'E');
+        assert.equal(error && fields(error)['C'], '22012');
+        await ask(client, 'SELECT 1');
+        assert.equal(await pins(reason), pinsBefore + 1);
+        client.end();
+      });
+    }
+  }
 
   it('ends with DISCARD ALL, which leaves nothing to keep the connection for', async () => {
     const client = await connect({}, 'single');

@@ -191,7 +191,7 @@ export class StatementWatch {
   /** A Bind of a statement with these effects. @returns to be called if it fails */
   binds(effects: TextEffects, portal: string): Undo | undefined {
     this.#leaves(effects);
-    return isPlain(effects) ? undefined : this.#effects.binds(effects, portal);
+    return isPlain(effects) ? this.#effects.bindsPlain() : this.#effects.binds(effects, portal);
   }
 
   /** A Bind of the client's unnamed statement. */

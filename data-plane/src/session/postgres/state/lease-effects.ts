@@ -124,10 +124,20 @@ export class LeaseEffects {
     return this.#bound;
   }
 
-  /** An Execute runs what was bound last. @returns as `runs` */
+  /** A statement without effects is bound: what becomes of it says nothing of those before. */
+  bindsPlain(): undefined {
+    this.#bound = undefined;
+  }
+
+  /**
+   * An Execute runs what was bound last, for the first time; a later one finds done what there was
+   * to do. @returns as `runs`
+   */
   executes(): ((failure: Failure) => void) | undefined {
     if (this.#unexecuted > 0) this.#unexecuted -= 1;
-    return this.#bound;
+    const bound = this.#bound;
+    this.#bound = undefined;
+    return bound;
   }
 
   /** The server has answered something with an error. */
