@@ -210,7 +210,7 @@ function allowedOf(name: string, schema: JsonSchema): string {
   if (only.type === 'integer') return `${only.minimum} to ${only.maximum}`;
   if (only.type === 'object') return 'see there';
   if (only.type === 'array') return `up to ${only.maxItems} ${ENTRIES[name] ?? 'entries'}`;
-  const range = /between (.+) and (.+?)\.$/.exec(only.description ?? '');
+  const range = /.*between (.+) and (.+?)\.$/.exec(only.description ?? '');
   if (range !== null) return `${range[1]} to ${range[2]}`;
   return `${only.minLength ?? 1} to ${only.maxLength} characters`;
 }
