@@ -311,6 +311,15 @@ describe('a prepared statement', () => {
     client.end();
   });
 
+  it('without a name outlives what the proxy says to the server between two uses', async () => {
+    const client = await connect({ options: '-c work_mem=7MB' });
+    await ask(client, 'BEGIN');
+    await messagesOf(client, ...extended('RESET work_mem'));
+    const again = await messagesOf(client, bind(), execute(), sync());
+    assert.equal(again.map(({ type }) => type).join(''), '2CZ');
+    client.end();
+  });
+
   it('behind SET LOCAL search_path is nobody else’s', async () => {
     const [local, plain] = [await connect(), await connect({ options: '-c search_path=two' })];
     for (const sql of ['BEGIN', 'SET LOCAL search_path = one']) await ask(local, sql);

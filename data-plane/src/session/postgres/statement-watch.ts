@@ -27,6 +27,7 @@ import type { PinReason, TextEffects } from './sql/effects.ts';
 import type { ClientSettings } from './state/client-settings.ts';
 import { LeaseEffects } from './state/lease-effects.ts';
 import type { LostDefaults } from './state/lost-defaults.ts';
+import { FOLLOWING } from './state/setting-changes.ts';
 import type { SessionAnswer, SessionQuestion } from './state/session-questions.ts';
 
 /** A longer statement is not read: it pins the session and dirties the backend. */
@@ -282,6 +283,11 @@ export class StatementWatch {
     this.#definitions.transactionOver();
   }
 
+  /** A Query of the proxy's own has ended it on this backend; the client's is still there. */
+  unnamedEnded(): void {
+    this.#unnamedHere = false;
+  }
+
   // ---- what has happened ----
 
   /** No parameter, and nothing to be pinned for, is in question. */
@@ -373,17 +379,6 @@ export class StatementWatch {
 
 const STANDARD: LexOptions = Object.freeze({ standardConformingStrings: true });
 const ESCAPES: LexOptions = Object.freeze({ standardConformingStrings: false });
-
-/** Reported parameters that nobody sets by name, or that are no part of what is carried over. */
-const FOLLOWING: ReadonlySet<string> = new Set([
-  'application_name',
-  'in_hot_standby',
-  'integer_datetimes',
-  'is_superuser',
-  'server_encoding',
-  'server_version',
-  'session_authorization',
-]);
 
 /** Nothing that lease-effects.ts would have to know of. */
 function isPlain(effects: TextEffects): boolean {

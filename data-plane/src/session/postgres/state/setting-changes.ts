@@ -67,3 +67,14 @@ function afterReset(name: string, base: ParameterVector): string | undefined {
 export function isCustom(name: string): boolean {
   return name.includes('.');
 }
+
+/** Reported parameters that nobody sets by name, or that are no part of what is carried over. */
+export const FOLLOWING: ReadonlySet<string> = new Set([
+  'application_name',
+  'in_hot_standby',
+  'integer_datetimes',
+  'is_superuser',
+  'server_encoding',
+  'server_version',
+  'session_authorization',
+]);

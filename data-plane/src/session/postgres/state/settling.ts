@@ -86,6 +86,7 @@ async function restore(watch: StatementWatch, backend: PostgresBackend): Promise
     const sql = settingSql(watch.lost.entries(scope), scope);
     if (sql !== undefined) await simpleQuery(backend, sql);
   }
+  watch.unnamedEnded();
   watch.restored();
 }
 
@@ -94,6 +95,7 @@ async function ask(
   question: SessionQuestion,
   backend: PostgresBackend,
 ): Promise<void> {
+  watch.unnamedEnded();
   try {
     watch.concludes(question, await askSession(backend, question));
   } catch (error) {
