@@ -8,6 +8,7 @@
 import type { HandshakeFailure } from '../tls/handshake-failed.ts';
 import type { ThrottleReason } from '../access/attempt-throttle.ts';
 import type { LeakKind } from '../upstream/leaks/session-holdings.ts';
+import type { SharingVerdict } from './postgres/shared/harmless.ts';
 import type { PinReason } from './postgres/sql/statement-effects.ts';
 import type { TimeLimit } from './time-limits.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -15,6 +16,7 @@ import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 export type { ThrottleReason } from '../access/attempt-throttle.ts';
 export type { HandshakeFailure } from '../tls/handshake-failed.ts';
 export type { LeakKind } from '../upstream/leaks/session-holdings.ts';
+export type { SharingVerdict } from './postgres/shared/harmless.ts';
 export type { PinReason } from './postgres/sql/statement-effects.ts';
 export type { TimeLimit } from './time-limits.ts';
 
@@ -59,6 +61,8 @@ export interface TenantMeter {
   /** A server connection was handed out after so long in line; 0 when one was free. */
   acquired(waitSeconds: number): void;
   pinned(reason: PinReason): void;
+  /** A batch was looked at for whether it may run beside those of other clients. */
+  classified(verdict: SharingVerdict): void;
   authFailed(reason: AuthFailure): void;
   /** A server connection was cleaned for its next client, or could not be. */
   backendReset(status: ResetStatus): void;
@@ -100,6 +104,7 @@ const nullTenantMeter: TenantMeter = Object.freeze({
   queryFinished: () => {},
   acquired: () => {},
   pinned: () => {},
+  classified: () => {},
   authFailed: () => {},
   backendReset: () => {},
   userLookedUp: () => {},

@@ -158,6 +158,19 @@ describe('Metrics of sessions', () => {
     for (const line of expected) assert(text.split('\n').includes(line), line);
   });
 
+  it('counts verdicts of the classifier by what spoke against sharing', async () => {
+    const acme = sessions.tenant('acme', 'postgres');
+    const globex = sessions.tenant('globex', 'postgres');
+    for (const meter of [acme, globex]) meter.classified('harmless');
+    acme.classified('unknown_function');
+    const { text } = await metrics.page();
+    const expected = [
+      'dbbouncer_classifier_total{verdict="shared",reason="harmless"} 2',
+      'dbbouncer_classifier_total{verdict="exclusive",reason="unknown_function"} 1',
+    ];
+    for (const line of expected) assert(text.split('\n').includes(line), line);
+  });
+
   it('hands out one handle per tenant, whatever the letters', () => {
     const acme = sessions.tenant('acme', 'postgres');
     assert.equal(sessions.tenant('ACME', 'postgres'), acme);

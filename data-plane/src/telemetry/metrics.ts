@@ -124,6 +124,7 @@ export class Metrics {
     this.#add('counter', 'dbbouncer_session_pins_total', pinsHelp, () =>
       byLabel('reason', sessions.pins),
     );
+    this.#registerClassifier();
     const resetsHelp = 'Server connections cleaned between clients, by outcome';
     this.#add('counter', 'dbbouncer_backend_resets_total', resetsHelp, () =>
       byLabel('status', sessions.resets),
@@ -152,6 +153,17 @@ export class Metrics {
     const limitHelp = 'Clients that were ended, and statements that were cancelled, for their time';
     this.#add('counter', 'dbbouncer_time_limits_met_total', limitHelp, () =>
       byLabel('limit', sessions.timeLimits),
+    );
+  }
+
+  #registerClassifier(): void {
+    const { classifier } = this.#sources.sessions;
+    const help = 'Batches by whether they may run beside those of other clients, and why not';
+    this.#add('counter', 'dbbouncer_classifier_total', help, () =>
+      Array.from(classifier.counts(), ([reason, value]) => {
+        const verdict = reason === 'harmless' ? 'shared' : 'exclusive';
+        return { labels: { verdict, reason }, value };
+      }),
     );
   }
 

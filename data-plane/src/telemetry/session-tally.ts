@@ -14,15 +14,18 @@ import type {
   Meter,
   PinReason,
   ResetStatus,
+  SharingVerdict,
   TenantMeter,
   ThrottleReason,
   TimeLimit,
 } from '../session/meter.ts';
+import { ClassifierTally } from './classifier-tally.ts';
 import { DurationTally } from './duration-tally.ts';
 
 /** What is counted without regard to the tenant. */
 class FleetCounts {
   readonly pins = new Map<PinReason, number>();
+  readonly classifier = new ClassifierTally();
   readonly resets = new Map<ResetStatus, number>();
   readonly authFailures = new Map<AuthFailure, number>();
   readonly loginDelays = new Map<ThrottleReason, number>();
@@ -63,6 +66,10 @@ export class TenantTally implements TenantMeter {
 
   pinned(reason: PinReason): void {
     increment(this.#fleet.pins, reason);
+  }
+
+  classified(verdict: SharingVerdict): void {
+    this.#fleet.classifier.count(verdict);
   }
 
   authFailed(reason: AuthFailure): void {
@@ -164,6 +171,10 @@ export class SessionTally implements Meter {
 
   get pins(): ReadonlyMap<PinReason, number> {
     return this.#fleet.pins;
+  }
+
+  get classifier(): ClassifierTally {
+    return this.#fleet.classifier;
   }
 
   get resets(): ReadonlyMap<ResetStatus, number> {

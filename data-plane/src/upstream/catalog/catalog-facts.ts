@@ -31,7 +31,22 @@ export interface KnownFacts {
   readonly plainTypes: ReadonlySet<string>;
   /** Names of users' functions that are also names of the server's. */
   readonly shadowedFunctions: ReadonlySet<string>;
+  /** Why a name is not to be read beside other clients, by nameKey(). */
+  readonly unshared: ReadonlyMap<string, RelationRefusal>;
 }
+
+/** Not one of a session's own, or of the server's views, which may tell of the session. */
+export type RelationRefusal = 'relation_not_plain' | 'row_level_security';
+
+/** Why a query that reads may not run beside others of other clients. */
+export type FactsRefusal =
+  | RelationRefusal
+  | 'unknown_relation'
+  /** A type that is neither built in nor plain. */
+  | 'type_not_plain'
+  /** A function of users has the name of one that is called, or they have operators or casts. */
+  | 'user_defined_in_the_way'
+  | 'catalog_too_large';
 
 export type UnknownReason =
   | 'too_many_relations'
@@ -56,6 +71,27 @@ export function isHarmless(facts: CatalogFacts, use: CatalogUse): boolean {
   );
 }
 
+/** What speaks against reading it beside other clients; nothing where it is harmless. */
+export function readingRefusal(
+  facts: CatalogFacts,
+  { relations, functions, types }: Omit<CatalogUse, 'access'>,
+): FactsRefusal | undefined {
+  if (facts.kind === 'unknown') {
+    return facts.reason === 'too_many_relations' ? 'catalog_too_large' : 'user_defined_in_the_way';
+  }
+  // Qualified or not: somebody may have made it in pg_catalog.
+  if (functions.some((name) => facts.shadowedFunctions.has(name.at(-1) ?? ''))) {
+    return 'user_defined_in_the_way';
+  }
+  for (const name of relations) {
+    const key = nameKey(name);
+    const refusal = facts.unshared.get(key);
+    if (refusal !== undefined) return refusal;
+    if (!facts.relations.has(key)) return 'unknown_relation';
+  }
+  return types.every((name) => facts.plainTypes.has(nameKey(name))) ? undefined : 'type_not_plain';
+}
+
 /** No name holds a NUL. */
 function nameKey(parts: readonly string[]): string {
   return parts.join('\0');
@@ -75,6 +111,7 @@ interface Relation {
   readonly schema: string;
   readonly name: string;
   allowed: Allowed;
+  readonly sharing: 'harmless' | RelationRefusal;
   readonly dependents: Dependent[];
 }
 
@@ -107,6 +144,7 @@ export function factsFrom(rows: readonly FactRow[]): CatalogFacts {
   return Object.freeze({
     kind: 'known',
     relations: byName(relations.values()),
+    unshared: unsharedByName(relations.values()),
     plainTypes: plainTypesFrom(about.get('type') ?? []),
     shadowedFunctions: new Set((about.get('shadow') ?? []).map(([, name]) => name ?? '')),
   });
@@ -118,10 +156,16 @@ export function unknownFacts(reason: UnknownReason): CatalogFacts {
 
 function relationsFrom(rows: readonly FactRow[]): ReadonlyMap<string, Relation> {
   const relations = new Map<string, Relation>();
-  for (const [, oid, schema, name, allowed] of rows) {
+  for (const [, oid, schema, name, allowed, sharing] of rows) {
     const complete = typeof oid === 'string' && typeof schema === 'string';
     assert(complete && typeof name === 'string', 'a relation has an oid, a schema and a name');
-    relations.set(oid, { schema, name, allowed: allowed as Allowed, dependents: [] });
+    relations.set(oid, {
+      schema,
+      name,
+      allowed: allowed as Allowed,
+      sharing: sharing as Relation['sharing'],
+      dependents: [],
+    });
   }
   return relations;
 }
@@ -156,6 +200,17 @@ function byName(relations: Iterable<Relation>): ReadonlyMap<string, Access> {
   }
   const usable = [...least].filter((entry): entry is [string, Access] => entry[1] !== 'nothing');
   return new Map(usable);
+}
+
+function unsharedByName(relations: Iterable<Relation>): ReadonlyMap<string, RelationRefusal> {
+  const unshared = new Map<string, RelationRefusal>();
+  for (const { schema, name, allowed, sharing } of relations) {
+    if (sharing === 'harmless' && allowed !== 'nothing') continue;
+    const refusal = sharing === 'harmless' ? 'relation_not_plain' : sharing;
+    unshared.set(name, refusal);
+    unshared.set(nameKey([schema, name]), refusal);
+  }
+  return unshared;
 }
 
 function plainTypesFrom(rows: readonly FactRow[]): ReadonlySet<string> {

@@ -144,31 +144,35 @@ relation AS (
     WHEN c.relkind = 'm' OR c.oid IN (SELECT relation FROM traced) THEN 'read'
     WHEN c.oid IN (SELECT relation FROM defaulting) THEN 'update'
     ELSE 'insert'
-  END AS allows
+  END AS allows, CASE
+    WHEN c.relrowsecurity THEN 'row_level_security'
+    WHEN c.relkind NOT IN ('r', 'p', 'm') OR c.relpersistence = 't' THEN 'relation_not_plain'
+    ELSE 'harmless'
+  END AS sharing
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind = ANY (${RELKINDS}) AND n.nspname <> 'pg_toast'
 )`;
 
 /** What makes every expression of every text doubtful: operators and casts do not show. */
 const DOUBTS = `
-SELECT 'doubt', 'operator', NULL, NULL, NULL WHERE EXISTS (
+SELECT 'doubt', 'operator', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM pg_operator WHERE oid >= ${USERS})
-UNION ALL SELECT 'doubt', 'cast', NULL, NULL, NULL WHERE EXISTS (
+UNION ALL SELECT 'doubt', 'cast', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM pg_cast WHERE oid >= ${USERS} AND castmethod = 'f')
-UNION ALL SELECT 'doubt', 'operator_class', NULL, NULL, NULL WHERE EXISTS (
+UNION ALL SELECT 'doubt', 'operator_class', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM pg_opclass WHERE oid >= ${USERS})
-UNION ALL SELECT 'doubt', 'function_of_rows', NULL, NULL, NULL WHERE EXISTS (
+UNION ALL SELECT 'doubt', 'function_of_rows', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM row_function WHERE relation = 0)
-UNION ALL SELECT 'doubt', 'type_name', NULL, NULL, NULL WHERE EXISTS (
+UNION ALL SELECT 'doubt', 'type_name', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM special_type t JOIN pg_type b USING (typname)
   WHERE b.oid < ${USERS} AND b.typnamespace = 'pg_catalog'::regnamespace
     AND (t.typrelid = 0 OR t.typrelid IN (SELECT relation FROM special)))
-UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL WHERE EXISTS (
+UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM pg_proc WHERE oid >= ${USERS} AND proname IN ('substring', 'overlay'))`;
 
 /**
- * Rows of five texts, the first says what the others are:
- * - `relation`: oid, schema, name, what it allows by itself
+ * Rows of six texts, the first says what the others are:
+ * - `relation`: oid, schema, name, what it allows by itself, whether many may read it at once
  * - `same`: two oids; they belong to one tree of inheritance and allow the same
  * - `reaches`: oid referenced, oid referencing, what the latter must allow for the former to be
  *   written; the checks of the foreign key read both
@@ -179,20 +183,21 @@ UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL WHERE EXISTS (
 export const FACTS_QUERY = `${HARMLESSLY}
 WITH RECURSIVE ${[TYPES, EXPRESSIONS, ROW_FUNCTIONS, RELATIONS].join(',')}
 SELECT * FROM (
-SELECT 'relation' AS about, oid::text AS a, nspname::text AS b, relname::text AS c, allows AS d
+SELECT 'relation' AS about, oid::text AS a, nspname::text AS b, relname::text AS c, allows AS d,
+    sharing AS e
   FROM relation
-UNION ALL SELECT 'same', inhparent::text, inhrelid::text, NULL, NULL
+UNION ALL SELECT 'same', inhparent::text, inhrelid::text, NULL, NULL, NULL
   FROM pg_inherits JOIN relation ON oid = inhrelid
 UNION ALL SELECT DISTINCT 'reaches', confrelid::text, conrelid::text,
     CASE WHEN 'd' IN (confupdtype, confdeltype) THEN 'insert'
       WHEN confupdtype IN ('c', 'n') OR confdeltype IN ('c', 'n') THEN 'update'
-      ELSE 'read' END, NULL
+      ELSE 'read' END, NULL, NULL
   FROM pg_constraint WHERE contype = 'f'
-UNION ALL SELECT 'type', nspname::text, typname::text, NULL, NULL
+UNION ALL SELECT 'type', nspname::text, typname::text, NULL, NULL, NULL
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
   WHERE t.oid >= ${USERS} AND t.typtype IN ('d', 'e') AND t.oid IN (SELECT oid FROM plain_type)
     AND t.typname NOT IN (SELECT typname FROM special_type)
-UNION ALL SELECT DISTINCT 'shadow', p.proname::text, NULL, NULL, NULL
+UNION ALL SELECT DISTINCT 'shadow', p.proname::text, NULL, NULL, NULL, NULL
   FROM pg_proc p WHERE p.oid >= ${USERS} AND p.proname IN (
     SELECT proname FROM pg_proc b
     WHERE b.oid < ${USERS} AND b.pronamespace = 'pg_catalog'::regnamespace)

@@ -151,21 +151,37 @@ describe('readTextEffects', () => {
       'WITH a AS (SELECT 1) SELECT upper(x) FROM a',
     ];
     for (const sql of candidates) assert.equal(effectsOf(sql).sharing, 'candidate', sql);
-    const others = [
-      'SELECT f()',
-      'SELECT pg_sleep(1)',
-      'SELECT txid_current()',
-      'SELECT 1; SELECT 2',
-    ];
-    others.push(
-      'SELECT 1 FOR UPDATE',
-      'SELECT 1 INTO t',
-      "SELECT set_config('a','b',true)",
-      'BEGIN',
-    );
-    others.push('WITH a AS (DELETE FROM t RETURNING 1) SELECT 1', 'EXPLAIN SELECT 1', 'SHOW ALL');
-    for (const sql of others) assert.equal(effectsOf(sql).sharing, 'never', sql);
   });
+
+  const refused: readonly (readonly [sql: string, why: string])[] = [
+    ['SELECT f()', 'unknown_function'],
+    ['SELECT pg_catalog.lo_creat(1)', 'unknown_function'],
+    ['SELECT upper(a), pg_sleep(1)', 'effectful_function'],
+    ['SELECT txid_current()', 'effectful_function'],
+    ["SELECT nextval('s')", 'effectful_function'],
+    ["SELECT set_config('a','b',true)", 'effectful_function'],
+    ['SELECT pg_backend_pid()', 'session_function'],
+    ["SELECT current_setting('application_name')", 'session_function'],
+    ['SELECT 1; SELECT 2', 'several_statements'],
+    [';', 'several_statements'],
+    ['SELECT 1 FOR UPDATE', 'locks_rows'],
+    ['SELECT 1 FOR KEY SHARE', 'locks_rows'],
+    ['SELECT 1 INTO t', 'into'],
+    ['SELECT 1 INTO TEMP t', 'into'],
+    ['WITH a AS (DELETE FROM t RETURNING 1) SELECT 1', 'writes'],
+    ['BEGIN', 'not_a_read'],
+    ['EXPLAIN SELECT 1', 'not_a_read'],
+    ['SHOW ALL', 'not_a_read'],
+    ["SELECT 'a", 'unparsable'],
+    ['SELECT (1', 'unparsable'],
+    ['NONSENSE', 'unparsable'],
+    [`SELECT ${' '.repeat(1024 * 1024)}1`, 'too_long'],
+  ];
+  for (const [sql, why] of refused) {
+    it(`refuses to share ${JSON.stringify(sql.slice(0, 50))}: ${why}`, () => {
+      assert.equal(effectsOf(sql).sharing, why);
+    });
+  }
 
   it('lists relations, functions and types as written, of all statements', () => {
     const { relations, functions, types } = effectsOf(

@@ -12,8 +12,9 @@ import { parsingEffect } from '../../../upstream/parameter-kinds.ts';
 import type { ParsingEffect } from '../../../upstream/parameter-kinds.ts';
 import { fingerprint } from './fingerprint.ts';
 import type { QueryFacts } from './mentions.ts';
-import { functionEffect } from './functions.ts';
 import type { QualifiedName } from './names.ts';
+import { sharingOf, sharingOfFault } from './sharing.ts';
+import type { Sharing } from './sharing.ts';
 import { statementEffects, strongest } from './statement-effects.ts';
 import type { Cleanliness, PinReason, SettingChange } from './statement-effects.ts';
 import { recogniseStatements } from './statements.ts';
@@ -23,6 +24,7 @@ import type { TextCacheLimits } from './text-cache.ts';
 import type { LexOptions } from './tokens.ts';
 
 export type { Cleanliness, PinReason, SettingChange } from './statement-effects.ts';
+export type { Sharing, TextRefusal } from './sharing.ts';
 export type { Setting, Statement, StatementKind } from './statement.ts';
 export type { QualifiedName } from './names.ts';
 
@@ -58,12 +60,8 @@ export interface TextEffects {
    * understood.
    */
   readonly transactionAfter: 'unchanged' | 'open' | 'idle' | 'unknown';
-  /**
-   * `candidate`: one statement that reads, and calls only built-in functions that neither change
-   * nor wait for anything. Whether it may share a backend with others is then for the catalog to
-   * say.
-   */
-  readonly sharing: 'candidate' | 'never';
+  /** Whether it may share a backend with others, as far as the text tells. */
+  readonly sharing: Sharing;
   /** Whether all of this holds for every text that differs from this one in literals alone. */
   readonly literals: 'matter' | 'do_not_matter';
   /**
@@ -112,13 +110,16 @@ function readEscapes(sql: string): TextEffects {
 /** As textEffects, remembering nothing. */
 export function readTextEffects(sql: string, options: LexOptions): TextEffects {
   const recognised = recogniseStatements(sql, options);
-  if (recognised.kind === 'unparsable') return UNPARSABLE;
+  if (recognised.kind === 'unparsable') {
+    return sharingOfFault(recognised.fault) === 'too_long' ? TOO_LONG : UNPARSABLE;
+  }
   return Object.freeze(conclude(recognised.statements));
 }
 
-/** The same where running it also runs code that no text shows. */
+/** The same where a value of a type of users, made as it runs, may run code that no text shows. */
 export function dirtied(effects: TextEffects): TextEffects {
-  return Object.freeze({ ...effects, cleanliness: 'dirty', dirties: true, sharing: 'never' });
+  const sharing = effects.sharing === 'candidate' ? 'parameter_type' : effects.sharing;
+  return Object.freeze({ ...effects, cleanliness: 'dirty', dirties: true, sharing });
 }
 
 const NOTHING: readonly never[] = Object.freeze([]);
@@ -138,12 +139,15 @@ export const UNPARSABLE: TextEffects = Object.freeze({
   changesParsing: 'lexing',
   mayRollBack: true,
   transactionAfter: 'unknown',
-  sharing: 'never',
+  sharing: 'unparsable',
   literals: 'matter',
   relations: NOTHING,
   functions: NOTHING,
   types: NOTHING,
 });
+
+/** Of one that is longer than is read. */
+export const TOO_LONG: TextEffects = Object.freeze({ ...UNPARSABLE, sharing: 'too_long' });
 
 function conclude(statements: readonly Statement[]): TextEffects {
   const all = statements.map(statementEffects);
@@ -167,7 +171,7 @@ function conclude(statements: readonly Statement[]): TextEffects {
     changesParsing: effectOnParsing(touches),
     mayRollBack: statements.some(({ kind }) => ROLLS_BACK.has(kind)),
     transactionAfter: statements.map(transactionAfter).reduce(later, 'unchanged'),
-    sharing: statements.length === 1 && isShareable(statements[0]) ? 'candidate' : 'never',
+    sharing: sharingOf(statements),
     literals: statements.every(isBlindToLiterals) ? 'do_not_matter' : 'matter',
     relations: queries.flatMap((query) => query.relations),
     functions: queries.flatMap((query) => query.functions),
@@ -238,9 +242,4 @@ function transactionAfter(statement: Statement): TransactionAfter {
 
 function later(before: TransactionAfter, after: TransactionAfter): TransactionAfter {
   return after === 'unchanged' ? before : after;
-}
-
-function isShareable(statement: Statement | undefined): boolean {
-  if (statement?.kind !== 'read') return false;
-  return statement.query.functions.every((name) => functionEffect(name) === 'reads');
 }

@@ -4,15 +4,17 @@
  * nextval/setval/currval/lastval (a session's sequence values), lo_* and large object reads,
  * dblink*, pg_notify, pg_export_snapshot, pg_replication_*, what runs SQL given as text
  * (query_to_xml, table_to_xml, ts_stat, ts_rewrite …), what resolves a type by its name
- * (pg_input_is_valid) or builds rows of a type that the text does not show (json_to_record). A name
- * counts as the built-in one when it is unqualified or in pg_catalog; whether a tenant has a
- * function of that name in the way is for a look-up in its catalog. tests/sql compares the lists
- * with a real server's pg_proc.
+ * (pg_input_is_valid), or builds rows of types that stand where no others do (json_to_record,
+ * json_populate_record: `AS x (a my_domain)`). A name counts as the built-in one when it is
+ * unqualified or in pg_catalog; whether a tenant has a function of that name in the way is for a
+ * look-up in its catalog. tests/sql compares the lists with a real server's pg_proc.
  */
 import type { QualifiedName } from './names.ts';
 
 /**
- * - `reads`: neither changes nor waits for anything
+ * - `reads`: neither changes nor waits for anything, and answers the same in every session that has
+ *   the same parameters, be it by chance (random)
+ * - `reads_session`: the same, but what it says is of the very session or server process
  * - `transactional`: nothing stays behind its transaction, but it waits, locks or takes a
  *   transaction id
  * - `advisory_lock`: takes a lock that the session keeps
@@ -22,7 +24,14 @@ import type { QualifiedName } from './names.ts';
  * - `unknown`: anything
  */
 export type FunctionEffect =
-  'reads' | 'transactional' | 'advisory_lock' | 'set_config' | 'sequence' | 'seed' | 'unknown';
+  | 'reads'
+  | 'reads_session'
+  | 'transactional'
+  | 'advisory_lock'
+  | 'set_config'
+  | 'sequence'
+  | 'seed'
+  | 'unknown';
 
 const AGGREGATE_AND_WINDOW = `
 any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp
@@ -59,14 +68,14 @@ to_timestamp transaction_timestamp`;
 const JSON_AND_XML = `
 array_to_json json_array_elements json_array_elements_text json_array_length json_build_array
 json_build_object json_each json_each_text json_extract_path json_extract_path_text json_object
-json_object_keys json_populate_record json_populate_recordset json_strip_nulls json_typeof
+json_object_keys json_strip_nulls json_typeof
 jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array
 jsonb_build_object jsonb_concat jsonb_contained jsonb_contains jsonb_delete jsonb_delete_path
 jsonb_each jsonb_each_text jsonb_exists jsonb_exists_all jsonb_exists_any jsonb_extract_path
 jsonb_extract_path_text jsonb_insert jsonb_object jsonb_object_keys jsonb_path_exists
 jsonb_path_exists_tz jsonb_path_match jsonb_path_match_tz jsonb_path_query jsonb_path_query_array
 jsonb_path_query_array_tz jsonb_path_query_first jsonb_path_query_first_tz jsonb_path_query_tz
-jsonb_populate_record jsonb_populate_recordset jsonb_pretty jsonb_set jsonb_set_lax
+jsonb_pretty jsonb_set jsonb_set_lax
 jsonb_strip_nulls jsonb_typeof row_to_json to_json to_jsonb xml_is_well_formed
 xml_is_well_formed_content xml_is_well_formed_document xmlcomment xmltext xpath xpath_exists`;
 
@@ -95,16 +104,14 @@ bit bool bpchar bytea char cidr date float4 float8 int2 int4 int8 interval macad
 name numeric oid regclass text time timestamp timestamptz timetz varbit varchar xml`;
 
 const CATALOG = `
-acldefault aclexplode col_description current_database current_query current_schema
-current_schemas current_setting current_user format_type getdatabaseencoding
-has_any_column_privilege has_column_privilege has_database_privilege
-has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege
-has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege
-has_table_privilege has_tablespace_privilege has_type_privilege inet_client_addr inet_client_port
-inet_server_addr inet_server_port makeaclitem mxid_age obj_description oidvectortypes
-pg_backend_pid pg_basetype pg_blocking_pids pg_char_to_encoding pg_client_encoding
-pg_collation_for pg_collation_is_visible pg_column_compression pg_column_is_updatable
-pg_column_size pg_conf_load_time pg_conversion_is_visible pg_current_snapshot
+acldefault aclexplode col_description current_database current_schema current_schemas current_user
+format_type getdatabaseencoding has_any_column_privilege has_column_privilege
+has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege
+has_language_privilege has_parameter_privilege has_schema_privilege has_sequence_privilege
+has_server_privilege has_table_privilege has_tablespace_privilege has_type_privilege makeaclitem
+mxid_age obj_description oidvectortypes pg_basetype pg_blocking_pids pg_char_to_encoding
+pg_client_encoding pg_collation_for pg_collation_is_visible pg_column_compression
+pg_column_is_updatable pg_column_size pg_conversion_is_visible pg_current_snapshot
 pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_current_wal_lsn
 pg_current_xact_id_if_assigned pg_database_size pg_describe_object pg_encoding_max_length
 pg_encoding_to_char pg_function_is_visible pg_get_constraintdef pg_get_expr
@@ -114,13 +121,12 @@ pg_get_object_address pg_get_partition_constraintdef pg_get_partkeydef pg_get_ru
 pg_get_serial_sequence pg_get_statisticsobjdef pg_get_triggerdef pg_get_userbyid pg_get_viewdef
 pg_has_role pg_identify_object pg_identify_object_as_address pg_index_column_has_property
 pg_index_has_property pg_indexam_has_property pg_indexes_size pg_is_in_recovery
-pg_is_other_temp_schema pg_is_wal_replay_paused pg_jit_available pg_last_wal_receive_lsn
-pg_last_wal_replay_lsn pg_last_xact_replay_timestamp pg_listening_channels pg_lock_status
-pg_my_temp_schema pg_opclass_is_visible pg_operator_is_visible pg_opfamily_is_visible
-pg_options_to_table pg_partition_ancestors pg_partition_root pg_partition_tree
-pg_postmaster_start_time pg_relation_filenode pg_relation_filepath pg_relation_is_updatable
-pg_relation_size pg_safe_snapshot_blocking_pids pg_sequence_parameters pg_settings_get_flags
-pg_show_all_settings pg_size_bytes pg_size_pretty pg_snapshot_xip pg_snapshot_xmax
+pg_is_wal_replay_paused pg_jit_available pg_last_wal_receive_lsn pg_last_wal_replay_lsn
+pg_last_xact_replay_timestamp pg_lock_status pg_opclass_is_visible pg_operator_is_visible
+pg_opfamily_is_visible pg_options_to_table pg_partition_ancestors pg_partition_root
+pg_partition_tree pg_postmaster_start_time pg_relation_filenode pg_relation_filepath
+pg_relation_is_updatable pg_relation_size pg_safe_snapshot_blocking_pids pg_sequence_parameters
+pg_settings_get_flags pg_size_bytes pg_size_pretty pg_snapshot_xip pg_snapshot_xmax
 pg_snapshot_xmin pg_stat_get_activity pg_stat_get_backend_idset pg_stat_get_backend_pid
 pg_stat_get_backend_userid pg_stat_get_dead_tuples pg_stat_get_live_tuples
 pg_stat_get_mod_since_analyze pg_stat_get_numscans pg_stat_get_progress_info
@@ -133,6 +139,16 @@ pg_visible_in_snapshot pg_wal_lsn_diff row_security_active session_user shobj_de
 system_user to_regclass to_regcollation to_regnamespace to_regoper to_regoperator to_regproc
 to_regprocedure to_regrole to_regtype txid_current_if_assigned txid_current_snapshot
 txid_snapshot_xip txid_snapshot_xmax txid_snapshot_xmin txid_visible_in_snapshot version`;
+
+/**
+ * A parameter may be one that the proxy has given a backend (default_transaction_read_only,
+ * application_name), and a process or a port is a backend's own. So is what it holds: temporary
+ * schema, channels.
+ */
+const SESSION = `
+current_query current_setting inet_client_addr inet_client_port inet_server_addr inet_server_port
+pg_backend_pid pg_conf_load_time pg_is_other_temp_schema pg_listening_channels pg_my_temp_schema
+pg_show_all_settings`;
 
 /** TABLESAMPLE methods. */
 const SAMPLING = `bernoulli system`;
@@ -150,6 +166,7 @@ export const FUNCTION_EFFECTS: ReadonlyMap<string, FunctionEffect> = new Map([
   ...namesOf('reads', AGGREGATE_AND_WINDOW, MATH, STRING_AND_BINARY, DATE_AND_TIME),
   ...namesOf('reads', JSON_AND_XML, ARRAY_AND_RANGE, TEXT_SEARCH, NETWORK_GEOMETRY_UUID_ENUM),
   ...namesOf('reads', CONVERSIONS, CATALOG, SAMPLING),
+  ...namesOf('reads_session', SESSION),
   ...namesOf('transactional', TRANSACTIONAL),
   ...namesOf('advisory_lock', ADVISORY_LOCK),
   ...namesOf('sequence', SEQUENCE),

@@ -189,6 +189,7 @@ function queryEffects(query: QueryFacts): StatementEffects {
   for (const name of query.functions) {
     switch (functionEffect(name)) {
       case 'reads':
+      case 'reads_session':
       case 'transactional':
       case 'set_config':
         break;
