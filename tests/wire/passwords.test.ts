@@ -8,6 +8,7 @@ import {
   mockVerifier,
   parseVerifier,
   preparePassword,
+  userSalt,
   verifierFromKeys,
 } from '@dbbouncer/data-plane/wire/postgres/scram.ts';
 
@@ -46,17 +47,27 @@ describe('verifiers', () => {
     }
   });
 
-  it('for who does not exist are equal on every proxy, and differ by tenant, user, secret', () => {
-    const of = (tenant: string, user: string, secret = 'fleet') =>
-      mockVerifier({ fleetSecret: Buffer.from(secret), tenant, user, iterations: ITERATIONS });
-    assert.deepEqual(of('shop', 'app'), of('shop', 'app'));
-    const others = [of('shop', 'app'), of('shopa', 'pp'), of('shop', 'ap'), of('sho', 'app')];
-    others.push(of('shop', 'app', 'other'));
-    assert.equal(new Set(others.map(({ salt }) => salt.toString('hex'))).size, others.length);
-    for (const { salt, storedKey, serverKey } of others) {
-      assert.deepEqual([salt.length, storedKey.length, serverKey.length], [16, 32, 32]);
-      assert.notDeepEqual(storedKey, serverKey);
-    }
+  it('for who does not exist have the salt they are given, and keys that nobody sees', () => {
+    const { storedKey, serverKey, ...shown } = mockVerifier(SALT, 5_000);
+    assert.deepEqual(shown, { salt: SALT, iterations: 5_000 });
+    assert.deepEqual([storedKey.length, serverKey.length], [32, 32]);
+    assert.notDeepEqual(storedKey, serverKey);
+  });
+});
+
+describe('salts of users', () => {
+  const of = (tenant: string, user: string, secret = 'fleet') =>
+    userSalt({ fleetSecret: Buffer.from(secret), tenant, user });
+
+  it('are 16 bytes, equal on every proxy and however the tenant is written', () => {
+    assert.equal(of('shop', 'app').length, 16);
+    assert.deepEqual(of('shop', 'app'), of('Shop', 'app'));
+  });
+
+  it('differ by tenant, user and secret', () => {
+    const all = [of('shop', 'app'), of('shopa', 'pp'), of('shop', 'ap'), of('sho', 'app')];
+    all.push(of('shop', 'App'), of('shop', 'app', 'other'));
+    assert.equal(new Set(all.map((salt) => salt.toString('hex'))).size, all.length);
   });
 });
 

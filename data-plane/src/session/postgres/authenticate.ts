@@ -5,7 +5,6 @@
  * auth/proofs.ts, who is a user to auth/account.ts.
  * Source: PostgreSQL manual, "Password Authentication", "SASL Authentication".
  */
-import { createHmac } from 'node:crypto';
 import type { ClientAuth } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
@@ -13,8 +12,7 @@ import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
 import { Credential, SCRAM_ITERATIONS } from '../../upstream/credential.ts';
-import { formatVerifier, mockVerifier } from '../../wire/postgres/scram.ts';
-import type { ScramVerifier } from '../../wire/postgres/scram.ts';
+import { formatVerifier, mockVerifier, userSalt } from '../../wire/postgres/scram.ts';
 import type { AuthFailure } from '../meter.ts';
 import type { Account } from './auth/account.ts';
 import { askForMd5, askForPassword, proveByScram } from './auth/proofs.ts';
@@ -139,7 +137,7 @@ async function prove(
 ): Promise<boolean> {
   const salt = saltOf(services, claimant);
   const { credential, typical } = expected;
-  const standIn = () => mock(services, claimant, salt, typical?.iterations ?? SCRAM_ITERATIONS);
+  const standIn = () => mockVerifier(salt, typical?.iterations ?? SCRAM_ITERATIONS);
   switch (method) {
     case 'scram': {
       const verdict = await proveByScram(reader, (await credential?.verifier(salt)) ?? standIn());
@@ -160,34 +158,13 @@ async function prove(
   }
 }
 
-/** What the claimant's names are, the same for a tenant that exists and for one that does not. */
-function claimedTenant(claimant: Claimant): string {
-  return claimant.kind === 'tenant' ? claimant.tenant.id : (claimant.claimed ?? '');
-}
-
-function mock(
-  services: SessionServices,
-  claimant: Claimant,
-  salt: Buffer,
-  iterations: number,
-): ScramVerifier {
-  const { user } = claimant;
-  const tenant = claimedTenant(claimant);
-  const fleetSecret = services.mockSecret();
-  const verifier = mockVerifier({ fleetSecret, tenant, user, iterations });
-  return { ...verifier, salt };
-}
-
-const SALT_BYTES = 16;
-
 /**
  * Users with a password and those that do not exist get their salts in the same way: the same one
- * for the same words on every proxy.
+ * for the same words on every proxy, whether there is such a tenant or not.
  */
 function saltOf(services: SessionServices, claimant: Claimant): Buffer {
-  const text = `salt\0${claimedTenant(claimant).toLowerCase()}\0${claimant.user}`;
-  const digest = createHmac('sha256', services.mockSecret()).update(text).digest();
-  return digest.subarray(0, SALT_BYTES);
+  const tenant = claimant.kind === 'tenant' ? claimant.tenant.id : (claimant.claimed ?? '');
+  return userSalt({ fleetSecret: services.mockSecret(), tenant, user: claimant.user });
 }
 
 function count(services: SessionServices, claimant: Claimant, reason: AuthFailure): void {

@@ -1,13 +1,13 @@
 /**
  * What both roles of SCRAM-SHA-256 share: keys, verifiers, channel binding, and the grammar of its
  * messages.
- * Owns: derivations, PostgreSQL's verifier text, the mock verifier. Leaves: the exchange to
+ * Owns: derivations, PostgreSQL's verifier text, salts, the mock verifier. Leaves: the exchange to
  * scram-server.ts and scram-client.ts; where random bytes, passwords and certificates come from to
  * their callers.
  * Source: RFC 5802, RFC 7677, RFC 5929 (tls-server-end-point); PostgreSQL 18 manual, "SASL
  * Authentication", and common/scram-common.c.
  */
-import { createHash, createHmac, pbkdf2 } from 'node:crypto';
+import { createHmac, createSecretKey, hash, pbkdf2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { saslprep } from '@mongodb-js/saslprep';
@@ -46,7 +46,7 @@ export type ChannelBinding =
   | { readonly kind: 'tls-server-end-point'; readonly data: Buffer };
 
 export const KEY_BYTES = 32;
-const MOCK_SALT_BYTES = 16;
+const USER_SALT_BYTES = 16;
 /** RFC 5802 "printable": visible ASCII but the comma. */
 export const NONCE_PATTERN = /^[\x21-\x2b\x2d-\x7e]+$/;
 const VERIFIER_PATTERN = /^SCRAM-SHA-256\$(\d{1,10}):([A-Za-z0-9+/=]+)\$([^:]+):([^:]+)$/;
@@ -100,30 +100,29 @@ export function formatVerifier(verifier: ScramVerifier): string {
   return `${SCRAM_SHA_256}$${verifier.iterations}:${salt}$${storedKey}:${serverKey}`;
 }
 
-export interface MockVerifierOf {
-  /** The same on every proxy: an unknown user's salt must not change from login to login. */
+export interface SaltOf {
+  /** The same on every proxy: nobody's salt may change from login to login. */
   readonly fleetSecret: Buffer;
   readonly tenant: string;
   readonly user: string;
-  /** What real users of this proxy have. */
-  readonly iterations: number;
 }
 
-/** A verifier for who does not exist: looks like a real one, and no proof fits it. */
-export function mockVerifier({
-  fleetSecret,
-  tenant,
-  user,
-  iterations,
-}: MockVerifierOf): ScramVerifier {
+/** The salt of a user, whether there is one of that name or not. */
+export function userSalt({ fleetSecret, tenant, user }: SaltOf): Buffer {
   // Neither name can hold a zero byte, so no two pairs make the same text.
-  const derive = (what: string) => hmacSha256(fleetSecret, `mock ${what}\0${tenant}\0${user}`);
-  return Object.freeze({
-    iterations,
-    salt: derive('salt').subarray(0, MOCK_SALT_BYTES),
-    storedKey: derive('stored key'),
-    serverKey: derive('server key'),
-  });
+  const text = `salt\0${tenant.toLowerCase()}\0${user}`;
+  return hmacSha256(fleetSecret, text).subarray(0, USER_SALT_BYTES);
+}
+
+/** Of this process, and never shown: clients see a verifier's salt and rounds alone. */
+const MOCK_KEYS = { storedKey: randomBytes(KEY_BYTES), serverKey: randomBytes(KEY_BYTES) };
+
+/**
+ * A verifier for who does not exist: looks like a real one, costs no more and no less to check
+ * against, and no proof fits it.
+ */
+export function mockVerifier(salt: Buffer, iterations: number): ScramVerifier {
+  return Object.freeze({ iterations, salt, ...MOCK_KEYS });
 }
 
 /** The nonce of one exchange. @param random at least 18 bytes nobody has seen. */
@@ -142,11 +141,12 @@ export function preparePassword(password: string): string {
 
 /** @param encoding of text; 'latin1' for the text of messages, see `messageText`. */
 export function hmacSha256(key: Buffer, text: string, encoding: TextEncoding = 'utf8'): Buffer {
-  return createHmac('sha256', key).update(text, encoding).digest();
+  // Given bytes, Node tries them as each kind of key first: three times the cost of all the rest.
+  return createHmac('sha256', createSecretKey(key)).update(text, encoding).digest();
 }
 
 export function sha256(data: Buffer): Buffer {
-  return createHash('sha256').update(data).digest();
+  return hash('sha256', data, 'buffer');
 }
 
 /** Of two keys, signatures or proofs. */
