@@ -119,6 +119,7 @@ export class PostgresBackend implements Backend {
       frameBytesMax: BACKEND_BODY_BYTES_MAX,
       allowed: BACKEND_TYPES,
       collectBytesMax: COLLECT_BYTES_MAX,
+      serial: [BACKEND.DataRow, BACKEND.CopyData],
     });
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('drain', () => this.#sink.drained());

@@ -8,7 +8,7 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { FrameScanner } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameHandler } from '../../wire/postgres/frame-scanner.ts';
 import { clientBodyBytesMax } from '../../wire/postgres/limits.ts';
-import { FRONTEND_TYPES } from '../../wire/postgres/message-types.ts';
+import { FRONTEND, FRONTEND_TYPES } from '../../wire/postgres/message-types.ts';
 import { asSessionError } from './session-errors.ts';
 import { TEXT_BYTES_MAX } from './statement-watch.ts';
 
@@ -30,6 +30,7 @@ export class ClientInput {
       allowed: FRONTEND_TYPES,
       bodyBytesMax: clientBodyBytesMax,
       collectBytesMax: TEXT_BYTES_MAX,
+      serial: [FRONTEND.CopyData],
     });
   }
 

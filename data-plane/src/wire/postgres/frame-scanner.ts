@@ -10,6 +10,7 @@ import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { WireError } from '../wire-error.ts';
 import { bodyBytesMaxByType } from './body-limits.ts';
 import type { BodyLimits } from './body-limits.ts';
+import { endOfAlike, HEADER_BYTES, LENGTH_FIELD_BYTES, readLength } from './frame-header.ts';
 import { showType } from './message-types.ts';
 
 /** The frame's bytes are passed on, in order, by `forward()`. */
@@ -66,10 +67,13 @@ export interface FrameScannerOptions extends BodyLimits {
   readonly handler: FrameHandler;
   /** The largest body that is collected: the memory a peer can make this scanner hold. */
   readonly collectBytesMax: number;
+  /**
+   * Types of which many come in a row. When `frame()` answers FORWARD to one, those that follow it
+   * without another between them, and are here whole, are passed on too, and it is not asked.
+   */
+  readonly serial?: readonly number[];
 }
 
-const HEADER_BYTES = 5;
-const LENGTH_FIELD_BYTES = 4;
 /** A collected frame's buffer starts this small, so that a header alone reserves nothing. */
 const COLLECT_BYTES_INITIAL = 8 * 1024;
 
@@ -87,6 +91,7 @@ export class FrameScanner {
   /** Largest body by type byte, -1 where the type is not allowed. */
   readonly #bodyBytesMax: Int32Array;
   readonly #collectBytesMax: number;
+  readonly #serial: readonly number[];
   #position: Position = 'boundary';
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
@@ -104,6 +109,7 @@ export class FrameScanner {
     this.#handler = options.handler;
     this.#bodyBytesMax = bodyBytesMaxByType(options);
     this.#collectBytesMax = options.collectBytesMax;
+    this.#serial = options.serial ?? [];
   }
 
   /** True when no frame is partly consumed. */
@@ -176,15 +182,17 @@ export class FrameScanner {
           ? this.#collectFrom(chunk, at, bodyLength)
           : this.#passFrom(type, chunk, at, bodyStart, bodyLength);
       }
-      const frameEnd = bodyStart + bodyLength;
-      const verdict = handler.frame(type, chunk, bodyStart, frameEnd);
-      if (verdict === FORWARD_NOW) this.#flushRun(chunk, frameEnd);
-      else if (verdict !== FORWARD) {
+      let next = bodyStart + bodyLength;
+      const verdict = handler.frame(type, chunk, bodyStart, next);
+      if (verdict === FORWARD) {
+        if (this.#serial.includes(type)) next = endOfAlike(chunk, next, type, this.#maxOf(type));
+      } else if (verdict === FORWARD_NOW) this.#flushRun(chunk, next);
+      else {
         this.#flushRun(chunk, at);
         if (verdict === HOLD) return at;
-        this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, frameEnd) : frameEnd;
+        this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, next) : next;
       }
-      at = frameEnd;
+      at = next;
     }
     this.#flushRun(chunk, at);
     if (at < chunkEnd) this.#keepHeader(chunk, at);
@@ -358,24 +366,18 @@ export class FrameScanner {
   }
 
   #check(type: number, bodyLength: number): void {
-    const bodyBytesMax = this.#bodyBytesMax[type] as number;
+    const bodyBytesMax = this.#maxOf(type);
     if (bodyLength >= 0 && bodyLength <= bodyBytesMax) return;
     throw new WireError(sizeProblem(type, bodyLength, bodyBytesMax));
+  }
+
+  #maxOf(type: number): number {
+    return this.#bodyBytesMax[type] as number;
   }
 }
 
 function isForward(verdict: FrameVerdict): verdict is typeof FORWARD | typeof FORWARD_NOW {
   return verdict === FORWARD || verdict === FORWARD_NOW;
-}
-
-/** A signed Int32; spelled out because readInt32BE() checks the bounds once more. */
-function readLength(buffer: Buffer, at: number): number {
-  return (
-    ((buffer[at] as number) << 24) |
-    ((buffer[at + 1] as number) << 16) |
-    ((buffer[at + 2] as number) << 8) |
-    (buffer[at + 3] as number)
-  );
 }
 
 function sizeProblem(type: number, bodyLength: number, bodyBytesMax: number): string {
