@@ -81,14 +81,35 @@ export const CASES: readonly CatalogCase[] = [
     clean: [...ALL, `SELECT 'bad'::mood FROM t`, 'UPDATE t SET m = DEFAULT'],
   },
   {
-    name: 'views run functions',
+    name: 'views run functions, also those of views that they read',
     setup: `${PLANT} CREATE TABLE t (a int); INSERT INTO t VALUES (1);
+      CREATE TABLE guarded (a int); INSERT INTO guarded VALUES (1);
+      ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON guarded USING (true);
+      CREATE TYPE pair AS (a int, b int);
       CREATE VIEW v AS SELECT plant(), a FROM t; CREATE VIEW w AS SELECT * FROM t;
+      CREATE VIEW rich AS WITH c AS (SELECT a, upper(a::text) AS b FROM w)
+        SELECT a, max(b) AS b, count(*) OVER () AS n, CASE a WHEN 1 THEN now() END AS at FROM c
+        LEFT JOIN t USING (a) WHERE a IN (SELECT a FROM t) GROUP BY ROLLUP (a) ORDER BY 1 LIMIT 9;
+      CREATE VIEW over_w AS SELECT * FROM w; CREATE SEQUENCE s;
+      CREATE VIEW over_v AS SELECT r.a FROM rich r, over_w o, v;
+      CREATE VIEW hidden AS SELECT a FROM t WHERE EXISTS (SELECT FROM over_v);
+      CREATE VIEW over_guarded AS SELECT * FROM guarded;
+      CREATE VIEW locking AS SELECT * FROM t FOR UPDATE;
+      CREATE VIEW sequences AS SELECT nextval('s') FROM t;
+      CREATE VIEW pairs AS SELECT (ROW(a, plant())::pair).a FROM t;
       CREATE MATERIALIZED VIEW m AS SELECT * FROM w;`,
-    clean: [...ALL, 'SELECT * FROM m'],
-    dirty: ['SELECT * FROM w', 'INSERT INTO w VALUES (1)'],
+    clean: [...ALL, 'SELECT * FROM m', 'SELECT * FROM w', 'SELECT * FROM over_w, rich'],
+    dirty: [
+      'INSERT INTO w VALUES (1)',
+      'SELECT * FROM over_guarded',
+      'SELECT * FROM locking',
+      'SELECT * FROM pairs',
+    ],
     plants: [
       'SELECT * FROM v',
+      'SELECT * FROM over_v',
+      'SELECT * FROM hidden',
+      'SELECT * FROM sequences',
       'EXPLAIN ANALYZE SELECT * FROM v',
       "COPY (SELECT * FROM v) TO PROGRAM 'cat'",
     ],
@@ -246,6 +267,60 @@ export const CASES: readonly CatalogCase[] = [
       CREATE TABLE other (a int);`,
     clean: ['SELECT other.a FROM other', 'INSERT INTO other VALUES (1)'],
     plants: ['SELECT t.f FROM t', `SELECT ('a'::text).of_text`],
+  },
+  {
+    name: 'a function of a list of rows, or of a domain over them, is called like a column',
+    setup: `CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE TABLE other (a int);
+      CREATE FUNCTION f(VARIADIC t[]) RETURNS text LANGUAGE sql AS $$ ${SETS} $$;
+      CREATE TABLE u (a int); INSERT INTO u VALUES (1);
+      CREATE FUNCTION check_row(u) RETURNS bool LANGUAGE sql AS $$ ${SETS} IS NOT NULL $$;
+      CREATE DOMAIN checked AS u CHECK (check_row(VALUE));`,
+    clean: ['SELECT other.a FROM other'],
+    plants: ['SELECT t.f FROM t', 'SELECT u.checked FROM u'],
+  },
+  {
+    name: 'a row that is cast is called with functions of what it is cast to',
+    setup: `CREATE TABLE t (a int); INSERT INTO t VALUES (1);
+      CREATE CAST (t AS text) WITH INOUT AS IMPLICIT;
+      CREATE FUNCTION f(text) RETURNS text LANGUAGE sql AS $$ ${SETS} $$;`,
+    plants: ['SELECT t.f FROM t'],
+  },
+  {
+    name: 'the value of a function in FROM has functions for attributes',
+    setup: PLANT,
+    clean: [
+      'SELECT g.g, h.i, e.key FROM unnest($${1}$$::int[]) g, generate_series(1, 2) h (i), ' +
+        `json_each('{"a":1}') e`,
+    ],
+    plants: [
+      'SELECT g.plant FROM generate_series(1, 1) g',
+      'SELECT g.pg_advisory_lock FROM generate_series(1::bigint, 1) AS g',
+      'SELECT r.plant FROM ROWS FROM (generate_series(1, 1)) AS r',
+      'SELECT c.plant FROM CAST(7 AS int) AS c',
+    ],
+  },
+  {
+    name: 'a type is called like a function of its name',
+    setup: `${PLANT} CREATE DOMAIN length AS int CHECK (plant(VALUE) > 0);`,
+    clean: ['SELECT upper($$a$$)'],
+    plants: ['SELECT length(5)'],
+  },
+  {
+    name: 'a list of columns behind a function has types whose checks run',
+    setup: `${PLANT} CREATE DOMAIN d AS int CHECK (plant(VALUE) > 0);`,
+    plants: [
+      `SELECT * FROM json_populate_record(NULL::record, '{"a":1}') AS x (a d)`,
+      `SELECT * FROM jsonb_populate_recordset(NULL::record, '[{"a":1}]') AS x (a d)`,
+    ],
+  },
+  {
+    name: 'statistics of expressions are evaluated where a query is planned',
+    setup: `${PLANT} CREATE TABLE t (a int, b int);
+      INSERT INTO t SELECT i, i FROM generate_series(1, 100) i;
+      CREATE STATISTICS s ON (a + plant_now(1)), b FROM t; ANALYZE t;
+      CREATE TABLE plain (a int, b int); CREATE STATISTICS p ON (a + 1), b FROM plain;`,
+    clean: ['SELECT a FROM plain WHERE a = 1 AND b = 1'],
+    plants: ['SELECT a FROM t WHERE a = 1 AND b = 1'],
   },
   {
     name: 'a function of any row is called like a column of every table',

@@ -111,17 +111,17 @@ interface Relation {
   readonly schema: string;
   readonly name: string;
   allowed: Allowed;
-  readonly sharing: 'harmless' | RelationRefusal;
+  sharing: 'harmless' | RelationRefusal;
   readonly dependents: Dependent[];
 }
 
 /**
  * `relation` is only read unless the one it hangs on allows `needs`; `same`: it allows no more than
- * that.
+ * that; `over`: it is a view, and no more than read where that is.
  */
 interface Dependent {
   readonly relation: Relation;
-  readonly needs: Access | 'same';
+  readonly needs: Access | 'same' | 'over';
 }
 
 export type FactRow = readonly (string | null)[];
@@ -139,6 +139,12 @@ export function factsFrom(rows: readonly FactRow[]): CatalogFacts {
   for (const [, referenced, referencing, needs] of about.get('reaches') ?? []) {
     link(relations.get(referencing ?? ''), relations.get(referenced ?? ''), needs as Access);
     link(relations.get(referenced ?? ''), relations.get(referencing ?? ''), 'read');
+  }
+  for (const [, oid, view] of about.get('over') ?? []) {
+    const relation = relations.get(view ?? '');
+    const on = relations.get(oid ?? '');
+    if (on === undefined && relation !== undefined) relation.allowed = 'nothing';
+    link(on, relation, 'over');
   }
   spread(relations.values());
   return Object.freeze({
@@ -170,24 +176,33 @@ function relationsFrom(rows: readonly FactRow[]): ReadonlyMap<string, Relation> 
   return relations;
 }
 
-function link(on: Relation | undefined, relation: Relation | undefined, needs: Access | 'same') {
+function link(on: Relation | undefined, relation: Relation | undefined, needs: Dependent['needs']) {
   if (on !== undefined && relation !== undefined) on.dependents.push({ relation, needs });
 }
 
 /**
- * Lets every relation allow no more than those it hangs on let it. Each is lowered three times at
+ * Lets every relation allow no more than those it hangs on let it. Each is lowered four times at
  * most.
  */
 function spread(relations: Iterable<Relation>): void {
   const lowered = [...relations];
   for (let on = lowered.pop(); on !== undefined; on = lowered.pop()) {
     for (const { relation, needs } of on.dependents) {
-      const most = needs === 'same' ? on.allowed : allows(on.allowed, needs) ? 'insert' : 'read';
-      if (RANK[most] >= RANK[relation.allowed]) continue;
-      relation.allowed = most;
-      lowered.push(relation);
+      const most = mostBy(on, needs);
+      const sharing = needs === 'over' && on.sharing !== 'harmless' ? on.sharing : 'harmless';
+      const lessAllowed = RANK[most] < RANK[relation.allowed];
+      const lessShared = relation.sharing === 'harmless' && sharing !== 'harmless';
+      if (lessAllowed) relation.allowed = most;
+      if (lessShared) relation.sharing = sharing;
+      if (lessAllowed || lessShared) lowered.push(relation);
     }
   }
+}
+
+function mostBy({ allowed }: Relation, needs: Dependent['needs']): Allowed {
+  if (needs === 'same') return allowed;
+  if (needs === 'over') return allowed === 'nothing' ? 'nothing' : 'read';
+  return allows(allowed, needs) ? 'insert' : 'read';
 }
 
 function byName(relations: Iterable<Relation>): ReadonlyMap<string, Access> {

@@ -32,6 +32,23 @@ pg_backend_pid pg_current_xact_id random session_user statement_timestamp text t
 timestamp timestamptz timetz timezone to_char to_date to_timestamp transaction_timestamp
 txid_current uuidv4 uuidv7`;
 
+/** What the query of a view may have besides; no row locks, writes, samples, SQL/JSON or XML. */
+const VIEW_NODES = `AGGREF ALIAS COMMONTABLEEXPR FROMEXPR GROUPINGFUNC GROUPINGSET JOINEXPR PARAM
+QUERY RANGETBLENTRY RANGETBLFUNCTION RANGETBLREF ROW ROWCOMPARE ROWCOMPAREEXPR ROWEXPR RTE
+RTEPERMISSIONINFO SETOPERATIONSTMT SORTGROUPCLAUSE SUBLINK TARGETENTRY WINDOWCLAUSE WINDOWFUNC`;
+
+/** Not immutable; none tells of the session or process that runs it. */
+export const VIEW_FUNCTIONS = `age array_agg array_to_json array_to_string clock_timestamp concat
+concat_ws current_database current_schema current_user date date_part date_trunc extract format
+gen_random_uuid generate_series has_schema_privilege has_table_privilege interval json_agg
+json_build_array json_build_object json_object_agg jsonb_agg jsonb_build_array jsonb_build_object
+jsonb_object_agg now numeric pg_get_userbyid random row_to_json session_user statement_timestamp
+string_to_array text time timeofday timestamp timestamptz timetz timezone to_char to_date to_json
+to_jsonb to_number to_timestamp to_tsquery to_tsvector transaction_timestamp`;
+
+/** Characters of all the trees of views that are looked at: some 0.2 s of the server's time. */
+const VIEW_CHARS_MAX = 2_000_000;
+
 function arrayOf(words: string): string {
   return `'{${words.split(/\s+/).join(',')}}'::text[]`;
 }
@@ -86,6 +103,9 @@ expression AS MATERIALIZED (
     WHERE indpred IS NOT NULL AND indrelid >= ${USERS}
   UNION ALL SELECT partrelid, 'define', partexprs::text FROM pg_partitioned_table
     WHERE partexprs IS NOT NULL
+  -- A column since 14.
+  UNION ALL SELECT stxrelid, 'define', to_jsonb(s) ->> 'stxexprs' FROM pg_statistic_ext AS s
+    WHERE to_jsonb(s) ->> 'stxexprs' IS NOT NULL
 ),
 harmless AS MATERIALIZED (
   SELECT p.oid::text FROM pg_proc p
@@ -107,14 +127,54 @@ active AS MATERIALIZED (
   SELECT DISTINCT relation, use FROM expression JOIN active_tree USING (tree)
 )`;
 
-/** Functions of users that \`x.f\` could call: with one argument, a row. */
+/**
+ * What \`x.f\` could call of users for a row x: functions with one argument, and domains over rows.
+ */
 const ROW_FUNCTIONS = `
 row_function AS MATERIALIZED (
   SELECT t.oid AS type, t.typrelid AS relation FROM pg_proc p
-  JOIN pg_type t ON t.oid = p.proargtypes[0]
+  JOIN pg_type t ON t.oid = CASE
+    WHEN p.pronargs = 1 AND p.provariadic <> 0 THEN p.provariadic ELSE p.proargtypes[0] END
   WHERE p.oid >= ${USERS} AND p.pronargs - p.pronargdefaults <= 1
     AND (t.typcategory = 'C' OR (t.oid < ${USERS} AND t.typname IN (
       'record', 'any', 'anyelement', 'anynonarray', 'anycompatible', 'anycompatiblenonarray')))
+  UNION SELECT d.oid, t.typrelid FROM pg_type d JOIN pg_type t ON t.oid = d.typbasetype
+    WHERE d.oid >= ${USERS} AND d.typcategory = 'C'
+)`;
+
+/**
+ * Views of users that only read, by what their queries are made of, and which of these do more. A
+ * view's \`part\` is a node, a function or a relation; \`opaque\` ones have other than known parts.
+ * The smallest trees are looked at first.
+ */
+const VIEWS = `
+view AS MATERIALIZED (
+  SELECT oid, rule, tree FROM (
+    SELECT c.oid, r.oid AS rule, r.ev_action::text AS tree, sum(length(r.ev_action::text)) OVER (
+      ORDER BY length(r.ev_action::text), c.oid) AS total
+    FROM pg_class c JOIN pg_rewrite r ON r.ev_class = c.oid AND r.ev_type = '1'
+    WHERE c.relkind = 'v' AND c.oid >= ${USERS}
+  ) AS sized WHERE total <= ${VIEW_CHARS_MAX}
+),
+part AS MATERIALIZED (
+  SELECT DISTINCT oid, regexp_matches(tree,
+    '\\{([A-Z]+)|:(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)|:relid (\\d+)', 'g') AS found
+  FROM view
+),
+reading AS MATERIALIZED (
+  SELECT p.oid::text FROM pg_proc p
+  WHERE p.oid < ${USERS} AND p.pronamespace = 'pg_catalog'::regnamespace
+    AND p.prorettype <> 'record'::regtype
+    AND (p.provolatile = 'i' OR p.proname = ANY (${arrayOf(VIEW_FUNCTIONS)})
+      OR (p.provolatile = 's'
+        AND EXISTS (SELECT FROM pg_operator o WHERE o.oid < ${USERS} AND o.oprcode = p.oid)))
+),
+opaque AS MATERIALIZED (
+  SELECT oid FROM part WHERE found[1] <> ALL (${arrayOf(`${NODES} ${VIEW_NODES}`)})
+    OR (found[2] IS NOT NULL AND found[2] NOT IN (SELECT oid FROM reading))
+  UNION SELECT v.oid FROM view v JOIN pg_depend d
+    ON d.classid = 'pg_rewrite'::regclass AND d.objid = v.rule
+    WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid IN (SELECT oid FROM special_type)
 )`;
 
 /** In falling order of what forbids more. */
@@ -139,26 +199,33 @@ relation AS (
   SELECT c.oid, n.nspname, c.relname, CASE
     WHEN c.oid IN (SELECT relation FROM special) THEN 'nothing'
     WHEN c.oid < ${USERS} THEN CASE WHEN c.relkind IN ('r', 'v') THEN 'read' ELSE 'nothing' END
-    WHEN c.relkind NOT IN ('r', 'p', 'm') OR c.relrowsecurity THEN 'nothing'
+    WHEN c.relkind = 'v' THEN CASE
+      WHEN c.oid IN (SELECT oid FROM view) AND c.oid NOT IN (SELECT oid FROM opaque) THEN 'read'
+      ELSE 'nothing' END
+    WHEN c.relkind NOT IN ('r', 'p', 'm') OR c.relrowsecurity OR c.relam >= ${USERS} THEN 'nothing'
     WHEN c.relhasrules AND c.relkind <> 'm' THEN 'nothing'
     WHEN c.relkind = 'm' OR c.oid IN (SELECT relation FROM traced) THEN 'read'
     WHEN c.oid IN (SELECT relation FROM defaulting) THEN 'update'
     ELSE 'insert'
   END AS allows, CASE
     WHEN c.relrowsecurity THEN 'row_level_security'
-    WHEN c.relkind NOT IN ('r', 'p', 'm') OR c.relpersistence = 't' THEN 'relation_not_plain'
+    WHEN c.relpersistence = 't' OR (c.relkind = 'v' AND c.oid < ${USERS}) THEN 'relation_not_plain'
     ELSE 'harmless'
   END AS sharing
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind = ANY (${RELKINDS}) AND n.nspname <> 'pg_toast'
 )`;
 
+/** Whether a special type \`t\` is more than the rows of a plain relation. */
+const RUNS_CODE = '(t.typrelid = 0 OR t.typrelid IN (SELECT relation FROM special))';
+
 /** What makes every expression of every text doubtful: operators and casts do not show. */
 const DOUBTS = `
 SELECT 'doubt', 'operator', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM pg_operator WHERE oid >= ${USERS})
 UNION ALL SELECT 'doubt', 'cast', NULL, NULL, NULL, NULL WHERE EXISTS (
-  SELECT FROM pg_cast WHERE oid >= ${USERS} AND castmethod = 'f')
+  SELECT FROM pg_cast c JOIN pg_type s ON s.oid = c.castsource
+  WHERE c.oid >= ${USERS} AND (c.castmethod = 'f' OR s.typtype = 'c'))
 UNION ALL SELECT 'doubt', 'operator_class', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM pg_opclass WHERE oid >= ${USERS})
 UNION ALL SELECT 'doubt', 'function_of_rows', NULL, NULL, NULL, NULL WHERE EXISTS (
@@ -166,7 +233,7 @@ UNION ALL SELECT 'doubt', 'function_of_rows', NULL, NULL, NULL, NULL WHERE EXIST
 UNION ALL SELECT 'doubt', 'type_name', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM special_type t JOIN pg_type b USING (typname)
   WHERE b.oid < ${USERS} AND b.typnamespace = 'pg_catalog'::regnamespace
-    AND (t.typrelid = 0 OR t.typrelid IN (SELECT relation FROM special)))
+    AND ${RUNS_CODE})
 UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM pg_proc WHERE oid >= ${USERS} AND proname IN ('substring', 'overlay'))`;
 
@@ -176,12 +243,14 @@ UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL, NULL WHERE EX
  * - `same`: two oids; they belong to one tree of inheritance and allow the same
  * - `reaches`: oid referenced, oid referencing, what the latter must allow for the former to be
  *   written; the checks of the foreign key read both
+ * - `over`: oid of a relation that a view reads, oid of the view
  * - `type`: schema, name of a plain type of users, whose name no other has
- * - `shadow`: the name of a user's function that is also one of the server's
+ * - `shadow`: the name of a user's function, or of a type, that is also one of a function of the
+ *   server's
  * - `doubt`: what it is about
  */
 export const FACTS_QUERY = `${HARMLESSLY}
-WITH RECURSIVE ${[TYPES, EXPRESSIONS, ROW_FUNCTIONS, RELATIONS].join(',')}
+WITH RECURSIVE ${[TYPES, EXPRESSIONS, ROW_FUNCTIONS, VIEWS, RELATIONS].join(',')}
 SELECT * FROM (
 SELECT 'relation' AS about, oid::text AS a, nspname::text AS b, relname::text AS c, allows AS d,
     sharing AS e
@@ -201,5 +270,10 @@ UNION ALL SELECT DISTINCT 'shadow', p.proname::text, NULL, NULL, NULL, NULL
   FROM pg_proc p WHERE p.oid >= ${USERS} AND p.proname IN (
     SELECT proname FROM pg_proc b
     WHERE b.oid < ${USERS} AND b.pronamespace = 'pg_catalog'::regnamespace)
+UNION ALL SELECT DISTINCT 'shadow', t.typname::text, NULL, NULL, NULL, NULL
+  FROM special_type t JOIN pg_proc b ON b.proname = t.typname
+  WHERE b.oid < ${USERS} AND ${RUNS_CODE}
+UNION ALL SELECT DISTINCT 'over', found[3], oid::text, NULL, NULL, NULL
+  FROM part WHERE found[3] NOT IN ('0', oid::text)
 UNION ALL ${DOUBTS}
 ) AS facts LIMIT ${ROWS_MAX + 1}`;

@@ -36,9 +36,14 @@ export function isCallShaped(at: Surroundings, word: string): boolean {
   if (word !== '' && isClause(at, word)) return false;
   const before = at.window.token(-1);
   if (before.kind === 'quoted') return false;
-  if (before.kind === 'word') return KEYWORDS.has(before.text);
+  if (before.kind === 'word') return KEYWORDS.has(before.text) && !isBehindOrdinality(at);
   if (before.kind === 'symbol' && before.text === ')') return at.callsAfterParenthesis;
   return true;
+}
+
+/** `f() WITH ORDINALITY alias (columns)` */
+function isBehindOrdinality({ window }: Surroundings): boolean {
+  return window.word(-1) === 'ordinality' && window.word(-2) === 'with' && window.sign(-3) === ')';
 }
 
 /** Words that begin a clause here and could name a function elsewhere. */
@@ -107,4 +112,14 @@ export function isOperandPlace(at: Surroundings): boolean {
   if (before.kind === 'word') return BEFORE_OPERANDS.has(before.text);
   if (before.text === ')') return at.callsAfterParenthesis;
   return before.kind === 'symbol' && before.text !== ']';
+}
+
+/**
+ * Whether the FROM that was just read is that of `a IS [NOT] DISTINCT FROM b`; "distinct" may also
+ * be the label of a column in front of FROM.
+ */
+export function isComparison(window: TokenWindow): boolean {
+  if (window.word(-2) !== 'distinct') return false;
+  const is = window.word(-3) === 'not' ? -4 : -3;
+  return window.word(is) === 'is' && window.sign(is - 1) !== '.';
 }

@@ -8,37 +8,21 @@
  * call-shapes.ts, what a function does to functions.ts, set_config() to set-config.ts.
  * Source: PostgreSQL 18, src/backend/parser/gram.y (SelectStmt, table_ref, func_name, GenericType).
  */
-import { CONSTRUCTS, isCallShaped, isOperandPlace } from './call-shapes.ts';
+import { CONSTRUCTS, isCallShaped, isComparison, isOperandPlace } from './call-shapes.ts';
 import type { Surroundings } from './call-shapes.ts';
+import { FunctionItems } from './function-items.ts';
 import { KEYWORDS } from './keywords.ts';
 import { isTemporarySchema } from './names.ts';
 import type { QualifiedName } from './names.ts';
+import type { QueryFacts } from './query-facts.ts';
 import { QueryLevels } from './query-levels.ts';
-import type { Opener } from './query-levels.ts';
+import type { Level, Opener, Place } from './query-levels.ts';
 import { SetConfigCalls } from './set-config.ts';
-import type { SetConfig } from './set-config.ts';
 import { isWordOrQuoted, TokenWindow } from './token-window.ts';
 import type { Source, TokenRange } from './tokens.ts';
 import { isBuiltInType } from './types.ts';
 
-export interface QueryFacts {
-  /** As written, in order, with repetitions; not those that name a CTE. */
-  readonly relations: readonly QualifiedName[];
-  /** Called with parentheses. */
-  readonly functions: readonly QualifiedName[];
-  /** Cast to, or written before a literal, and not built in: a domain's checks call functions. */
-  readonly types: readonly QualifiedName[];
-  readonly effect: 'reads' | 'locks_rows' | 'writes';
-  /** Where SELECT … INTO makes a table. */
-  readonly into: 'nothing' | 'permanent' | 'temporary';
-  readonly setConfig: SetConfig;
-  /** Parameters that set_config() gives values beyond the transaction, where it is `named`. */
-  readonly configures: readonly string[];
-  /** Those and the ones it sets for the transaction. */
-  readonly mayConfigure: readonly string[] | 'any';
-  /** Whether the word DEFAULT stands for the default of a column. */
-  readonly defaults: 'untouched' | 'asked';
-}
+export type { QueryFacts } from './query-facts.ts';
 
 /** Reads the query in `range`, whose first token begins it. */
 export function mentionsOf(source: Source, range: TokenRange): QueryFacts {
@@ -57,6 +41,13 @@ const ENDS_CLAUSE = wordSet(
 );
 const MODIFIES_INTO = wordSet('global local temp temporary unlogged');
 
+/** `a.b` in tokens. */
+const ATTRIBUTE_LENGTH = 3;
+
+function placeIn(level: Level): Place {
+  return level.expects === 'relation' ? 'item' : 'part';
+}
+
 function wordSet(words: string): ReadonlySet<string> {
   return new Set(words.split(' '));
 }
@@ -71,6 +62,7 @@ class MentionReader {
   #into: QueryFacts['into'] = 'nothing';
   #defaults: QueryFacts['defaults'] = 'untouched';
   #callsAfterParenthesis = false;
+  readonly #items = new FunctionItems();
   readonly #setConfig: SetConfigCalls;
 
   constructor(source: Source, range: TokenRange) {
@@ -89,7 +81,7 @@ class MentionReader {
     }
     return {
       relations: this.#relations,
-      functions: this.#functions,
+      functions: [...this.#functions, ...this.#items.calls],
       types: this.#types,
       effect: this.#effect,
       into: this.#into,
@@ -115,7 +107,9 @@ class MentionReader {
   }
 
   #close(): void {
-    if (this.#levels.leave().callee === 'set_config') this.#setConfig.closed(this.#window);
+    const { callee, place } = this.#levels.leave();
+    if (callee === 'set_config') this.#setConfig.closed(this.#window);
+    if (place === 'item') this.#items.closed(this.#window, callee);
   }
 
   /**
@@ -149,7 +143,7 @@ class MentionReader {
     this.#window.skip();
     switch (word) {
       case 'from':
-        if (level.opener !== 'from_syntax' && !this.#isComparison()) this.#expectRelations();
+        if (level.opener !== 'from_syntax' && !isComparison(this.#window)) this.#expectRelations();
         return;
       case 'using':
         return this.#using();
@@ -158,7 +152,7 @@ class MentionReader {
       case 'with':
         return this.#levels.beginWith(this.#window);
       case 'cast':
-        return this.#openConstruct('cast');
+        return this.#openConstruct('cast', placeIn(level));
       case 'as':
         return this.#alias();
       case 'table':
@@ -168,6 +162,8 @@ class MentionReader {
       case 'only':
         return;
       default:
+        // Such as CURRENT_DATE, unless it is the query in parentheses.
+        if (level.expects === 'relation' && !QUERY_WORDS.has(word)) this.#items.unknownAlias();
         level.expects = 'nothing';
         return this.#clause(word, before);
     }
@@ -218,14 +214,6 @@ class MentionReader {
   #alias(): void {
     if (TYPE_AFTER_AS.has(this.#levels.current.callee)) return this.#type();
     if (isWordOrQuoted(this.#window.token())) this.#window.skip();
-  }
-
-  /** a IS [NOT] DISTINCT FROM b; "distinct" may also be the label of a column in front of FROM. */
-  #isComparison(): boolean {
-    const window = this.#window;
-    if (window.word(-2) !== 'distinct') return false;
-    const is = window.word(-3) === 'not' ? -4 : -3;
-    return window.word(is) === 'is' && window.sign(is - 1) !== '.';
   }
 
   #expectRelations(): void {
@@ -280,7 +268,9 @@ class MentionReader {
         level.clause = 'none';
         return true;
       case 'rows':
-        return level.expects === 'relation' && this.#window.word(1) === 'from';
+        if (level.expects !== 'relation' || this.#window.word(1) !== 'from') return false;
+        this.#items.unknownAlias();
+        return true;
       case 'insert':
       case 'update':
       case 'delete':
@@ -317,9 +307,15 @@ class MentionReader {
     const window = this.#window;
     const length = window.nameLength();
     const { expects } = level;
+    const place = placeIn(level);
     level.expects = 'nothing';
-    if (window.sign(length) === '(' && expects !== 'target') return this.#parenthesised(length);
+    if (window.sign(length) === '(' && expects !== 'target') {
+      return this.#parenthesised(length, place);
+    }
     if (expects !== 'nothing') this.#relation(length);
+    else if (length === ATTRIBUTE_LENGTH) {
+      this.#items.attribute(window.token().text, window.token(length - 1).text);
+    }
     if (window.token(length).kind === 'string') this.#literalType(length);
     window.skip(length);
   }
@@ -330,30 +326,31 @@ class MentionReader {
   }
 
   /** `name (`: a call, a construct of the grammar, or a list of columns. */
-  #parenthesised(length: number): void {
+  #parenthesised(length: number, place: Place): void {
     const window = this.#window;
     const word = length === 1 ? window.word() : '';
     if (word !== '' && CONSTRUCTS.has(word)) {
       window.skip();
-      return this.#openConstruct(word);
+      return this.#openConstruct(word, place);
     }
     if (word === 'sets' && window.word(-1) === 'grouping') return this.#open('grouping_sets', 1);
     if (word === 'operator') this.#callsAfterParenthesis = true;
     if (!isCallShaped(this.#surroundings(), word)) return window.skip(length);
     const name = window.name(length);
     this.#functions.push(name);
-    this.#open('call', length, name.at(-1));
+    this.#open('call', length, name.at(-1), place);
   }
 
   /** At the parenthesis of a construct such as CAST or EXTRACT. */
-  #openConstruct(word: string): void {
+  #openConstruct(word: string, place: Place): void {
     if (this.#window.sign() !== '(') return;
+    if (place === 'item') this.#items.unknownAlias();
     this.#open(FROM_SYNTAX.has(word) ? 'from_syntax' : 'plain', 0, word);
   }
 
-  #open(opener: Opener, nameLength: number, callee = ''): void {
+  #open(opener: Opener, nameLength: number, callee = '', place: Place = 'part'): void {
     this.#window.skip(nameLength + 1);
-    this.#levels.enter(opener, callee);
+    this.#levels.enter(opener, callee, place);
     if (callee === 'set_config') this.#setConfig.opened(this.#window);
   }
 

@@ -9,6 +9,9 @@ import type { TokenWindow } from './token-window.ts';
 /** What a pair of parentheses is for, as far as it matters inside. */
 export type Opener = 'plain' | 'call' | 'from_syntax' | 'cte_body' | 'grouping_sets' | 'brackets';
 
+/** Whether the parentheses, with what stands before them, are a whole item of FROM. */
+export type Place = 'item' | 'part';
+
 /** How far the list of a WITH is read; `after` a body another CTE may follow, or the query. */
 type WithState = 'none' | 'name' | 'as' | 'body' | 'after';
 
@@ -16,6 +19,7 @@ export interface Level {
   readonly opener: Opener;
   /** The function or construct that the parentheses belong to; empty when there is none. */
   readonly callee: string;
+  readonly place: Place;
   /** Commas of a FROM list bring another relation; in GROUP BY "cube" is no function. */
   clause: 'none' | 'from' | 'group';
   /**
@@ -49,15 +53,15 @@ export class QueryLevels {
   readonly #outer: Level[] = [];
   /** How many CTEs of each name can be seen from here. */
   readonly #visible = new Map<string, number>();
-  #current: Level = levelOf('plain', '');
+  #current: Level = levelOf('plain', '', 'part');
 
   get current(): Level {
     return this.#current;
   }
 
-  enter(opener: Opener, callee: string): void {
+  enter(opener: Opener, callee: string, place: Place = 'part'): void {
     const outer = this.#current;
-    const level = levelOf(outer.withState === 'body' ? 'cte_body' : opener, callee);
+    const level = levelOf(outer.withState === 'body' ? 'cte_body' : opener, callee, place);
     if (outer.expects === 'relation' && level.opener === 'plain') {
       level.clause = 'from';
       level.expects = 'relation';
@@ -172,10 +176,11 @@ export class QueryLevels {
   }
 }
 
-function levelOf(opener: Opener, callee: string): Level {
+function levelOf(opener: Opener, callee: string, place: Place): Level {
   return {
     opener,
     callee,
+    place,
     clause: 'none',
     expects: 'nothing',
     joins: 0,
