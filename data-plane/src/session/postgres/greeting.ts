@@ -1,8 +1,8 @@
 /**
  * What a client reads once it is authenticated: its parameters, its cancel key, ReadyForQuery.
  * Owns: that the parameters are the server's own words under this client's vector; a server
- * connection is taken once where they are not known yet. Leaves: leases of a transaction to
- * transaction.ts.
+ * connection is taken once where they are not known yet. Leaves: what all clients under one vector
+ * read alike to welcome.ts, leases of a transaction to transaction.ts.
  */
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -11,16 +11,14 @@ import { proxyErrors } from '../../errors.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import { ServerError } from '../../upstream/conversation.ts';
-import { EMPTY_VECTOR, parameterVector, withParameter } from '../../upstream/parameter-vector.ts';
+import { withParameter } from '../../upstream/parameter-vector.ts';
 import type { ParameterVector } from '../../upstream/parameter-vector.ts';
-import { reportedParameters } from '../../upstream/reported-parameters.ts';
 import {
   encodeBackendKeyData,
   encodeParameterStatus,
   encodeReadyForQuery,
   TRANSACTION_IDLE,
 } from '../../wire/postgres/backend-messages.ts';
-import { encodeAuthenticationOk } from '../../wire/postgres/authentication-messages.ts';
 import type { Account } from './auth/account.ts';
 import { leaseWhereverItIs } from './lease-once.ts';
 import { targetNow } from './place.ts';
@@ -29,6 +27,9 @@ import type { Admission } from '../client-limits.ts';
 import type { LoginReader } from './login-reader.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
 import type { Asked } from './startup.ts';
+import { welcomeUnder, withoutDefaults } from './welcome.ts';
+
+const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
 
 export type ResolvedTenant = Extract<Resolution, { kind: 'tenant' }>;
 
@@ -69,13 +70,13 @@ export async function greet(
     orThrow(targetNow(services, place)),
   );
   const cancelKey = services.cancels.newKey(asked.cancelKeys);
-  const own = new Map(reported).set('application_name', asked.applicationName);
+  const welcome = welcomeUnder(reported, needed);
   reader.socket.write(
     Buffer.concat([
-      encodeAuthenticationOk(),
-      ...[...own].map(([name, value]) => encodeParameterStatus(name, value)),
+      welcome.messages,
+      encodeParameterStatus('application_name', asked.applicationName),
       encodeBackendKeyData(cancelKey),
-      encodeReadyForQuery(TRANSACTION_IDLE),
+      readyIdle,
     ]),
   );
   return {
@@ -83,8 +84,8 @@ export async function greet(
     access,
     admission,
     pooling: account.poolMode ?? settings.poolMode,
-    vector: needed,
-    reported: reportedParameters(reported),
+    vector: welcome.vector,
+    reported: welcome.reported,
     applicationNames: settings.applicationName,
     preparedLimits: {
       perClientMax: settings.maxClientPreparedStatements,
@@ -99,26 +100,6 @@ export async function greet(
 function withName({ vector, applicationName }: Asked): ParameterVector {
   const bytes = Buffer.from(applicationName).toString('latin1');
   return withParameter(vector, 'application_name', bytes);
-}
-
-/** Drops what the server does anyway: most drivers ask for the encoding that it has. */
-function withoutDefaults(
-  vector: ParameterVector,
-  known: ReadonlyMap<string, string>,
-): ParameterVector {
-  if (vector.values.size === 0) return EMPTY_VECTOR;
-  const lower = new Map([...known].map(([name, value]) => [name.toLowerCase(), value]));
-  const differing = [...vector.values].filter(
-    ([name, value]) => !sameValue(lower.get(name), value),
-  );
-  return parameterVector(differing);
-}
-
-/** Encodings are written in several ways; the server reports the one it uses. */
-function sameValue(reported: string | undefined, asked: string): boolean {
-  if (reported === undefined) return false;
-  const plain = (text: string) => text.toLowerCase().replaceAll(/[-_'" ]/g, '');
-  return reported === asked || (plain(asked) === 'utf8' && plain(reported) === 'utf8');
 }
 
 interface Parameters {
