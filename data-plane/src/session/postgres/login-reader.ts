@@ -70,14 +70,22 @@ export class LoginReader {
   readonly #onData = (chunk: Buffer): void => {
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
     // Nobody may make us keep more than one read ahead of the conversation.
-    this.#socket.pause();
-    this.#awake();
+    if (this.#wake === undefined) this.#socket.pause();
+    else this.#awake();
   };
 
   readonly #onGone = (): void => {
     this.#gone = true;
     this.#awake();
   };
+
+  /** Says something that more will follow, if not at once: what is said in one turn is one write. */
+  sayFirst(bytes: Buffer): void {
+    const socket = this.#socket;
+    socket.cork();
+    process.nextTick(() => socket.uncork());
+    socket.write(bytes);
+  }
 
   #awake(): void {
     const wake = this.#wake;
@@ -89,7 +97,7 @@ export class LoginReader {
     if (this.#gone) throw new ClientGone('the client closed the connection during its login');
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
-      this.#socket.resume();
+      if (this.#socket.isPaused()) this.#socket.resume();
     });
     if (this.#gone && this.#buffer.length === 0) {
       throw new ClientGone('the client closed the connection during its login');

@@ -48,7 +48,7 @@ export async function proveByScram(
   reader.socket.write(encodeAuthenticationSASLContinue(serverFirst));
   const verdict = scram.final(await reader.message(FRONTEND.Password));
   if (verdict.outcome === 'accepted') {
-    reader.socket.write(encodeAuthenticationSASLFinal(verdict.serverFinal));
+    reader.sayFirst(encodeAuthenticationSASLFinal(verdict.serverFinal));
   }
   return verdict;
 }
