@@ -45,12 +45,17 @@ export class Doorway {
     this.#options = options;
   }
 
+  /** One for all sockets: a closure of its own would stay with each for its life. */
+  readonly #left = (): void => {
+    this.#open -= 1;
+  };
+
   /** The way of one listener's sockets to its protocol. */
   to(reception: Reception, transport: 'tcp' | 'unix'): (socket: Socket) => void {
     return (socket) => {
       if (this.#open >= this.#options.connectionsMax) return this.#drop(socket);
       this.#open += 1;
-      socket.once('close', () => (this.#open -= 1));
+      socket.on('close', this.#left);
       const address = transport === 'unix' ? UNIX_CLIENT : clientAddress(socket.remoteAddress);
       if (this.#isBalancer(address)) this.#awaitHeader(socket, address, reception);
       else reception.serve(socket, address);
