@@ -15,10 +15,21 @@ export type ClientAddress =
 export const UNIX_CLIENT: ClientAddress = Object.freeze({ kind: 'unix' });
 export const UNKNOWN_CLIENT: ClientAddress = Object.freeze({ kind: 'unknown' });
 
+/** Many clients come from few machines: those of one share one object. */
+const SHARED_MAX = 10_000;
+const shared = new Map<string, ClientAddress>();
+
 /** Of what a TCP socket says of its peer. */
 export function clientAddress(remoteAddress: string | undefined): ClientAddress {
-  const ip = remoteAddress === undefined ? undefined : parseIpAddress(remoteAddress);
-  return ip === undefined ? UNKNOWN_CLIENT : { kind: 'ip', ip };
+  if (remoteAddress === undefined) return UNKNOWN_CLIENT;
+  let address = shared.get(remoteAddress);
+  if (address === undefined) {
+    const ip = parseIpAddress(remoteAddress);
+    address = ip === undefined ? UNKNOWN_CLIENT : Object.freeze({ kind: 'ip', ip });
+    if (shared.size >= SHARED_MAX) shared.clear();
+    shared.set(remoteAddress, address);
+  }
+  return address;
 }
 
 /** For logs and messages. */

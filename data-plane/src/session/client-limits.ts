@@ -71,21 +71,7 @@ export class ClientLimits {
     this.#tenants.set(tenantKey(tenant), clients);
     clients.count += 1;
     clients.byUser.set(user, ofUser + 1);
-    let state: 'held' | 'released' = 'held';
-    return {
-      release: () => {
-        if (state === 'held') this.#leave(clients, user);
-        state = 'released';
-      },
-    };
-  }
-
-  #leave(clients: TenantClients, user: string): void {
-    clients.count -= 1;
-    const ofUser = (clients.byUser.get(user) ?? 0) - 1;
-    if (ofUser > 0) clients.byUser.set(user, ofUser);
-    else clients.byUser.delete(user);
-    if (clients.count === 0) this.#tenants.delete(tenantKey(clients.tenant));
+    return new HeldPlace(clients, user, this.#tenants);
   }
 
   #refuse(limit: ClientLimit, whose: string, max: number, count: number): AppError {
@@ -95,6 +81,30 @@ export class ClientLimits {
       `too many clients: ${whose} has ${count}, and its max_client_connections is ${max}`,
       { hint: HINTS[limit] },
     );
+  }
+}
+
+class HeldPlace implements Admission {
+  /** Until it is released. */
+  #clients: TenantClients | undefined;
+  readonly #user: string;
+  readonly #tenants: Map<string, TenantClients>;
+
+  constructor(clients: TenantClients, user: string, tenants: Map<string, TenantClients>) {
+    this.#clients = clients;
+    this.#user = user;
+    this.#tenants = tenants;
+  }
+
+  release(): void {
+    const clients = this.#clients;
+    if (clients === undefined) return;
+    this.#clients = undefined;
+    clients.count -= 1;
+    const ofUser = (clients.byUser.get(this.#user) ?? 0) - 1;
+    if (ofUser > 0) clients.byUser.set(this.#user, ofUser);
+    else clients.byUser.delete(this.#user);
+    if (clients.count === 0) this.#tenants.delete(tenantKey(clients.tenant));
   }
 }
 

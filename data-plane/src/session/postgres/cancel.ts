@@ -26,6 +26,7 @@ export interface Cancellable {
 export class CancelRegistry {
   readonly #proxyId: Buffer;
   readonly #proxyBits: number;
+  /** By `cancelName`. */
   readonly #sessions = new Map<string, Cancellable>();
 
   constructor(proxy: ProxyId) {
@@ -42,21 +43,22 @@ export class CancelRegistry {
         processId: (this.#proxyBits << 16) | random.readUInt16BE(0),
         secretKey: length === 'long' ? Buffer.concat([secret, this.#proxyId]) : secret,
       };
-      if (!this.#sessions.has(registryKey(key))) return key;
+      if (!this.#sessions.has(cancelName(key))) return key;
     }
   }
 
-  register(key: CancelKey, session: Cancellable): void {
-    this.#sessions.set(registryKey(key), session);
+  /** @param name `cancelName` of the session's key */
+  register(name: string, session: Cancellable): void {
+    this.#sessions.set(name, session);
   }
 
-  forget(key: CancelKey): void {
-    this.#sessions.delete(registryKey(key));
+  forget(name: string): void {
+    this.#sessions.delete(name);
   }
 
   /** Cancels what the key's session runs; a key nobody has is ignored, as the protocol wants. */
   cancel(key: CancelKey): 'found' | 'unknown_key' {
-    const session = this.#sessions.get(registryKey(key));
+    const session = this.#sessions.get(cancelName(key));
     session?.cancel();
     return session === undefined ? 'unknown_key' : 'found';
   }
@@ -85,6 +87,10 @@ interface CancelServices {
   readonly meter: Pick<Meter, 'cancelRequested'>;
 }
 
-function registryKey(key: CancelKey): string {
-  return `${key.processId}:${key.secretKey.toString('hex')}`;
+/** What a session keeps of its key: the bytes of it, one a character. */
+export function cancelName({ processId, secretKey }: CancelKey): string {
+  const bytes = Buffer.allocUnsafe(4 + secretKey.length);
+  bytes.writeInt32BE(processId);
+  secretKey.copy(bytes, 4);
+  return bytes.toString('latin1');
 }

@@ -5,7 +5,6 @@
  * read alike to welcome.ts, leases of a transaction to transaction.ts.
  */
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
 import { proxyErrors } from '../../errors.ts';
 import type { Resolution } from '../../routing/resolve-tenant.ts';
@@ -20,12 +19,13 @@ import {
   TRANSACTION_IDLE,
 } from '../../wire/postgres/backend-messages.ts';
 import type { Account } from './auth/account.ts';
+import { cancelName } from './cancel.ts';
 import { leaseWhereverItIs } from './lease-once.ts';
+import { LoggedIn, seatOf } from './logged-in.ts';
 import { targetNow } from './place.ts';
-import type { Place } from './place.ts';
 import type { Admission } from '../client-limits.ts';
 import type { LoginReader } from './login-reader.ts';
-import type { LoggedIn, SessionServices, Target } from './services.ts';
+import type { SessionServices, Target } from './services.ts';
 import type { Asked } from './startup.ts';
 import { welcomeUnder, withoutDefaults } from './welcome.ts';
 
@@ -54,20 +54,19 @@ export async function greet(
     meter.authFailed('database_not_listed');
     throw databaseNotListed(resolved);
   }
-  const place: Place = {
+  const seat = seatOf(account, {
     tenant: tenant.id,
-    tenantKey: tenantKey(tenant.id),
     user: resolved.user,
-    member: account.member(),
     database,
     databaseIs: database === tenant.database ? 'own' : 'listed',
-  };
+    settings,
+  });
   const target = services.targets.of(account, database);
   const known = target.upstream.parameters;
   const all = settings.applicationName === 'exact' ? withName(asked) : asked.vector;
   const vector = known === undefined ? all : withoutDefaults(all, known);
   const { reported, needed } = await parametersUnder(target, vector, () =>
-    orThrow(targetNow(services, place)),
+    orThrow(targetNow(services, seat)),
   );
   const cancelKey = services.cancels.newKey(asked.cancelKeys);
   const welcome = welcomeUnder(reported, needed);
@@ -79,22 +78,17 @@ export async function greet(
       readyIdle,
     ]),
   );
-  return {
-    ...place,
-    access,
+  return new LoggedIn(seat, {
+    address: access.address,
+    encryption: access.encryption,
     admission,
-    pooling: account.poolMode ?? settings.poolMode,
     vector: welcome.vector,
     reported: welcome.reported,
-    applicationNames: settings.applicationName,
-    preparedLimits: {
-      perClientMax: settings.maxClientPreparedStatements,
-      perBackendMax: settings.maxPreparedStatements,
-    },
-    cancelKey,
+    processId: cancelKey.processId,
+    cancelName: cancelName(cancelKey),
     catalogue: services.targets.catalogue(account, database),
     meter,
-  };
+  });
 }
 
 function withName({ vector, applicationName }: Asked): ParameterVector {

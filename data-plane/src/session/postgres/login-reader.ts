@@ -37,11 +37,14 @@ export class LoginReader {
   #transport: Transport = 'clear';
   #channel: SecureChannel | undefined;
   #buffer: Buffer = EMPTY;
+  readonly #left: () => void;
   #gone = false;
   #wake: (() => void) | undefined;
 
-  constructor(socket: Socket) {
+  /** @param left the client is gone, or given up; called once or more */
+  constructor(socket: Socket, left: () => void) {
     this.#socket = socket;
+    this.#left = left;
     this.#listen();
   }
 
@@ -76,10 +79,11 @@ export class LoginReader {
 
   readonly #onGone = (): void => {
     this.#gone = true;
+    this.#left();
     this.#awake();
   };
 
-  /** Says something that more will follow, if not at once: what is said in one turn is one write. */
+  /** Says what more will follow: all that is said in one turn is one write. */
   sayFirst(bytes: Buffer): void {
     const socket = this.#socket;
     socket.cork();

@@ -80,7 +80,7 @@ class ClientLogin implements Session {
   constructor(socket: Socket, address: ClientAddress, services: SessionServices) {
     this.#address = address;
     this.#services = services;
-    this.#reader = new LoginReader(socket);
+    this.#reader = new LoginReader(socket, () => this.#admitted?.admission.release());
   }
 
   get state(): SessionState {
@@ -143,14 +143,12 @@ class ClientLogin implements Session {
 
   /** From here on the client counts for its tenant and user. @throws AppError CLIENT_LIMIT */
   #takePlace({ tenant, pool }: ResolvedTenant, account: Account): Admission {
-    const admission = this.#services.clientLimits.admit({
+    return this.#services.clientLimits.admit({
       tenant: tenant.id,
       user: account.name,
       tenantMax: pool.maxClientConnections,
       userMax: account.maxClientConnections,
     });
-    this.#reader.socket.once('close', () => admission.release());
-    return admission;
   }
 
   /** By its certificate where that suffices, else by its password. */
@@ -216,7 +214,7 @@ class ClientLogin implements Session {
     const session = new PostgresSession(this.#reader.socket, this.#services, loggedIn);
     registry.add(session);
     timeLimits.expect(loggedIn.tenantKey);
-    cancels.register(loggedIn.cancelKey, session);
+    cancels.register(loggedIn.cancelName, session);
     const rest = this.#reader.release();
     this.#reader.socket.resume();
     session.start(rest);
@@ -250,6 +248,7 @@ class ClientLogin implements Session {
   }
 
   #failed(error: unknown): void {
+    this.#admitted?.admission.release();
     if (error instanceof HandshakeFailed) this.#handshakeFailed(error);
     if (this.#state === 'closed' || error instanceof ClientGone) return this.#end();
     if (error instanceof WireError) this.#services.meter.authFailed('malformed');

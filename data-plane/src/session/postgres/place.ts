@@ -5,12 +5,13 @@
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { tenantRemoved } from '../tenant-changes.ts';
-import type { LoggedIn, SessionServices, Target } from './services.ts';
+import type { Seat } from './logged-in.ts';
+import type { SessionServices, Target } from './services.ts';
 import { databaseGone, userRemoved } from './session-errors.ts';
 
 /** Who a client is and what it has asked for; holds for its life. */
 export type Place = Pick<
-  LoggedIn,
+  Seat,
   'tenant' | 'tenantKey' | 'user' | 'member' | 'database' | 'databaseIs'
 >;
 

@@ -31,22 +31,23 @@ import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import { requestKind } from './request-kind.ts';
 import { notAllowedNow } from './session-errors.ts';
 import type { TextEffects } from './sql/effects.ts';
+import type { ClientSettings } from './state/client-settings.ts';
 import { StatementWatch, TEXT_BYTES_MAX } from './statement-watch.ts';
-import type { Undo, WatchOptions } from './statement-watch.ts';
+import type { Undo, WatchTerms } from './statement-watch.ts';
 
 /** A longer Bind is not collected; its names are read from what has arrived. */
 const BIND_COLLECT_BYTES_MAX = 64 * 1024;
 
-export interface RequestOptions extends WatchOptions {
+/** What is kept of the client's login. */
+export interface RequestTerms extends WatchTerms {
   readonly pooling: PoolMode;
   readonly catalogue: StatementCatalogue;
   readonly preparedLimits: PreparedLimits;
-  readonly listening: ListenRelay;
 }
 
 export class ClientRequests {
   readonly watch: StatementWatch;
-  readonly #options: RequestOptions;
+  readonly #login: RequestTerms;
   readonly #listening: ListenRequests;
   /** Made when the client first names a statement: most never do. */
   #prepared: PreparedRelay | undefined;
@@ -54,17 +55,17 @@ export class ClientRequests {
   #bodyLength = 0;
   #bodyIsWhole = false;
 
-  constructor(options: RequestOptions) {
-    this.#options = options;
-    this.watch = new StatementWatch(options);
-    this.#listening = new ListenRequests(options.listening, this.watch);
+  constructor(login: RequestTerms, settings: ClientSettings, listening: ListenRelay) {
+    this.#login = login;
+    this.watch = new StatementWatch(login, settings);
+    this.#listening = new ListenRequests(listening, this.watch);
   }
 
   /** Asked by the scanner just before each message. */
   needsBody(type: number, bodyLength: number): boolean {
     this.#bodyLength = bodyLength;
     this.#bodyIsWhole =
-      this.#options.pooling === 'session'
+      this.#login.pooling === 'session'
         ? this.watch.looksForCommit(type, bodyLength)
         : this.#wantsBody(type, bodyLength);
     return this.#bodyIsWhole;
@@ -101,7 +102,7 @@ export class ClientRequests {
       if (type === FRONTEND.CopyData || type === FRONTEND.Flush) return FORWARD;
       throw notAllowedNow(type);
     }
-    const isTransaction = this.#options.pooling === 'transaction';
+    const isTransaction = this.#login.pooling === 'transaction';
     if (isTransaction && isAboutStatements(type)) {
       const message = { type, buffer, bodyStart, bodyEnd, bodyLength: this.#bodyLength };
       const verdict = this.#tracked(message, lease);
@@ -157,7 +158,7 @@ export class ClientRequests {
     if (this.#prepared?.givesUpNext === true) {
       return this.#prepared.executes(lease, () => this.watch.executes());
     }
-    const undo = this.#options.pooling === 'transaction' ? this.watch.executes() : undefined;
+    const undo = this.#login.pooling === 'transaction' ? this.watch.executes() : undefined;
     lease.outstanding.sent(EXECUTE, 'client', undo && { undo });
     return FORWARD;
   }
@@ -312,7 +313,7 @@ export class ClientRequests {
 
   /** Whether a client without a server connection is to wait before it asks for one. */
   holdsBack(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): boolean {
-    if (this.#options.pooling === 'session' || !this.#bodyIsWhole) return false;
+    if (this.#login.pooling === 'session' || !this.#bodyIsWhole) return false;
     return this.#listening.holdsBack(type, buffer, bodyStart, bodyEnd);
   }
 
@@ -360,7 +361,7 @@ export class ClientRequests {
   }
 
   #preparedRelay(): PreparedRelay {
-    const { catalogue, preparedLimits } = this.#options;
+    const { catalogue, preparedLimits } = this.#login;
     this.#prepared ??= new PreparedRelay(catalogue, preparedLimits, this.watch);
     return this.#prepared;
   }

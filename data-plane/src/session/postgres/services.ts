@@ -1,34 +1,30 @@
 /**
  * What PostgreSQL sessions need from the rest of the process, as one bundle made by app.ts.
  */
-import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
-import type { AccessRequest } from '../../access/access-rules.ts';
 import type { AttemptThrottle } from '../../access/attempt-throttle.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { SelectorSettings } from '../../routing/resolve-tenant.ts';
 import type { Router } from '../../routing/router.ts';
 import type { ClientTls } from '../../tls/client-tls.ts';
 import type { Catalog } from '../../upstream/catalog/catalog.ts';
-import type { ParameterVector } from '../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
-import type { ReportedParameters } from '../../upstream/reported-parameters.ts';
-import type { Admission, ClientLimits } from '../client-limits.ts';
-import type { Meter, TenantMeter } from '../meter.ts';
+import type { ClientLimits } from '../client-limits.ts';
+import type { Meter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
 import type { TimeLimits } from '../time-limits.ts';
-import type { Account, Accounts, Member } from './auth/account.ts';
+import type { Account, Accounts } from './auth/account.ts';
 import type { Lookups } from './auth/lookups.ts';
-import type { CancelKey, CancelRegistry } from './cancel.ts';
+import type { CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
 import type { ChannelHub } from './listening/channel-hub.ts';
 import type { Exchange } from './listening/exchange.ts';
-import type { PreparedLimits } from './prepared/prepared-relay.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
-import type { ApplicationNames } from './state/client-settings.ts';
 import type { TransportPolicy } from './transport.ts';
+
+export type { LoggedIn } from './logged-in.ts';
 
 /** A pool with what its dials have learned about the server. */
 export interface Target {
@@ -91,30 +87,4 @@ export interface SessionServices {
   readonly clock: Clock;
   readonly log: Logger;
   readonly settings: LoginSettings;
-}
-
-/** What a login has established; the session keeps it for its life. */
-export interface LoggedIn {
-  readonly tenant: string;
-  readonly tenantKey: string;
-  /** As the client presented it, without the selector. */
-  readonly user: string;
-  /** That user, as the tenant's config changes. */
-  readonly member: Member;
-  readonly database: string;
-  /** What the tenant's access rules judge, at the login and when they change. */
-  readonly access: AccessRequest;
-  /** Its place among the clients of its tenant; released when the session ends. */
-  readonly admission: Admission;
-  /** Whether that is the tenant's own one: if the tenant gets another, the session follows. */
-  readonly databaseIs: 'own' | 'listed';
-  readonly pooling: PoolMode;
-  readonly vector: ParameterVector;
-  /** What the greeting has told of the server's parameters. */
-  readonly reported: ReportedParameters;
-  readonly applicationNames: ApplicationNames;
-  readonly preparedLimits: PreparedLimits;
-  readonly cancelKey: CancelKey;
-  readonly catalogue: StatementCatalogue;
-  readonly meter: TenantMeter;
 }

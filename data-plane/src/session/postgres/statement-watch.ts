@@ -39,10 +39,10 @@ const FIRST_USER_OID = 16_384;
 /** In a Query, or behind the name of a Parse. */
 const COMMIT = /^(?:[^\0]*\0)?\s*(?:commit|end|prepare\s+transaction)\b/i;
 
-export interface WatchOptions {
+/** What is kept of the client's login. */
+export interface WatchTerms {
   readonly pooling: PoolMode;
   readonly meter: TenantMeter;
-  readonly settings: ClientSettings;
 }
 
 /** A message to send first, and what the server will owe for it. */
@@ -73,7 +73,7 @@ let lastClient = 0;
 let lastMoment = 0;
 
 export class StatementWatch {
-  readonly #options: WatchOptions;
+  readonly #login: WatchTerms;
   readonly #settings: ClientSettings;
   readonly #effects: LeaseEffects;
   readonly #client = ++lastClient;
@@ -93,10 +93,10 @@ export class StatementWatch {
   /** Whether this lease's backend has that unnamed statement. */
   #unnamedHere = false;
 
-  constructor(options: WatchOptions) {
-    this.#options = options;
-    this.#settings = options.settings;
-    this.#effects = new LeaseEffects(options.settings);
+  constructor(login: WatchTerms, settings: ClientSettings) {
+    this.#login = login;
+    this.#settings = settings;
+    this.#effects = new LeaseEffects(settings);
   }
 
   /** A lease of `backend`, which is from `target`, begins. */
@@ -110,7 +110,7 @@ export class StatementWatch {
 
   /** Whether the client owns its backend beyond the transaction. */
   get keepsBackend(): boolean {
-    return this.#options.pooling === 'session' || this.#pin !== undefined;
+    return this.#login.pooling === 'session' || this.#pin !== undefined;
   }
 
   /**
@@ -360,7 +360,7 @@ export class StatementWatch {
   #pinned(reason: PinReason): void {
     if (this.keepsBackend) return;
     this.#pin = reason;
-    this.#options.meter.pinned(reason);
+    this.#login.meter.pinned(reason);
   }
 
   /** In what condition the lease that ends leaves its backend; the next lease begins clean. */

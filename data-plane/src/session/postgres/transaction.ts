@@ -78,7 +78,7 @@ export class PostgresSession
       new ListeningSession(this, socket, this.#acquisition, login, settings),
     );
     this.#listening = listening;
-    this.#requests = new ClientRequests({ ...login, settings, listening });
+    this.#requests = new ClientRequests(login, settings, listening);
     this.#watch = this.#requests.watch;
     this.#frames = new ClientFrames(this, socket, this.#requests);
     this.#input = new ClientInput(socket, this.#frames, services.log);
@@ -113,7 +113,7 @@ export class PostgresSession
   }
 
   get processId(): number {
-    return this.#login.cancelKey.processId;
+    return this.#login.processId;
   }
 
   get lease(): ExclusiveLease | undefined {
@@ -373,7 +373,7 @@ export class PostgresSession
     this.#listening.end();
     this.#services.registry.delete(this);
     this.#login.admission.release();
-    this.#services.cancels.forget(this.#login.cancelKey);
+    this.#services.cancels.forget(this.#login.cancelName);
     if (before === 'waiting') this.#acquisition.cancel();
     if (before === 'settling') this.#settling?.abandon();
     else if (lease !== undefined) {

@@ -39,7 +39,7 @@ export interface Account {
   readonly clientAuth?: ClientAuth | undefined;
   /** Set when the tenant's database was asked for it. */
   readonly found?: FoundUser;
-  /** How a session goes on as this user. */
+  /** How sessions go on as this user: one for all of them. */
   readonly member: () => Member;
 }
 
@@ -98,11 +98,12 @@ export class Accounts {
   }
 
   #account(tenant: TenantConfig, user: TenantUser, password: Secret): Account {
+    let member: Member | undefined;
     const account: Account = {
       ...accountTerms(tenant, user),
       clientCredential: () => this.#credentials.of(tenant, password),
       ...this.withSecret(tenant, user.serverPassword ?? password),
-      member: () => new NamedMember(this, account),
+      member: () => (member ??= new NamedMember(this, account)),
     };
     return account;
   }

@@ -23,6 +23,7 @@ export class FoundUser {
   #state: 'unproved' | 'proved' = 'unproved';
   #successor: FoundUser | undefined;
   #account: Account | undefined;
+  #member: Member | undefined;
 
   constructor(name: string, credential: Credential, accounts: Accounts, former?: FoundUser) {
     this.name = name;
@@ -62,7 +63,7 @@ export class FoundUser {
       fingerprint: () => credential.fingerprint,
       ...(user.serverPassword && this.#accounts.withSecret(tenant, user.serverPassword)),
       found: this,
-      member: () => new FoundMember(this, this.#accounts),
+      member: () => (this.#member ??= new FoundMember(this, this.#accounts)),
     };
     this.#account = account;
     return account;

@@ -44,7 +44,7 @@ export class ListeningSession implements ListenRelayClient {
   }
 
   get processId(): number {
-    return this.#login.cancelKey.processId;
+    return this.#login.processId;
   }
 
   get meter(): TenantMeter {
