@@ -1,6 +1,6 @@
 /**
- * What clients read alike that are greeted under the same parameters: made once, and shared by all of
- * them for as long as they are there.
+ * What clients read alike that are greeted under the same parameters: made once, and shared by all
+ * of them for as long as they are there.
  * Leaves: which parameters those are to greeting.ts.
  */
 import { EMPTY_VECTOR, parameterVector } from '../../upstream/parameter-vector.ts';
