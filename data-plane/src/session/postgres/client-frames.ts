@@ -43,7 +43,8 @@ export class ClientFrames implements FrameHandler {
   readonly #host: FramesHost;
   readonly #socket: Socket;
   readonly #requests: ClientRequests;
-  readonly #refused = new RefusedBatch();
+  /** Made with the first one. */
+  #refused: RefusedBatch | undefined;
 
   constructor(host: FramesHost, socket: Socket, requests: ClientRequests) {
     this.#host = host;
@@ -53,6 +54,7 @@ export class ClientFrames implements FrameHandler {
 
   /** The batch that comes next, or waits, has been answered with an error. */
   refuse(): void {
+    this.#refused ??= new RefusedBatch();
     this.#refused.begin();
   }
 
@@ -120,6 +122,7 @@ export class ClientFrames implements FrameHandler {
   }
 
   #skip(type: number): FrameVerdict {
+    this.#refused ??= new RefusedBatch();
     if (this.#refused.ends(type)) {
       this.#host.skipped();
       this.#socket.write(readyIdle);

@@ -19,7 +19,7 @@ export class ClientInput {
   readonly #socket: Socket;
   readonly #log: Logger;
   readonly #scanner: FrameScanner;
-  #kept: Buffer[] = [];
+  #kept: Buffer[] | undefined;
   #keptBytes = 0;
 
   constructor(socket: Socket, handler: FrameHandler, log: Logger) {
@@ -49,7 +49,8 @@ export class ClientInput {
   }
 
   keep(chunk: Buffer): void {
-    this.#kept.push(chunk);
+    if (this.#kept === undefined) this.#kept = [chunk];
+    else this.#kept.push(chunk);
     this.#keptBytes += chunk.length;
     if (this.isFull) this.#socket.pause();
   }
@@ -71,15 +72,15 @@ export class ClientInput {
   }
 
   #together(chunk: Buffer | undefined): Buffer | undefined {
-    if (this.#keptBytes === 0) return chunk;
-    if (chunk !== undefined) this.#kept.push(chunk);
     const kept = this.#kept;
+    if (kept === undefined) return chunk;
+    if (chunk !== undefined) kept.push(chunk);
     this.drop();
     return kept.length === 1 ? kept[0] : Buffer.concat(kept);
   }
 
   drop(): void {
-    this.#kept = [];
+    this.#kept = undefined;
     this.#keptBytes = 0;
   }
 }

@@ -22,6 +22,8 @@ import { BatchTimer } from './batch-timer.ts';
 import { ClientFrames } from './client-frames.ts';
 import type { FramesHost } from './client-frames.ts';
 import { ClientInput } from './client-input.ts';
+import { listenTo } from './client-socket.ts';
+import type { SocketOwner } from './client-socket.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import { LeaseEnd } from './lease-end.ts';
 import { ClientRequests } from './requests.ts';
@@ -42,7 +44,7 @@ import type { StatementWatch } from './statement-watch.ts';
 const CLOSE_TIMEOUT_MS = 5_000;
 
 export class PostgresSession
-  implements Session, FramesHost, LeaseOwner, Acquirer, Settler, ListeningHost
+  implements Session, SocketOwner, FramesHost, LeaseOwner, Acquirer, Settler, ListeningHost
 {
   readonly #socket: Socket;
   readonly #services: SessionServices;
@@ -84,11 +86,7 @@ export class PostgresSession
     this.#input = new ClientInput(socket, this.#frames, services.log);
     this.#leaseEnd = new LeaseEnd(this.#acquisition, services, login, this.#watch, this.#input);
     this.#batches = new BatchTimer(services.clock, login.meter);
-    socket.on('data', (chunk: Buffer) => this.#received(chunk));
-    socket.on('drain', () => this.#drained());
-    socket.on('end', () => this.#close());
-    socket.on('error', () => this.#close());
-    socket.on('close', () => this.#close());
+    listenTo(socket, this);
   }
 
   get state(): SessionState {
@@ -134,12 +132,12 @@ export class PostgresSession
 
   /** Handles what the client had sent behind its login. */
   start(rest: Buffer): void {
-    if (rest.length > 0) this.#received(rest);
+    if (rest.length > 0) this.received(rest);
   }
 
-  // ---- the client's bytes ----
+  // ---- the client's bytes (SocketOwner) ----
 
-  #received(chunk: Buffer): void {
+  received(chunk: Buffer): void {
     if (this.#state === 'closed') return;
     if (this.#state === 'waiting' || this.#state === 'settling') this.#input.keep(chunk);
     else this.#scanned(this.#input.scan(chunk));
@@ -231,7 +229,7 @@ export class PostgresSession
     else this.refuseBatch(refusal);
   }
 
-  #drained(): void {
+  drained(): void {
     this.#lease?.backend.socket.resume();
     this.#listening.channels?.flush();
   }
@@ -360,6 +358,10 @@ export class PostgresSession
     const isBetween = this.#lease?.backend.atBoundary !== false;
     if (isBetween) this.#socket.write(encodePostgresError(error, 'FATAL'));
     this.#close(work);
+  }
+
+  left(): void {
+    this.#close();
   }
 
   #close(work: WorkOfKilled = 'let_finish'): void {

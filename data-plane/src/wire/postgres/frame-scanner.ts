@@ -93,7 +93,8 @@ export class FrameScanner {
   readonly #collectBytesMax: number;
   readonly #serial: readonly number[];
   #position: Position = 'boundary';
-  readonly #header = Buffer.alloc(HEADER_BYTES);
+  /** Made when a chunk first ends within one: for most peers none ever does. */
+  #header: Buffer = EMPTY;
   #headerBytes = 0;
   #bodyLeft = 0;
   #verdict: typeof FORWARD | typeof DROP = FORWARD;
@@ -352,6 +353,7 @@ export class FrameScanner {
   }
 
   #keepHeader(chunk: Buffer, at: number): void {
+    if (this.#header === EMPTY) this.#header = Buffer.alloc(HEADER_BYTES);
     chunk.copy(this.#header, 0, at);
     this.#headerBytes = chunk.length - at;
     this.#position = 'header';

@@ -50,8 +50,8 @@ export class ListenRelay {
   #gate: Gate = 'closed';
   /** Whether notifications of the lease's backend are known to be this client's. */
   #speaks: 'not_yet' | 'granted' = 'not_yet';
-  /** How to follow what a portal runs, by its name. */
-  readonly #portals = new Map<string, Completed>();
+  /** How to follow what a portal runs, by its name; none: of most clients, no lease has any. */
+  #portals: Map<string, Completed> | undefined;
 
   constructor(client: ListenRelayClient) {
     this.#client = client;
@@ -76,7 +76,7 @@ export class ListenRelay {
     if (this.#speaks === 'granted') this.#exchange?.spoken(backend);
     this.#speaks = 'not_yet';
     this.#exchange = undefined;
-    this.#portals.clear();
+    this.#portals = undefined;
   }
 
   /** Everything that was sent is answered. */
@@ -215,17 +215,17 @@ export class ListenRelay {
 
   /** A portal is bound to something that is followed, or to something else under the same name. */
   bound(portal: string, admission: Completed | 'go'): void {
-    if (admission === 'go') this.#portals.delete(portal);
-    else this.#portals.set(portal, admission);
+    if (admission === 'go') this.#portals?.delete(portal);
+    else this.#portals = (this.#portals ?? new Map<string, Completed>()).set(portal, admission);
   }
 
   /** How to follow what an Execute of this portal runs. */
   followed(portal: string): Completed | undefined {
-    return this.#portals.get(portal);
+    return this.#portals?.get(portal);
   }
 
   get followsPortals(): boolean {
-    return this.#portals.size > 0;
+    return this.#portals !== undefined && this.#portals.size > 0;
   }
 }
 

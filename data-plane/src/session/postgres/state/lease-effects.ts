@@ -36,6 +36,10 @@ export interface Outcome {
   readonly pin: PinReason | undefined;
 }
 
+/** Shared by all leases that have none, as most. */
+const NO_NAMES: ReadonlySet<string> = new Set();
+const NO_PINS: readonly PendingPin[] = Object.freeze([]);
+
 const NO_ANSWER: SessionAnswer = Object.freeze({ values: new Map(), holds: [] });
 
 export class LeaseEffects {
@@ -48,12 +52,12 @@ export class LeaseEffects {
   #mine: ParameterVector = EMPTY_VECTOR;
   #here: ParameterVector = EMPTY_VECTOR;
   /** Parameters that were set or reset by name. */
-  readonly #touched = new Set<string>();
+  #touched: Set<string> | undefined;
   /** Those of them with values that no text tells. */
-  readonly #unsure = new Set<string>();
+  #unsure: Set<string> | undefined;
   /** The other parameters. */
   #others: 'unchanged' | 'reset' | 'unsure' = 'unchanged';
-  readonly #pins: PendingPin[] = [];
+  #pins: PendingPin[] | undefined;
   /** Something failed or may have been rolled back. */
   #isDoubtful = false;
   #bound: ((failure: Failure) => void) | undefined;
@@ -76,10 +80,10 @@ export class LeaseEffects {
     this.#isDoubtful = false;
     if (this.#isUntouched) return;
     this.#isUntouched = true;
-    this.#touched.clear();
-    this.#unsure.clear();
+    this.#touched = undefined;
+    this.#unsure = undefined;
     this.#others = 'unchanged';
-    this.#pins.length = 0;
+    this.#pins = undefined;
     this.#bound = undefined;
     this.#unexecuted = 0;
     this.#parsing = 'nothing';
@@ -162,7 +166,7 @@ export class LeaseEffects {
   }
 
   hasTouched(name: string): boolean {
-    return this.#others !== 'unchanged' || this.#touched.has(name);
+    return this.#others !== 'unchanged' || this.#touched?.has(name) === true;
   }
 
   #parsingChanges(effect: TextEffects['changesParsing']): void {
@@ -172,7 +176,7 @@ export class LeaseEffects {
 
   #change(change: SettingChange): void {
     this.#isUntouched = false;
-    if (change.kind === 'set') this.#touched.add(change.name);
+    if (change.kind === 'set') this.#touch(change.name);
     else if (this.#others === 'unchanged') this.#others = 'reset';
     this.#mine = this.#settings.mineAfter(this.#mine, change);
     this.#here = this.#settings.hereAfter(this.#here, change);
@@ -180,15 +184,22 @@ export class LeaseEffects {
     if (change.kind !== 'set' || change.value === undefined) this.#hasReset = true;
   }
 
+  #touch(name: string): void {
+    this.#touched ??= new Set();
+    this.#touched.add(name);
+  }
+
   #isUnsure(name: string): void {
     this.#isUntouched = false;
-    this.#touched.add(name);
+    this.#touch(name);
+    this.#unsure ??= new Set();
     this.#unsure.add(name);
   }
 
   #mayPin(reason: PinReason): (failure: Failure) => void {
     this.#isUntouched = false;
     const pin: PendingPin = { reason, outcome: 'done' };
+    this.#pins ??= [];
     this.#pins.push(pin);
     return (failure) => {
       pin.outcome = failure === 'failed' ? 'failed' : 'never_ran';
@@ -212,13 +223,14 @@ export class LeaseEffects {
     if (this.#isUntouched) return undefined;
     const { isDoubtful } = this;
     const others = this.#others === 'unsure' || (isDoubtful && this.#others === 'reset');
-    const names = new Set(isDoubtful ? this.#touched : this.#unsure);
+    const touched = this.#touched ?? NO_NAMES;
+    const names = new Set(isDoubtful ? touched : this.#unsure);
     if (others) {
-      for (const name of [...this.#touched, ...this.#mine.values.keys()]) {
+      for (const name of [...touched, ...this.#mine.values.keys()]) {
         if (isCustom(name)) names.add(name);
       }
     }
-    const holds = isDoubtful && this.#pins.some(isAskable);
+    const holds = isDoubtful && this.#pins?.some(isAskable) === true;
     if (names.size === 0 && !others && !holds) return undefined;
     return {
       names,
@@ -257,7 +269,7 @@ export class LeaseEffects {
   /** @param answer where what the texts say may not have happened */
   #pinOf(mine: ParameterVector, answer: SessionAnswer | undefined): PinReason | undefined {
     let pin: PinReason | undefined;
-    for (const { reason, outcome } of this.#pins) {
+    for (const { reason, outcome } of this.#pins ?? NO_PINS) {
       const isKept = answer === undefined || (outcome === 'done' && !ASKABLE_PINS.has(reason));
       if (outcome !== 'never_ran' && isKept) pin = strongest(pin, reason);
     }

@@ -9,45 +9,51 @@ import type { SettingScope } from '../sql/statement.ts';
 
 export class LostDefaults {
   readonly #startup: ParameterVector;
-  readonly #names = new Map<string, SettingScope>();
+  /** Made with the first of them: most clients lose none. */
+  #names: Map<string, SettingScope> | undefined;
 
   constructor(startup: ParameterVector) {
     this.#startup = startup;
   }
 
   get isEmpty(): boolean {
-    return this.#names.size === 0;
+    return this.#names === undefined || this.#names.size === 0;
   }
 
   has(name: string): boolean {
-    return this.#names.has(name);
+    return this.#names?.has(name) === true;
   }
 
   /** With the values to set. */
   entries(scope: SettingScope): readonly (readonly [string, string])[] {
-    return [...this.#startup.values].filter(([name]) => this.#names.get(name) === scope);
+    return [...this.#startup.values].filter(([name]) => this.#names?.get(name) === scope);
   }
 
   changed(change: SettingChange): void {
     if (change.kind !== 'set') {
-      for (const name of this.#startup.values.keys()) this.#names.set(name, 'session');
+      for (const name of this.#startup.values.keys()) this.#lose(name, 'session');
     } else if (change.value === undefined && this.#startup.values.has(change.name)) {
-      this.#names.set(change.name, 'session');
+      this.#lose(change.name, 'session');
     }
   }
 
   /** SET LOCAL … TO DEFAULT */
   changedLocally(name: string): void {
-    if (this.#startup.values.has(name)) this.#names.set(name, 'local');
+    if (this.#startup.values.has(name)) this.#lose(name, 'local');
   }
 
   /** Parameters were set to something else. */
   overridden(names: readonly string[] | 'any'): void {
     if (names === 'any') this.clear();
-    else for (const name of names) this.#names.delete(name);
+    else for (const name of names) this.#names?.delete(name);
   }
 
   clear(): void {
-    if (this.#names.size > 0) this.#names.clear();
+    this.#names?.clear();
+  }
+
+  #lose(name: string, scope: SettingScope): void {
+    this.#names ??= new Map();
+    this.#names.set(name, scope);
   }
 }
