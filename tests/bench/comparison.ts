@@ -3,38 +3,53 @@
  * machine hits all of them, and sums the repeats up.
  */
 import { cpuUs } from './contender.ts';
-import type { Contender } from './contender.ts';
+import type { Contender, Side } from './contender.ts';
+import { verdictOf } from './goals.ts';
+import type { Goal, Outcomes, Verdict } from './goals.ts';
 import type { Row, RowContext, Sample } from './row.ts';
 import { spreadOf } from './statistics.ts';
-import type { Spread } from './statistics.ts';
+import type { Spread, Summary } from './statistics.ts';
 
-export interface Outcome {
+/** A time that was not taken is NaN. */
+export interface Outcome extends Summary {
   readonly contender: string;
-  readonly side: Contender['side'];
+  readonly side: Side;
   readonly value: Spread;
+  /** Counted turns; fewer for pool sizes that were far behind in the first ones. */
+  readonly turns: number;
   /** Of the pooler, for one unit of work; NaN where there is no pooler. */
   readonly cpuUsPerWork: number;
-  /** The most that the server counted at one moment. */
+  /** The most that the server saw in use within one turn. */
   readonly serverConnections: number;
-  readonly p50Ms: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
-  /** Of the repeats that did not end well, the words of the first. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Of the turns that did not end well, the words of the first. */
   readonly failure: string | undefined;
 }
 
+export interface ReachedGoal extends Omit<Goal, 'measure'> {
+  readonly figure: number;
+  readonly verdict: Verdict;
+}
+
 export interface RowResult {
-  readonly row: Row;
+  readonly row: Pick<Row, 'key' | 'title' | 'unit' | 'better'>;
   readonly outcomes: readonly Outcome[];
+  /** The contender that is PgBouncer at its best. */
+  readonly best: string | undefined;
   /** Ours to the best of theirs, or its inverse where less is better: above 1 is ahead. */
   readonly ratio: number;
+  readonly goals: readonly ReachedGoal[];
+}
+
+/** Connections that did anything since then, asked as often as one likes. */
+export interface ConnectionsInUse {
+  (contender: Contender, since: Date): Promise<number>;
 }
 
 export interface ComparisonOptions {
   readonly context: RowContext;
   readonly repeats: number;
-  /** Server connections of a user at this moment. */
-  readonly countConnections: (user: string) => Promise<number>;
+  readonly connectionsInUse: ConnectionsInUse;
   readonly onProgress: (text: string) => void;
 }
 
@@ -43,7 +58,9 @@ interface Measured extends Sample {
   readonly serverConnections: number;
 }
 
-const COUNT_INTERVAL_MS = 500;
+const COUNT_INTERVAL_MS = 250;
+/** Of the best pool size; whoever has less after the first counted turn need not go on. */
+const FAR_BEHIND = 0.8;
 
 export async function compare(
   row: Row,
@@ -54,9 +71,9 @@ export async function compare(
   const failures = new Map<Contender, string>();
   // The first turn warms caches, plans and the compiler, and is not counted.
   const [first, last] = row.turns === 'once' ? [1, 1] : [0, options.repeats];
+  let present = contenders;
   for (let turn = first; turn <= last; turn += 1) {
-    for (const contender of contenders) {
-      if (failures.has(contender)) continue;
+    for (const contender of present) {
       options.onProgress(`${row.title}: ${turn === 0 ? 'warm-up' : turn}, ${contender.name}`);
       try {
         const measured = await measure(row, contender, options);
@@ -65,32 +82,51 @@ export async function compare(
         failures.set(contender, error instanceof Error ? error.message : String(error));
       }
     }
+    present = present.filter((contender) => !failures.has(contender));
+    if (turn === 1) present = withoutThoseFarBehind(row, present, samples);
   }
   const outcomes = contenders.map((each) =>
     outcomeOf(each, samples.get(each) ?? [], failures.get(each)),
   );
-  return { row, outcomes, ratio: ratioOf(row, outcomes) };
+  return { row, outcomes, ...judge(row, outcomes) };
 }
 
 async function measure(
   row: Row,
   contender: Contender,
-  { context, countConnections }: ComparisonOptions,
+  { context, connectionsInUse }: ComparisonOptions,
 ): Promise<Measured> {
   const { pid } = contender;
+  const since = new Date();
   let most = 0;
   const count = async () => {
-    most = Math.max(most, await countConnections(contender.login.user));
+    most = Math.max(most, await connectionsInUse(contender, since));
   };
   const timer = setInterval(() => void count(), COUNT_INTERVAL_MS);
   const before = pid === undefined ? NaN : cpuUs(pid);
   try {
     const sample = await row.run(contender, context);
     const used = pid === undefined ? NaN : cpuUs(pid) - before;
-    return { ...sample, cpuUs: used, serverConnections: most };
+    await count();
+    return { cpuUs: used, ...sample, serverConnections: most };
   } finally {
     clearInterval(timer);
   }
+}
+
+function withoutThoseFarBehind(
+  { better }: Row,
+  contenders: readonly Contender[],
+  samples: ReadonlyMap<Contender, readonly Measured[]>,
+): readonly Contender[] {
+  const value = (contender: Contender) => samples.get(contender)?.[0]?.value ?? NaN;
+  const theirs = contenders.filter(({ side }) => side === 'theirs').map(value);
+  const [most, least] = [Math.max(...theirs), Math.min(...theirs)];
+  return contenders.filter((contender) => {
+    if (contender.side !== 'theirs') return true;
+    const share = better === 'more' ? value(contender) / most : least / value(contender);
+    return !(share < FAR_BEHIND);
+  });
 }
 
 function outcomeOf(
@@ -99,27 +135,45 @@ function outcomeOf(
   failure: string | undefined,
 ): Outcome {
   const median = (of: (sample: Measured) => number) => spreadOf(samples.map(of)).median;
+  const names = Object.keys(samples[0]?.counts ?? {});
   return {
     contender: name,
     side,
     value: spreadOf(samples.map(({ value }) => value)),
+    turns: samples.length,
     cpuUsPerWork: median(({ cpuUs: used, work }) => (work > 0 ? used / work : NaN)),
     serverConnections: Math.max(0, ...samples.map(({ serverConnections }) => serverConnections)),
-    p50Ms: median(({ p50Ms }) => p50Ms),
-    p95Ms: median(({ p95Ms }) => p95Ms),
-    p99Ms: median(({ p99Ms }) => p99Ms),
+    p50Ms: median(({ p50Ms = NaN }) => p50Ms),
+    p95Ms: median(({ p95Ms = NaN }) => p95Ms),
+    p99Ms: median(({ p99Ms = NaN }) => p99Ms),
+    maxMs: spreadOf(samples.map(({ maxMs = NaN }) => maxMs)).max,
+    counts: Object.fromEntries(
+      names.map((each) => [each, median(({ counts }) => counts?.[each] ?? NaN)]),
+    ),
     failure,
   };
 }
 
-function ratioOf(row: Row, outcomes: readonly Outcome[]): number {
-  const values = (side: Contender['side']) =>
-    outcomes
-      .filter((outcome) => outcome.side === side && outcome.failure === undefined)
-      .map(({ value }) => value.median);
-  const [ours, theirs] = [values('ours'), values('theirs')];
-  if (ours.length === 0 || theirs.length === 0) return NaN;
-  return row.better === 'more'
-    ? Math.max(...ours) / Math.max(...theirs)
-    : Math.min(...theirs) / Math.min(...ours);
+function judge(
+  { better, goals }: Row,
+  outcomes: readonly Outcome[],
+): Pick<RowResult, 'best' | 'ratio' | 'goals'> {
+  const { ours, best } = rivalsOf(better, outcomes);
+  const [mine, theirs] = [ours?.value.median ?? NaN, best?.value.median ?? NaN];
+  return {
+    best: best?.contender,
+    ratio: better === 'more' ? mine / theirs : theirs / mine,
+    goals: goals.map(({ measure: figureOf, ...goal }) => {
+      const figure = figureOf({ ours, best });
+      return { ...goal, figure, verdict: verdictOf(goal, figure) };
+    }),
+  };
+}
+
+function rivalsOf(better: Row['better'], outcomes: readonly Outcome[]): Outcomes {
+  const ranked = outcomes
+    .filter(({ failure, turns }) => failure === undefined && turns > 0)
+    .toSorted((a, b) => (b.value.median - a.value.median) * (better === 'more' ? 1 : -1));
+  const first = (wanted: Side) => ranked.find(({ side }) => side === wanted);
+  return { ours: first('ours'), best: first('theirs') };
 }

@@ -6,20 +6,31 @@ import { readFileSync, readdirSync } from 'node:fs';
 
 export interface Contender {
   readonly name: string;
-  /** `theirs` is compared at the best of its pool sizes. */
-  readonly side: 'ours' | 'theirs' | 'direct';
+  readonly side: Side;
   readonly host: string;
   readonly port: number;
   /** The process of which CPU and memory are counted, with its children; none for the server. */
   readonly pid: number | undefined;
   /** Each has a user of its own on the server, by which the server counts its connections. */
   readonly login: Login;
+  /** More than one where clients belong to several tenants; then `login` is the first. */
+  readonly logins?: readonly Login[];
+  /** Where it cannot prepare statements: it takes the same load by the simple protocol. */
+  readonly protocol?: 'simple';
 }
+
+/** `theirs` is compared at the best of its pool sizes; `former` is another checkout of ours. */
+export type Side = 'ours' | 'theirs' | 'direct' | 'former';
 
 export interface Login {
   readonly user: string;
   readonly password: string;
   readonly database: string;
+}
+
+/** The users by which the server knows its connections. */
+export function usersOf({ login, logins = [login] }: Contender): readonly string[] {
+  return logins.map(({ user }) => user);
 }
 
 /** Ticks in a second, USER_HZ: 100 on every Linux that Node runs on. */

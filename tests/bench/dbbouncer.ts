@@ -3,17 +3,25 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import { eventually } from '../support/eventually.ts';
-import { dbbouncer } from '../support/processes.ts';
+import { Program, ROOT } from '../support/processes.ts';
 import type { Contender, Login } from './contender.ts';
 import { answers } from './probe.ts';
+import type { TlsFiles } from './tls-files.ts';
 
 export interface DbbouncerOptions {
   readonly folder: string;
   readonly serverPort: number;
-  readonly login: Login;
-  /** More lines of the tenant's settings, such as `shared_connections: 4`. */
+  /** A tenant each, named as its database. */
+  readonly logins: readonly [Login, ...Login[]];
+  /** PEM files, for clients that ask for TLS. */
+  readonly tls: TlsFiles;
+  /** More lines of the tenants' settings, such as `shared_connections: 4`. */
   readonly settings?: readonly string[];
   readonly name?: string;
+  /** Another checkout of the project than this one. */
+  readonly checkout?: string;
+  /** More flags of Node, such as `--cpu-prof`. */
+  readonly nodeFlags?: readonly string[];
 }
 
 export interface RunningDbbouncer {
@@ -25,7 +33,7 @@ export interface RunningDbbouncer {
 const STARTS_WITHIN_MS = 20_000;
 
 export async function startDbbouncer(options: DbbouncerOptions): Promise<RunningDbbouncer> {
-  const { folder, login, name = 'DBBouncer' } = options;
+  const { folder, logins, name = 'DBBouncer', checkout = ROOT, nodeFlags = [] } = options;
   const [port, apiPort, metricsPort] = await Promise.all([
     freePort('127.0.0.1'),
     freePort('127.0.0.1'),
@@ -34,14 +42,16 @@ export async function startDbbouncer(options: DbbouncerOptions): Promise<Running
   const base = join(folder, name.replaceAll(/[^a-z0-9]+/gi, '-'));
   await writeFile(`${base}.yaml`, configuration(options, { port, apiPort, metricsPort }));
   const flags = ['--config', `${base}.yaml`, '--data-dir', `${base}.data`, '--log-level', 'warn'];
-  const running = dbbouncer(['up', ...flags]);
+  const launcher = join(checkout, 'cli', 'bin', 'dbbouncer.mjs');
+  const running = new Program(process.execPath, [...nodeFlags, launcher, 'up', ...flags]);
   const contender: Contender = {
     name,
-    side: 'ours',
+    side: checkout === ROOT ? 'ours' : 'former',
     host: '127.0.0.1',
     port,
     pid: running.pid,
-    login,
+    login: logins[0],
+    logins,
   };
   await eventually(`${name} answers`, () => answers(contender), {
     withinMs: STARTS_WITHIN_MS,
@@ -61,24 +71,29 @@ interface Ports {
 }
 
 function configuration(
-  { serverPort, login, settings = [] }: DbbouncerOptions,
+  { serverPort, logins, tls, settings = [] }: DbbouncerOptions,
   ports: Ports,
 ): string {
+  const tenants = logins.map(
+    ({ user, password, database }) => `  ${database}:
+    db_type: postgres
+    host: 127.0.0.1
+    port: ${serverPort}
+    dbname: ${database}
+    username: ${user}
+    password: ${password}
+${settings.map((line) => `    ${line}\n`).join('')}`,
+  );
   return `listen:
   host: 127.0.0.1
   postgres_port: ${ports.port}
   api_port: ${ports.apiPort}
   metrics_port: ${ports.metricsPort}
   max_client_connections: 20000
+tls_cert: ${tls.cert}
+tls_key: ${tls.key}
 defaults:
   pool_mode: transaction
 tenants:
-  bench:
-    db_type: postgres
-    host: 127.0.0.1
-    port: ${serverPort}
-    dbname: ${login.database}
-    username: ${login.user}
-    password: ${login.password}
-${settings.map((line) => `    ${line}\n`).join('')}`;
+${tenants.join('')}`;
 }

@@ -2,30 +2,40 @@
  * npm run bench: DBBouncer beside PgBouncer and a direct connection, in one run on one machine.
  * Owns: the command line and the order of things.
  */
-import { writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { chartOf } from './chart.ts';
 import { compare } from './comparison.ts';
 import type { RowResult } from './comparison.ts';
 import type { Contender } from './contender.ts';
 import { findPrograms } from '../support/programs.ts';
-import { chartOf, jsonOf, tableOf } from './report.ts';
+import type { Programs } from '../support/programs.ts';
+import { DOCUMENT_FILE, REPORT_FILE, writeDocument } from './performance-document.ts';
+import { jsonOf, keep, machineWith, merged, reportFrom } from './report.ts';
+import type { KeptResult, Report } from './report.ts';
 import { startRig } from './rig.ts';
-import type { Rig } from './rig.ts';
 import type { Row } from './row.ts';
 import { ROWS } from './rows.ts';
+import type { Stage } from './stage.ts';
+import { tableOf } from './table.ts';
+import { startTenantsRig } from './tenants-rig.ts';
 
+const KEYS = ROWS.map(({ key }) => key);
 const HELP = `npm run bench -- [options]
 
 Compares DBBouncer (its defaults, pool_mode: transaction) with PgBouncer and with direct
 connections. PgBouncer is the system's, or what PGBOUNCER_BIN names.
 
   --quick            three rows, one repeat of 2 s: ends within a minute
-  --rows A,B         only these: ${ROWS.map(({ key }) => key).join(', ')}
+  --rows A,B         only these: ${KEYS.join(', ')}
   --repeats N        counted turns after one to warm up (default 5)
   --seconds N        of one turn (default 5)
   --pool-sizes A,B   of PgBouncer; the best one counts (default 4,10,20,64)
-  --json FILE        write everything that was measured
+  --former DIR       another checkout of DBBouncer takes part
+  --json FILE        write what was measured; rows that the file has from before stay
   --chart FILE       write the ratios as an SVG chart
+  --document         the same into docs/bench.json, docs/bench.svg and PERFORMANCE.md;
+                     with --rows none, the last two anew from the first
   --help`;
 
 const QUICK_ROWS = 'simple-64,simple-16,simple-1';
@@ -37,8 +47,10 @@ const { values: flags } = parseArgs({
     repeats: { type: 'string' },
     seconds: { type: 'string' },
     'pool-sizes': { type: 'string' },
+    former: { type: 'string' },
     json: { type: 'string' },
     chart: { type: 'string' },
+    document: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -48,35 +60,68 @@ else await main();
 
 async function main(): Promise<void> {
   const rows = rowsOf(flags.rows ?? (flags.quick ? QUICK_ROWS : undefined));
-  const repeats = Number(flags.repeats ?? (flags.quick ? 1 : 5));
-  const seconds = Number(flags.seconds ?? (flags.quick ? 2 : 5));
-  const poolSizes = (flags['pool-sizes'] ?? (flags.quick ? '20' : '4,10,20,64')).split(',');
+  const measured = rows.length === 0 ? undefined : await measureAll(rows);
+  const report = (path: string): Report => {
+    const former = existsSync(path) ? reportFrom(readFileSync(path, 'utf8')) : undefined;
+    const newest = measured ?? former;
+    if (newest === undefined) throw new Error(`there is no ${path}`);
+    return merged(former, newest, KEYS);
+  };
+  if (flags.json !== undefined) writeFileSync(flags.json, jsonOf(report(flags.json)));
+  if (flags.chart !== undefined && measured) writeFileSync(flags.chart, chartOf(measured));
+  if (!flags.document) return;
+  const whole = report(REPORT_FILE);
+  writeFileSync(REPORT_FILE, jsonOf(whole));
+  // As it is read back, digits included.
+  writeDocument(reportFrom(jsonOf(whole)));
+  process.stdout.write(`${REPORT_FILE}, its chart and ${DOCUMENT_FILE} are written\n`);
+}
+
+async function measureAll(rows: readonly Row[]): Promise<Report> {
   const programs = await findPrograms();
-  const rig = await startRig({ programs, poolSizes: poolSizes.map(Number) });
-  const results: RowResult[] = [];
-  try {
-    for (const row of rows) {
-      const result = await compare(row, contendersOf(row, rig), {
-        context: { programs, seconds },
-        repeats,
-        countConnections: (user) => rig.countConnections(user),
-        onProgress: progress,
-      });
-      progress('');
-      process.stdout.write(`${tableOf({ results: [result] })}\n\n`);
-      results.push(result);
+  const results: KeptResult[] = [];
+  let versions: readonly [string, string] = ['', ''];
+  for (const stageName of ['common', 'tenants'] as const) {
+    const wanted = rows.filter(({ stage: of }) => of === stageName);
+    if (wanted.length === 0) continue;
+    const stage = await startStage(stageName, programs);
+    versions = [stage.postgresVersion, stage.pgbouncerVersion];
+    try {
+      for (const row of wanted) {
+        const kept = keep(await measure(row, stage, programs), secondsOfTurn(), new Date());
+        progress('');
+        process.stdout.write(`${tableOf(kept)}\n\n`);
+        results.push(kept);
+      }
+    } finally {
+      await stage.stop();
     }
-  } finally {
-    await rig.stop();
   }
-  const { postgresVersion, pgbouncerVersion } = rig;
-  const report = { postgresVersion, pgbouncerVersion, repeats, seconds, results };
-  if (flags.json !== undefined) await writeFile(flags.json, jsonOf(report));
-  if (flags.chart !== undefined) await writeFile(flags.chart, chartOf(report));
+  return { machine: machineWith(...versions), results };
+}
+
+function startStage(name: Row['stage'], programs: Programs): Promise<Stage> {
+  if (name === 'tenants') return startTenantsRig();
+  const poolSizes = (flags['pool-sizes'] ?? (flags.quick ? '20' : '4,10,20,64')).split(',');
+  return startRig({ programs, poolSizes: poolSizes.map(Number), former: flags.former });
+}
+
+function measure(row: Row, stage: Stage, programs: Programs): Promise<RowResult> {
+  return compare(row, contendersOf(row, stage), {
+    context: { programs, seconds: secondsOfTurn() },
+    repeats: Number(flags.repeats ?? (flags.quick ? 1 : 5)),
+    connectionsInUse: stage.connectionsInUse,
+    onProgress: progress,
+  });
+}
+
+function secondsOfTurn(): number {
+  return Number(flags.seconds ?? (flags.quick ? 2 : 5));
 }
 
 function rowsOf(list: string | undefined): readonly Row[] {
   if (list === undefined) return ROWS;
+  if (list === 'none') return [];
   return list.split(',').map((key) => {
     const row = ROWS.find((each) => each.key === key);
     if (row === undefined) throw new Error(`there is no row "${key}"; see --help`);
@@ -84,9 +129,10 @@ function rowsOf(list: string | undefined): readonly Row[] {
   });
 }
 
-function contendersOf(row: Row, rig: Rig): readonly Contender[] {
-  const theirs = row.needs === 'prepared' ? rig.theirsPrepared : rig.theirs;
-  return [rig.ours, ...theirs, ...(row.direct === 'beside' ? [rig.direct] : [])];
+function contendersOf(row: Row, stage: Stage): readonly Contender[] {
+  const theirs = row.needs === 'prepared' ? stage.theirsPrepared : stage.theirs;
+  const direct = row.direct === 'beside' ? [stage.direct] : [];
+  return [stage.ours, ...stage.former, ...theirs, ...direct];
 }
 
 /** One line that is written over; nothing where nobody watches. */

@@ -9,7 +9,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Contender } from './contender.ts';
-import { percentile } from './statistics.ts';
+import { summaryOf } from './statistics.ts';
+import type { Summary } from './statistics.ts';
 
 export interface PgbenchRun {
   readonly args: readonly string[];
@@ -17,16 +18,17 @@ export interface PgbenchRun {
   readonly seconds: number;
   /** Of how many transactions latency is noted: logging each would slow fast ones down. */
   readonly latencySampling: number;
+  /** Of several scripts the one whose latency counts, from 0; of all when not given. */
+  readonly script?: number;
+  /** More for libpq, such as PGAPPNAME. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-export interface PgbenchResult {
+/** Latency is NaN without samples. */
+export interface PgbenchResult extends Summary {
   readonly transactions: number;
   readonly tps: number;
   readonly failed: number;
-  /** In milliseconds; NaN without samples. */
-  readonly p50Ms: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
 }
 
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
@@ -59,11 +61,12 @@ export async function pgbench(
       LC_ALL: 'C',
       PGPASSWORD: password,
       PGSSLMODE: 'disable',
+      ...run.env,
     };
     const options = { env, maxBuffer: OUTPUT_BYTES_MAX };
     const { stdout, stderr } = await promisify(execFile)(program, args, options);
     if (/aborted|FATAL|error:/i.test(stderr)) throw new Error(stderr.slice(0, 2_000));
-    return { ...readSummary(stdout), ...(await readLatencies(folder)) };
+    return { ...readSummary(stdout), ...(await readLatencies(folder, run.script)) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -78,19 +81,13 @@ function readSummary(stdout: string): Pick<PgbenchResult, 'transactions' | 'tps'
   };
 }
 
-/** The third field of each line is the time a transaction took, in microseconds. */
-async function readLatencies(
-  folder: string,
-): Promise<Pick<PgbenchResult, 'p50Ms' | 'p95Ms' | 'p99Ms'>> {
+/** A line is: client, transaction, time in microseconds, script, and when. */
+async function readLatencies(folder: string, script: number | undefined): Promise<Summary> {
   const files = await readdir(folder);
   const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')));
-  const times = texts
-    .flatMap((text) => text.split('\n'))
-    .flatMap((line) => (line === '' ? [] : [Number(line.split(' ')[2]) / 1_000]))
-    .toSorted((a, b) => a - b);
-  return {
-    p50Ms: percentile(times, 0.5),
-    p95Ms: percentile(times, 0.95),
-    p99Ms: percentile(times, 0.99),
-  };
+  const lines = texts.flatMap((text) => text.split('\n')).map((line) => line.split(' '));
+  const counted = lines.filter(
+    ({ length, 3: number }) => length > 3 && (script === undefined || Number(number) === script),
+  );
+  return summaryOf(counted.map(([, , timeUs]) => Number(timeUs) / 1_000));
 }

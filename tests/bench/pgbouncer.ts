@@ -11,16 +11,20 @@ import { eventually } from '../support/eventually.ts';
 import { Program } from '../support/processes.ts';
 import type { Contender, Login } from './contender.ts';
 import { answers } from './probe.ts';
+import type { TlsFiles } from './tls-files.ts';
 
 export interface PgbouncerOptions {
   readonly program: string;
   readonly folder: string;
   readonly serverPort: number;
-  readonly login: Login;
+  /** A database and a user each. */
+  readonly logins: readonly [Login, ...Login[]];
   readonly poolMode: 'transaction' | 'session';
   readonly poolSize: number;
   readonly clientsMax: number;
   readonly version: string;
+  /** PEM files, for clients that ask for TLS. */
+  readonly tls: TlsFiles;
 }
 
 export interface RunningPgbouncer {
@@ -30,6 +34,9 @@ export interface RunningPgbouncer {
 
 /** The first version with prepared statements in transaction mode. */
 const PREPARED_SINCE = 1.21;
+
+/** Node raises its own soft limit of open files, PgBouncer does not. */
+const AS_MANY_FILES_AS_MAY_BE = 'ulimit -n "$(ulimit -Hn)"; exec "$0" "$@"';
 
 export function pgbouncerProgram(): string {
   return process.env['PGBOUNCER_BIN'] ?? 'pgbouncer';
@@ -46,23 +53,26 @@ export function preparesInTransactionMode(version: string): boolean {
 }
 
 export async function startPgbouncer(options: PgbouncerOptions): Promise<RunningPgbouncer> {
-  const { program, folder, login, poolMode, poolSize } = options;
+  const { program, folder, logins, poolMode, poolSize } = options;
   const port = await freePort('127.0.0.1');
   const name = `PgBouncer ${poolMode} ${poolSize}`;
   const base = join(folder, `pgbouncer-${poolMode}-${poolSize}`);
-  await writeFile(`${base}.users`, `"${login.user}" "${login.password}"\n`);
+  const users = logins.map(({ user, password }) => `"${user}" "${password}"\n`);
+  await writeFile(`${base}.users`, users.join(''));
   await writeFile(`${base}.ini`, configuration(options, port, base));
   await chmod(`${base}.users`, 0o644);
   // It refuses to run as root, and reads its files as who it becomes.
   const asNobody = process.getuid?.() === 0 ? ['-u', 'nobody'] : [];
-  const running = new Program(program, [...asNobody, '-q', `${base}.ini`]);
+  const args = ['-c', AS_MANY_FILES_AS_MAY_BE, program, ...asNobody, '-q', `${base}.ini`];
+  const running = new Program('/bin/sh', args);
   const contender: Contender = {
     name,
     side: 'theirs',
     host: '127.0.0.1',
     port,
     pid: running.pid,
-    login,
+    login: logins[0],
+    logins,
   };
   await eventually(`${name} answers`, () => answers(contender), {
     withinMs: 10_000,
@@ -76,15 +86,21 @@ export async function startPgbouncer(options: PgbouncerOptions): Promise<Running
 }
 
 function configuration(options: PgbouncerOptions, port: number, base: string): string {
-  const { serverPort, login, poolMode, poolSize, clientsMax, version } = options;
+  const { serverPort, logins, poolMode, poolSize, clientsMax, version, tls } = options;
   const prepared = preparesInTransactionMode(version) ? 'max_prepared_statements = 200' : '';
+  const databases = logins.map(
+    ({ database }) => `${database} = host=127.0.0.1 port=${serverPort} dbname=${database}`,
+  );
   return `[databases]
-${login.database} = host=127.0.0.1 port=${serverPort} dbname=${login.database}
+${databases.join('\n')}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${port}
 auth_type = scram-sha-256
 auth_file = ${base}.users
+client_tls_sslmode = allow
+client_tls_cert_file = ${tls.cert}
+client_tls_key_file = ${tls.key}
 pool_mode = ${poolMode}
 default_pool_size = ${poolSize}
 max_client_conn = ${clientsMax}

@@ -1,111 +1,85 @@
-/** The comparison as a table for the terminal, as JSON, and as a chart. */
+/** What was measured, as JSON to keep: with the machine, the versions, and one result for a row. */
+import { cpus, release, totalmem } from 'node:os';
 import type { Outcome, RowResult } from './comparison.ts';
 
-export interface Report {
-  readonly postgresVersion: string;
-  readonly pgbouncerVersion: string;
-  readonly repeats: number;
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGib: number;
+  readonly kernel: string;
+  readonly node: string;
+  readonly postgresql: string;
+  readonly pgbouncer: string;
+}
+
+/** A row's result with what it was measured by: reports are made of several runs. */
+export interface KeptResult extends Omit<RowResult, 'row'> {
+  readonly row: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly better: 'more' | 'less';
   readonly seconds: number;
-  readonly results: readonly RowResult[];
+  readonly measuredAt: string;
 }
 
-const COLUMNS = ['row', 'contender', 'median', 'min … max', 'CPU µs', 'p50', 'p95', 'p99', 'conns'];
-
-export function tableOf({ results }: Pick<Report, 'results'>): string {
-  const lines = results.flatMap(({ row, outcomes, ratio }) => [
-    ...outcomes.map((outcome, index) => [
-      index === 0 ? `${row.key} (${row.unit})` : '',
-      ...cellsOf(outcome),
-    ]),
-    ['', `ours / theirs: ${ratio.toFixed(2)}${barOf(row.bar, ratio)}`],
-  ]);
-  const cells = [COLUMNS, ...lines];
-  const widths = COLUMNS.map((_, column) =>
-    Math.max(...cells.filter(({ length }) => length > 2).map((line) => line[column]?.length ?? 0)),
-  );
-  return cells
-    .map((line) =>
-      line
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
+export interface Report {
+  readonly machine: Machine;
+  readonly results: readonly KeptResult[];
 }
 
-function cellsOf(outcome: Outcome): string[] {
-  const { contender, value, failure } = outcome;
-  if (failure !== undefined) return [contender, `failed: ${failure.split('\n')[0]?.slice(0, 60)}`];
-  return [
-    contender,
-    whole(value.median),
-    `${whole(value.min)} … ${whole(value.max)}`,
-    fraction(outcome.cpuUsPerWork),
-    fraction(outcome.p50Ms),
-    fraction(outcome.p95Ms),
-    fraction(outcome.p99Ms),
-    String(outcome.serverConnections),
-  ];
+export function machineWith(postgresql: string, pgbouncer: string): Machine {
+  return {
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version,
+    postgresql,
+    pgbouncer,
+  };
 }
 
-function barOf(bar: number | undefined, ratio: number): string {
-  if (bar === undefined) return '';
-  return ratio >= bar ? ` (bar ${bar}: reached)` : ` (bar ${bar}: missed)`;
+export function keep(result: RowResult, seconds: number, now: Date): KeptResult {
+  const { row, ...rest } = result;
+  const { key, title, unit, better } = row;
+  const measuredAt = now.toISOString().slice(0, 16);
+  return { row: key, title, unit, better, seconds, measuredAt, ...rest };
 }
 
-function whole(value: number): string {
-  return Number.isNaN(value) ? '–' : Math.round(value).toLocaleString('en');
+/** `report` with newer results in place of older ones, in the order of `keys`. */
+export function merged(
+  former: Report | undefined,
+  report: Report,
+  keys: readonly string[],
+): Report {
+  const all = [...report.results, ...(former?.results ?? [])];
+  const results = keys.flatMap((key) => all.find(({ row }) => row === key) ?? []);
+  return { machine: report.machine, results };
 }
 
-function fraction(value: number): string {
-  if (Number.isNaN(value)) return '–';
-  return value >= 100 ? whole(value) : value.toPrecision(2);
-}
-
+/** What cannot be told is null there, since JSON has no NaN. */
 export function jsonOf(report: Report): string {
-  const results = report.results.map(({ row, outcomes, ratio }) => ({
-    row: row.key,
-    title: row.title,
-    unit: row.unit,
-    bar: row.bar ?? null,
-    ratio,
-    outcomes,
-  }));
-  return `${JSON.stringify({ ...report, results }, undefined, 2)}\n`;
+  return `${JSON.stringify(report, rounded, 2)}\n`;
 }
 
-const BAR_HEIGHT = 16;
-const CHART_WIDTH = 760;
-const LABEL_WIDTH = 280;
-/** Where a ratio of 1 stands. */
-const UNIT_WIDTH = 180;
-
-/** Ratios to PgBouncer, a bar for each row; the line is PgBouncer itself. */
-export function chartOf({ results, pgbouncerVersion }: Report): string {
-  const rows = results.filter(({ ratio }) => Number.isFinite(ratio));
-  const height = rows.length * (BAR_HEIGHT + 8) + 50;
-  const bars = rows.map(({ row, ratio }, index) => {
-    const y = 30 + index * (BAR_HEIGHT + 8);
-    const width = Math.min(ratio * UNIT_WIDTH, CHART_WIDTH - LABEL_WIDTH - 60);
-    const colour = ratio >= 1 ? '#2a7' : '#c73';
-    return [
-      `<text x="${LABEL_WIDTH - 8}" y="${y + 12}" text-anchor="end">${escaped(row.title)}</text>`,
-      `<rect x="${LABEL_WIDTH}" y="${y}" width="${width.toFixed(1)}"`,
-      ` height="${BAR_HEIGHT}" fill="${colour}"/>`,
-      `<text x="${(LABEL_WIDTH + width + 6).toFixed(1)}" y="${y + 12}">${ratio.toFixed(2)}</text>`,
-    ].join('');
-  });
-  const one = LABEL_WIDTH + UNIT_WIDTH;
-  const size = `viewBox="0 0 ${CHART_WIDTH} ${height}"`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif" font-size="12">
-<rect width="${CHART_WIDTH}" height="${height}" fill="#fff"/>
-<text x="${one}" y="18" text-anchor="middle" fill="#555">PgBouncer ${pgbouncerVersion} = 1</text>
-${bars.join('\n')}
-<line x1="${one}" y1="24" x2="${one}" y2="${height - 20}" stroke="#555" stroke-dasharray="4 3"/>
-</svg>
-`;
+export function reportFrom(json: string): Report {
+  return JSON.parse(json, (_key, each: unknown) => (each === null ? NaN : each)) as Report;
 }
 
-function escaped(text: string): string {
-  return text.replaceAll('`', '').replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+const SIGNIFICANT_DIGITS = 4;
+
+function rounded(_key: string, each: unknown): unknown {
+  if (typeof each !== 'number' || Number.isInteger(each)) return each;
+  return Number.isFinite(each) ? Number(each.toPrecision(SIGNIFICANT_DIGITS)) : null;
+}
+
+/** Ours by this one, or the inverse where less is better: above 1, ours is ahead of it. */
+export function aheadOf(result: Pick<RowResult, 'outcomes'> & Better, other: Outcome): number {
+  const ours = result.outcomes.find(({ side }) => side === 'ours')?.value.median ?? NaN;
+  const theirs = other.value.median;
+  return result.better === 'more' ? ours / theirs : theirs / ours;
+}
+
+interface Better {
+  readonly better: 'more' | 'less';
 }

@@ -1,131 +1,106 @@
 /**
- * What the comparison runs on: one PostgreSQL, PgBouncer at several pool sizes, DBBouncer with its
- * defaults. Everything on loopback, in a temporary folder, gone at the end.
+ * The common stage: one PostgreSQL with pgbench's tables, PgBouncer at several pool sizes,
+ * DBBouncer with its defaults.
  */
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import { createScratchFolder } from '@dbbouncer/cli/demo/scratch-folder.ts';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { Contender, Login } from './contender.ts';
 import { startDbbouncer } from './dbbouncer.ts';
-import { pgbouncerProgram, pgbouncerVersion, preparesInTransactionMode } from './pgbouncer.ts';
-import { startPgbouncer } from './pgbouncer.ts';
+import { preparesInTransactionMode, startPgbouncer } from './pgbouncer.ts';
 import type { Programs } from '../support/programs.ts';
-
-export interface Rig {
-  readonly postgresVersion: string;
-  readonly pgbouncerVersion: string;
-  readonly ours: Contender;
-  /** In transaction mode, one for each pool size. */
-  readonly theirs: readonly Contender[];
-  /** What takes the part of PgBouncer where statements are prepared. */
-  readonly theirsPrepared: readonly Contender[];
-  readonly direct: Contender;
-  countConnections(user: string): Promise<number>;
-  stop(): Promise<void>;
-}
+import { CLIENTS_MAX, directTo, newLogin, openScene, PASSWORD, versionOf } from './stage.ts';
+import type { Scene, Stage } from './stage.ts';
 
 export interface RigOptions {
   readonly programs: Programs;
   readonly poolSizes: readonly number[];
+  /** Another checkout that takes part. */
+  readonly former?: string | undefined;
 }
 
-const DATABASE = 'bench';
-const PASSWORD = 'bench';
+export const DATABASE = 'bench';
 /** A hundred thousand accounts each: all of it stays in memory. */
 const SCALE = 10;
 const SERVER_CONNECTIONS_MAX = 300;
-const CLIENTS_MAX = 20_000;
 const SESSION_POOL_SIZE = 64;
 
-export async function startRig({ programs, poolSizes }: RigOptions): Promise<Rig> {
+export async function startRig({ programs, poolSizes, former }: RigOptions): Promise<Stage> {
+  const scene = await startServer(programs);
+  const { cluster } = scene;
+  return {
+    postgresVersion: await versionOf(cluster),
+    pgbouncerVersion: scene.pgbouncer.version,
+    ...(await startTheirs(scene, poolSizes)),
+    ours: await startOurs(scene),
+    former: former === undefined ? [] : [await startOurs(scene, former)],
+    direct: directTo(cluster, [await newUser(cluster, 'direct')]),
+    connectionsInUse: scene.connectionsInUse,
+    stop: () => scene.stop(),
+  };
+}
+
+/** The server with its tables, and nobody before it yet. */
+export async function startServer(programs: Programs): Promise<Scene> {
   const cluster = await startPostgresCluster({
     superuserPassword: PASSWORD,
     maxConnections: SERVER_CONNECTIONS_MAX,
-    settings: { shared_buffers: '256MB' },
+    // One process for each query: what they take is theirs alone.
+    settings: { shared_buffers: '256MB', max_parallel_workers_per_gather: 0 },
   });
-  const scratch = await createScratchFolder('everyone');
   await cluster.sql('postgres', `CREATE DATABASE ${DATABASE}`);
   await fill(programs, cluster);
-  const parts: RigParts = { cluster, folder: scratch.path, running: [] };
-  const [row] = await cluster.sql('postgres', 'SHOW server_version');
-  return {
-    postgresVersion: String(row?.['server_version']),
-    ...(await startTheirs(parts, poolSizes)),
-    ours: await startOurs(parts),
-    direct: await directTo(cluster),
-    countConnections: (user) => countConnections(cluster, user),
-    stop: async () => {
-      for (const each of parts.running.toReversed()) await each.stop();
-      await cluster.remove();
-      await scratch.remove();
-    },
-  };
-}
-
-interface RigParts {
-  readonly cluster: PostgresCluster;
-  readonly folder: string;
-  readonly running: { stop(): Promise<void> }[];
+  return openScene(cluster);
 }
 
 async function startTheirs(
-  parts: RigParts,
+  scene: Scene,
   poolSizes: readonly number[],
-): Promise<Pick<Rig, 'pgbouncerVersion' | 'theirs' | 'theirsPrepared'>> {
-  const program = pgbouncerProgram();
-  const version = await pgbouncerVersion(program);
+): Promise<Pick<Stage, 'theirs' | 'theirsPrepared'>> {
+  const { cluster, folder, tls, pgbouncer } = scene;
   const start = async (poolMode: 'transaction' | 'session', poolSize: number) => {
-    const login = await newLogin(parts.cluster, `pgbouncer_${poolMode}_${poolSize}`);
-    const made = await startPgbouncer({
-      program,
-      version,
-      folder: parts.folder,
-      serverPort: parts.cluster.port,
-      login,
-      poolMode,
-      poolSize,
-      clientsMax: CLIENTS_MAX,
-    });
-    parts.running.push(made);
-    return made.contender;
+    const logins = [await newUser(cluster, `pgbouncer_${poolMode}_${poolSize}`)] as const;
+    const common = { ...pgbouncer, folder, tls, serverPort: cluster.port, clientsMax: CLIENTS_MAX };
+    const options = { ...common, logins: [...logins] as [Login], poolMode, poolSize };
+    return scene.started(await startPgbouncer(options)).contender;
   };
   const theirs: Contender[] = [];
   for (const size of poolSizes) theirs.push(await start('transaction', size));
-  const theirsPrepared = preparesInTransactionMode(version)
-    ? theirs
-    : [await start('session', SESSION_POOL_SIZE)];
-  return { pgbouncerVersion: version, theirs, theirsPrepared };
+  if (preparesInTransactionMode(pgbouncer.version)) return { theirs, theirsPrepared: theirs };
+  const session = await start('session', SESSION_POOL_SIZE);
+  const simple = theirs.map((each) => ({
+    ...each,
+    name: `${each.name}, simple protocol`,
+    protocol: 'simple' as const,
+  }));
+  return { theirs, theirsPrepared: [session, ...simple] };
 }
 
-async function startOurs({ cluster, folder, running }: RigParts): Promise<Contender> {
-  const login = await newLogin(cluster, 'dbbouncer');
-  const made = await startDbbouncer({ folder, serverPort: cluster.port, login });
-  running.push(made);
-  return made.contender;
+async function startOurs(scene: Scene, checkout?: string): Promise<Contender> {
+  const { cluster, folder, tls } = scene;
+  const common = { folder, tls, serverPort: cluster.port };
+  const user = checkout === undefined ? 'dbbouncer' : 'dbbouncer_former';
+  const logins: [Login] = [await newUser(cluster, user)];
+  const former = checkout === undefined ? {} : { checkout, name: 'DBBouncer, former' };
+  return scene.started(await startDbbouncer({ ...common, logins, ...former })).contender;
 }
 
-async function directTo(cluster: PostgresCluster): Promise<Contender> {
-  const login = await newLogin(cluster, 'direct');
-  const { host, port } = cluster;
-  return { name: 'direct', side: 'direct', host, port, pid: undefined, login };
-}
+/** Rows of 100 kB as they are, neither compressed nor small enough to stay in the table. */
+const LARGE = `
+  CREATE TABLE bench_large (id int PRIMARY KEY, body text);
+  ALTER TABLE bench_large ALTER body SET STORAGE EXTERNAL;
+  INSERT INTO bench_large SELECT id, repeat('0123456789', 10000) FROM generate_series(1, 100) id;
+  VACUUM ANALYZE bench_large`;
 
 async function fill({ pgbench }: Programs, cluster: PostgresCluster): Promise<void> {
   const where = ['-h', cluster.host, '-p', String(cluster.port), '-U', cluster.superuser, DATABASE];
   const env = { PATH: process.env['PATH'], PGPASSWORD: cluster.password };
   await promisify(execFile)(pgbench, ['-i', '-q', '-s', String(SCALE), ...where], { env });
+  for (const statement of LARGE.split(';')) await cluster.sql(DATABASE, statement);
   await cluster.sql(DATABASE, 'GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC');
 }
 
-async function newLogin(cluster: PostgresCluster, user: string): Promise<Login> {
-  await cluster.sql('postgres', `CREATE ROLE ${user} LOGIN PASSWORD '${PASSWORD}'`);
-  return { user, password: PASSWORD, database: DATABASE };
-}
-
-async function countConnections(cluster: PostgresCluster, user: string): Promise<number> {
-  const sql = `SELECT count(*)::int AS n FROM pg_stat_activity WHERE usename = '${user}'`;
-  const [row] = await cluster.sql('postgres', sql);
-  return Number(row?.['n']);
+function newUser(cluster: PostgresCluster, user: string): Promise<Login> {
+  return newLogin(cluster, { user, password: PASSWORD, database: DATABASE });
 }

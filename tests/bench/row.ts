@@ -1,17 +1,21 @@
 /**
- * One line of the comparison: a load, and what it comes to for one contender.
+ * One line of the comparison: a load, what it comes to for one contender, and what is to be
+ * reached.
  */
 import type { Contender } from './contender.ts';
+import type { Goal } from './goals.ts';
 import type { Programs } from '../support/programs.ts';
+import type { Summary } from './statistics.ts';
 
-export interface Sample {
-  /** What the row is about: transactions, connects or megabytes in a second, or bytes. */
+export interface Sample extends Partial<Summary> {
+  /** What the row is about: transactions, connects or megabytes in a second, bytes, or a time. */
   readonly value: number;
   /** Units of work done, by which CPU is shared out; 0 where that says nothing. */
   readonly work: number;
-  readonly p50Ms: number;
-  readonly p95Ms: number;
-  readonly p99Ms: number;
+  /** Of the pooler for that work; of the whole run when not given. */
+  readonly cpuUs?: number;
+  /** What else was counted, by names that read well: `logins p95 ms`. */
+  readonly counts?: Readonly<Record<string, number>>;
 }
 
 export interface RowContext {
@@ -23,12 +27,13 @@ export interface Row {
   /** For the command line. */
   readonly key: string;
   readonly title: string;
-  readonly unit: 'tps' | 'connects/s' | 'MB/s' | 'bytes/client' | 'ms p99' | 'ms p95';
+  readonly unit: 'tps' | 'connects/s' | 'MB/s' | 'bytes/client' | 'ms p99' | 'ms p95' | 'clients';
   readonly better: 'more' | 'less';
-  /** What a ratio is to reach; none where the row only tells. */
-  readonly bar?: number;
+  readonly goals: readonly Goal[];
   /** Whether servers without a pooler between take part. */
   readonly direct: 'beside' | 'absent';
+  /** `tenants`: fifty databases on a server of a hundred connections. */
+  readonly stage: 'common' | 'tenants';
   /** PgBouncer in which mode; prepared statements of old versions need sessions. */
   readonly needs: 'transaction' | 'prepared';
   /** `once`: what is measured happens only the first time, such as memory being taken. */

@@ -1,7 +1,7 @@
 /** Medians and percentiles of measurements. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { percentile, spreadOf } from './statistics.ts';
+import { percentile, spreadOf, summaryOf } from './statistics.ts';
 
 describe('spreadOf', () => {
   it('takes the middle one, or the mean of the middle two', () => {
@@ -18,5 +18,17 @@ describe('percentile', () => {
       [0, 0.25, 0.9, 1].map((share) => percentile(values, share)),
       [10, 20, 46, 50],
     );
+  });
+});
+
+describe('summaryOf', () => {
+  it('sorts by number and tells percentiles and the longest', () => {
+    const times = [100, 9, 20, ...Array.from({ length: 98 }, () => 10)];
+    assert.deepEqual(summaryOf(times), { p50Ms: 10, p95Ms: 10, p99Ms: 20, maxMs: 100 });
+  });
+
+  it('knows nothing of no times', () => {
+    assert.ok(Number.isNaN(summaryOf([]).p50Ms));
+    assert.ok(Number.isNaN(summaryOf([]).maxMs));
   });
 });

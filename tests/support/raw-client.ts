@@ -186,12 +186,12 @@ export class RawClient {
 }
 
 /** The answer to a SCRAM challenge, RFC 5802 §3. */
-function clientFinal(password: string, bare: string, serverFirst: string): string {
+export function clientFinal(password: string, bare: string, serverFirst: string): string {
   const fields = new Map(
     serverFirst.split(',').map((part) => [part[0], part.slice(2)] as [string, string]),
   );
   const salt = Buffer.from(fields.get('s') ?? '', 'base64');
-  const salted = pbkdf2Sync(password, salt, Number(fields.get('i')), 32, 'sha256');
+  const salted = saltedPassword(password, salt, Number(fields.get('i')));
   const hmac = (key: Buffer, text: string) => createHmac('sha256', key).update(text).digest();
   const clientKey = hmac(salted, 'Client Key');
   const storedKey = createHash('sha256').update(clientKey).digest();
@@ -199,6 +199,20 @@ function clientFinal(password: string, bare: string, serverFirst: string): strin
   const signature = hmac(storedKey, `${bare},${serverFirst},${withoutProof}`);
   const proof = Buffer.from(clientKey.map((byte, i) => byte ^ (signature[i] as number)));
   return `${withoutProof},p=${proof.toString('base64')}`;
+}
+
+const SALTED_MAX = 1_000;
+const salteds = new Map<string, Buffer>();
+
+/** Kept, as drivers with many connections do: it takes a millisecond on purpose. */
+function saltedPassword(password: string, salt: Buffer, iterations: number): Buffer {
+  const name = `${iterations} ${salt.toString('base64')} ${password}`;
+  const known = salteds.get(name);
+  if (known !== undefined) return known;
+  const salted = pbkdf2Sync(password, salt, iterations, 32, 'sha256');
+  if (salteds.size >= SALTED_MAX) salteds.clear();
+  salteds.set(name, salted);
+  return salted;
 }
 
 /** SASLInitialResponse for SCRAM-SHA-256. */
