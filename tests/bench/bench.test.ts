@@ -35,7 +35,7 @@ interface Json {
 describe('npm run bench', () => {
   it('measures a row for DBBouncer, PgBouncer and direct, and writes it down', async () => {
     const [json, chart] = [join(folder, 'bench.json'), join(folder, 'bench.svg')];
-    const short = ['--repeats', '1', '--seconds', '1', '--pool-sizes', '4'];
+    const short = ['--repeats', '1', '--seconds', '1', '--pool-sizes', '4', '--scale', '1'];
     const { stdout } = await bench(
       '--rows',
       'simple-16',
@@ -45,7 +45,7 @@ describe('npm run bench', () => {
       '--chart',
       chart,
     );
-    assert.match(stdout, /ours \/ theirs: \d+\.\d\d \(bar 1\.2: (reached|missed)\)/);
+    assert.match(stdout, /tps, to PgBouncer's: [\d.]+ \(at least 1\.2; dream 1\.6\): \w+/);
     const { results } = JSON.parse(await readFile(json, 'utf8')) as Json;
     const [result] = results;
     assert.deepEqual(
@@ -55,6 +55,13 @@ describe('npm run bench', () => {
     for (const { value, failure } of result.outcomes) {
       assert.equal(failure, undefined);
       assert.ok(value.median > 0);
+    }
+    for (const { side, serverConnections } of result.outcomes) {
+      const most = side === 'theirs' ? 4 : 20;
+      assert.ok(
+        serverConnections >= 1 && serverConnections <= most,
+        `${side}: ${serverConnections}`,
+      );
     }
     assert.match(await readFile(chart, 'utf8'), /^<svg [^>]+>[\s\S]+<\/svg>\n$/);
   });

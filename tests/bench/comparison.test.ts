@@ -56,7 +56,7 @@ async function run(
 describe('compare', () => {
   const EVEN = { ours: [9, 30, 10, 20], small: [9, 10, 12, 11], large: [9, 9, 9, 9] };
 
-  it('goes round A B C, does not count the first round, and takes medians of the rest', async () => {
+  it('goes round A B C, leaves the first round out, and takes medians of the rest', async () => {
     const { result, order } = await run(EVEN);
     assert.deepEqual(order.slice(0, 6), ['ours', 'small', 'large', 'ours', 'small', 'large']);
     const [ours] = result.outcomes;
@@ -86,7 +86,7 @@ describe('compare', () => {
     assert.equal(result.best, 'small');
   });
 
-  it('tells the words of one that fails, asks it no more, and does not compare with it', async () => {
+  it('tells the words of one that fails, and asks and compares it no more', async () => {
     const small = [9, new Error('too many clients'), 12, 11];
     const { result, order } = await run({ ...EVEN, small });
     assert.equal(order.filter((name) => name === 'small').length, 2);

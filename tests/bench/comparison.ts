@@ -2,6 +2,7 @@
  * Runs one row for all its contenders in turns (A B C A B C …), so that a busy minute of the
  * machine hits all of them, and sums the repeats up.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import { cpuUs } from './contender.ts';
 import type { Contender, Side } from './contender.ts';
 import { verdictOf } from './goals.ts';
@@ -98,20 +99,43 @@ async function measure(
 ): Promise<Measured> {
   const { pid } = contender;
   const since = new Date();
-  let most = 0;
-  const count = async () => {
-    most = Math.max(most, await connectionsInUse(contender, since));
-  };
-  const timer = setInterval(() => void count(), COUNT_INTERVAL_MS);
+  const watch = watchConnections(() => connectionsInUse(contender, since));
   const before = pid === undefined ? NaN : cpuUs(pid);
   try {
     const sample = await row.run(contender, context);
     const used = pid === undefined ? NaN : cpuUs(pid) - before;
-    await count();
-    return { cpuUs: used, ...sample, serverConnections: most };
+    return { cpuUs: used, ...sample, serverConnections: await watch.most() };
   } finally {
-    clearInterval(timer);
+    watch.end();
   }
+}
+
+interface Watch {
+  /** Ends it. */
+  most(): Promise<number>;
+  end(): void;
+}
+
+/** Counts again and again, one count at a time, and a last time at the end. */
+function watchConnections(count: () => Promise<number>): Watch {
+  const over = new AbortController();
+  const watching = (async () => {
+    let most = 0;
+    while (!over.signal.aborted) {
+      most = Math.max(most, await count());
+      await pause(COUNT_INTERVAL_MS, undefined, over).catch(() => {});
+    }
+    return Math.max(most, await count());
+  })();
+  // Of a row that failed nobody asks for the number.
+  watching.catch(() => {});
+  return {
+    most: () => {
+      over.abort();
+      return watching;
+    },
+    end: () => over.abort(),
+  };
 }
 
 function withoutThoseFarBehind(

@@ -13,7 +13,7 @@ import type { Programs } from '../support/programs.ts';
 import { DOCUMENT_FILE, REPORT_FILE, writeDocument } from './performance-document.ts';
 import { jsonOf, keep, machineWith, merged, reportFrom } from './report.ts';
 import type { KeptResult, Report } from './report.ts';
-import { startRig } from './rig.ts';
+import { SCALE, startRig } from './rig.ts';
 import type { Row } from './row.ts';
 import { ROWS } from './rows.ts';
 import type { Stage } from './stage.ts';
@@ -31,6 +31,7 @@ connections. PgBouncer is the system's, or what PGBOUNCER_BIN names.
   --repeats N        counted turns after one to warm up (default 5)
   --seconds N        of one turn (default 5)
   --pool-sizes A,B   of PgBouncer; the best one counts (default 4,10,20,64)
+  --scale N          of pgbench's tables (default ${SCALE})
   --former DIR       another checkout of DBBouncer takes part
   --json FILE        write what was measured; rows that the file has from before stay
   --chart FILE       write the ratios as an SVG chart
@@ -47,6 +48,7 @@ const { values: flags } = parseArgs({
     repeats: { type: 'string' },
     seconds: { type: 'string' },
     'pool-sizes': { type: 'string' },
+    scale: { type: 'string', default: String(SCALE) },
     former: { type: 'string' },
     json: { type: 'string' },
     chart: { type: 'string' },
@@ -103,7 +105,12 @@ async function measureAll(rows: readonly Row[]): Promise<Report> {
 function startStage(name: Row['stage'], programs: Programs): Promise<Stage> {
   if (name === 'tenants') return startTenantsRig();
   const poolSizes = (flags['pool-sizes'] ?? (flags.quick ? '20' : '4,10,20,64')).split(',');
-  return startRig({ programs, poolSizes: poolSizes.map(Number), former: flags.former });
+  return startRig({
+    programs,
+    poolSizes: poolSizes.map(Number),
+    former: flags.former,
+    scale: Number(flags.scale),
+  });
 }
 
 function measure(row: Row, stage: Stage, programs: Programs): Promise<RowResult> {

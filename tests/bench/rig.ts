@@ -18,16 +18,17 @@ export interface RigOptions {
   readonly poolSizes: readonly number[];
   /** Another checkout that takes part. */
   readonly former?: string | undefined;
+  readonly scale: number;
 }
 
 export const DATABASE = 'bench';
-/** A hundred thousand accounts each: all of it stays in memory. */
-const SCALE = 10;
+/** Of pgbench's tables, a hundred thousand accounts each: all of it stays in memory. */
+export const SCALE = 10;
 const SERVER_CONNECTIONS_MAX = 300;
 const SESSION_POOL_SIZE = 64;
 
-export async function startRig({ programs, poolSizes, former }: RigOptions): Promise<Stage> {
-  const scene = await startServer(programs);
+export async function startRig({ programs, poolSizes, former, scale }: RigOptions): Promise<Stage> {
+  const scene = await startServer(programs, scale);
   const { cluster } = scene;
   return {
     postgresVersion: await versionOf(cluster),
@@ -42,7 +43,7 @@ export async function startRig({ programs, poolSizes, former }: RigOptions): Pro
 }
 
 /** The server with its tables, and nobody before it yet. */
-export async function startServer(programs: Programs): Promise<Scene> {
+export async function startServer(programs: Programs, scale = SCALE): Promise<Scene> {
   const cluster = await startPostgresCluster({
     superuserPassword: PASSWORD,
     maxConnections: SERVER_CONNECTIONS_MAX,
@@ -50,7 +51,7 @@ export async function startServer(programs: Programs): Promise<Scene> {
     settings: { shared_buffers: '256MB', max_parallel_workers_per_gather: 0 },
   });
   await cluster.sql('postgres', `CREATE DATABASE ${DATABASE}`);
-  await fill(programs, cluster);
+  await fill(programs, cluster, scale);
   return openScene(cluster);
 }
 
@@ -93,10 +94,10 @@ const LARGE = `
   INSERT INTO bench_large SELECT id, repeat('0123456789', 10000) FROM generate_series(1, 100) id;
   VACUUM ANALYZE bench_large`;
 
-async function fill({ pgbench }: Programs, cluster: PostgresCluster): Promise<void> {
+async function fill({ pgbench }: Programs, cluster: PostgresCluster, scale: number): Promise<void> {
   const where = ['-h', cluster.host, '-p', String(cluster.port), '-U', cluster.superuser, DATABASE];
   const env = { PATH: process.env['PATH'], PGPASSWORD: cluster.password };
-  await promisify(execFile)(pgbench, ['-i', '-q', '-s', String(SCALE), ...where], { env });
+  await promisify(execFile)(pgbench, ['-i', '-q', '-s', String(scale), ...where], { env });
   for (const statement of LARGE.split(';')) await cluster.sql(DATABASE, statement);
   await cluster.sql(DATABASE, 'GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC');
 }

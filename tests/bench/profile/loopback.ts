@@ -2,7 +2,8 @@
  * What one system call on a loopback connection takes on this machine, in microseconds of
  * processor time.
  * Children get the ends of a connection as files and read and write them without an event loop:
- * one has both ends, so that it never waits; then two have one end each, and one or both of them do.
+ * one has both ends, so that it never waits; then two have one end each, and one or both of them
+ * wait for the other.
  */
 import { spawn } from 'node:child_process';
 import type { StdioOptions } from 'node:child_process';
