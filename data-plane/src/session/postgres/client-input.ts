@@ -12,6 +12,9 @@ import { FRONTEND, FRONTEND_TYPES } from '../../wire/postgres/message-types.ts';
 import { asSessionError } from './session-errors.ts';
 import { TEXT_BYTES_MAX } from './statement-watch.ts';
 
+/** One for all clients. */
+const SERIAL = [FRONTEND.CopyData];
+
 /** Bytes that are kept before the client's socket is paused. */
 const KEPT_BYTES_MAX = 256 * 1024;
 
@@ -30,7 +33,7 @@ export class ClientInput {
       allowed: FRONTEND_TYPES,
       bodyBytesMax: clientBodyBytesMax,
       collectBytesMax: TEXT_BYTES_MAX,
-      serial: [FRONTEND.CopyData],
+      serial: SERIAL,
     });
   }
 

@@ -211,11 +211,12 @@ class ClientLogin implements Session {
     if (this.#state === 'closed' || this.#reader.gone) throw new ClientGone('the client has left');
     this.#state = 'closed';
     const { registry, timeLimits, cancels } = this.#services;
+    // First: an array of listeners that has once been longer stays so for the socket's life.
+    const rest = this.#reader.release();
     const session = new PostgresSession(this.#reader.socket, this.#services, loggedIn);
     registry.add(session);
     timeLimits.expect(loggedIn.tenantKey);
     cancels.register(loggedIn.cancelName, session);
-    const rest = this.#reader.release();
     this.#reader.socket.resume();
     session.start(rest);
   }
