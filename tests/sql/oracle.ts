@@ -4,6 +4,7 @@
  * Source: libpg-query (PostgreSQL 18), src/include/nodes/parsenodes.h.
  */
 import { parseSync } from 'libpg-query';
+import { attributeCallsIn } from './function-aliases.ts';
 
 type Node = Readonly<Record<string, unknown>>;
 
@@ -230,6 +231,8 @@ function namesIn(stmt: Node): Omit<OracleStatement, 'kind'> {
   const names = new Names();
   const [type, node] = Object.entries(stmt)[0] as [string, Node];
   if (type === 'ExplainStmt' || type === 'PrepareStmt') return namesIn(node['query'] as Node);
-  if (WITH_QUERIES.has(type)) names.walk(stmt, new Set());
+  if (!WITH_QUERIES.has(type)) return names;
+  names.walk(stmt, new Set());
+  names.functions.push(...attributeCallsIn(stmt));
   return names;
 }

