@@ -19,8 +19,8 @@ export interface Contender {
   readonly protocol?: 'simple';
 }
 
-/** `theirs` is compared at the best of its pool sizes; `former` is another checkout of ours. */
-export type Side = 'ours' | 'theirs' | 'direct' | 'former';
+/** `theirs` is compared at the best of its pool sizes; `variant` is ours in another way. */
+export type Side = 'ours' | 'theirs' | 'direct' | 'variant';
 
 export interface Login {
   readonly user: string;

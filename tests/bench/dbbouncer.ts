@@ -17,6 +17,7 @@ export interface DbbouncerOptions {
   readonly tls: TlsFiles;
   /** More lines of the tenants' settings, such as `shared_connections: 4`. */
   readonly settings?: readonly string[];
+  /** Of a variant of ours. */
   readonly name?: string;
   /** Another checkout of the project than this one. */
   readonly checkout?: string;
@@ -30,10 +31,11 @@ export interface RunningDbbouncer {
   stop(): Promise<void>;
 }
 
+const OURS = 'DBBouncer';
 const STARTS_WITHIN_MS = 20_000;
 
 export async function startDbbouncer(options: DbbouncerOptions): Promise<RunningDbbouncer> {
-  const { folder, logins, name = 'DBBouncer', checkout = ROOT, nodeFlags = [] } = options;
+  const { folder, logins, name = OURS, checkout = ROOT, nodeFlags = [] } = options;
   const [port, apiPort, metricsPort] = await Promise.all([
     freePort('127.0.0.1'),
     freePort('127.0.0.1'),
@@ -46,7 +48,7 @@ export async function startDbbouncer(options: DbbouncerOptions): Promise<Running
   const running = new Program(process.execPath, [...nodeFlags, launcher, 'up', ...flags]);
   const contender: Contender = {
     name,
-    side: checkout === ROOT ? 'ours' : 'former',
+    side: name === OURS ? 'ours' : 'variant',
     host: '127.0.0.1',
     port,
     pid: running.pid,

@@ -32,7 +32,8 @@ connections. PgBouncer is the system's, or what PGBOUNCER_BIN names.
   --seconds N        of one turn (default 5)
   --pool-sizes A,B   of PgBouncer; the best one counts (default 4,10,20,64)
   --scale N          of pgbench's tables (default ${SCALE})
-  --former DIR       another checkout of DBBouncer takes part
+  --checkout DIR     DBBouncer of another checkout takes part
+  --setting 'S: V'   DBBouncer with this setting of its tenant takes part; can be repeated
   --json FILE        write what was measured; rows that the file has from before stay
   --chart FILE       write the ratios as an SVG chart
   --document         the same into docs/bench.json, docs/bench.svg and PERFORMANCE.md;
@@ -49,7 +50,8 @@ const { values: flags } = parseArgs({
     seconds: { type: 'string' },
     'pool-sizes': { type: 'string' },
     scale: { type: 'string', default: String(SCALE) },
-    former: { type: 'string' },
+    checkout: { type: 'string', multiple: true, default: [] },
+    setting: { type: 'string', multiple: true, default: [] },
     json: { type: 'string' },
     chart: { type: 'string' },
     document: { type: 'boolean', default: false },
@@ -108,8 +110,11 @@ function startStage(name: Row['stage'], programs: Programs): Promise<Stage> {
   return startRig({
     programs,
     poolSizes: poolSizes.map(Number),
-    former: flags.former,
     scale: Number(flags.scale),
+    variants: [
+      ...flags.checkout.map((checkout) => ({ checkout })),
+      ...flags.setting.map((setting) => ({ setting })),
+    ],
   });
 }
 
@@ -139,7 +144,7 @@ function rowsOf(list: string | undefined): readonly Row[] {
 function contendersOf(row: Row, stage: Stage): readonly Contender[] {
   const theirs = row.needs === 'prepared' ? stage.theirsPrepared : stage.theirs;
   const direct = row.direct === 'beside' ? [stage.direct] : [];
-  return [stage.ours, ...stage.former, ...theirs, ...direct];
+  return [stage.ours, ...stage.variants, ...theirs, ...direct];
 }
 
 /** One line that is written over; nothing where nobody watches. */

@@ -5,9 +5,11 @@
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { execFile } from 'node:child_process';
+import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import type { Contender, Login } from './contender.ts';
 import { startDbbouncer } from './dbbouncer.ts';
+import type { DbbouncerOptions } from './dbbouncer.ts';
 import { preparesInTransactionMode, startPgbouncer } from './pgbouncer.ts';
 import type { Programs } from '../support/programs.ts';
 import { CLIENTS_MAX, directTo, newLogin, openScene, PASSWORD, versionOf } from './stage.ts';
@@ -16,18 +18,21 @@ import type { Scene, Stage } from './stage.ts';
 export interface RigOptions {
   readonly programs: Programs;
   readonly poolSizes: readonly number[];
-  /** Another checkout that takes part. */
-  readonly former?: string | undefined;
   readonly scale: number;
+  /** Who takes part besides: ours from another checkout, or with another setting of its tenant. */
+  readonly variants: readonly Variant[];
 }
 
 export const DATABASE = 'bench';
+export type Variant = { readonly checkout: string } | { readonly setting: string };
+
 /** Of pgbench's tables, a hundred thousand accounts each: all of it stays in memory. */
 export const SCALE = 10;
 const SERVER_CONNECTIONS_MAX = 300;
 const SESSION_POOL_SIZE = 64;
 
-export async function startRig({ programs, poolSizes, former, scale }: RigOptions): Promise<Stage> {
+export async function startRig(options: RigOptions): Promise<Stage> {
+  const { programs, poolSizes, variants, scale } = options;
   const scene = await startServer(programs, scale);
   const { cluster } = scene;
   return {
@@ -35,7 +40,7 @@ export async function startRig({ programs, poolSizes, former, scale }: RigOption
     pgbouncerVersion: scene.pgbouncer.version,
     ...(await startTheirs(scene, poolSizes)),
     ours: await startOurs(scene),
-    former: former === undefined ? [] : [await startOurs(scene, former)],
+    variants: await startVariants(scene, variants),
     direct: directTo(cluster, [await newUser(cluster, 'direct')]),
     connectionsInUse: scene.connectionsInUse,
     stop: () => scene.stop(),
@@ -78,13 +83,25 @@ async function startTheirs(
   return { theirs, theirsPrepared: [session, ...simple] };
 }
 
-async function startOurs(scene: Scene, checkout?: string): Promise<Contender> {
+type Way = Pick<DbbouncerOptions, 'checkout' | 'settings' | 'name'>;
+
+async function startOurs(scene: Scene, user = 'dbbouncer', way: Way = {}): Promise<Contender> {
   const { cluster, folder, tls } = scene;
-  const common = { folder, tls, serverPort: cluster.port };
-  const user = checkout === undefined ? 'dbbouncer' : 'dbbouncer_former';
   const logins: [Login] = [await newUser(cluster, user)];
-  const former = checkout === undefined ? {} : { checkout, name: 'DBBouncer, former' };
-  return scene.started(await startDbbouncer({ ...common, logins, ...former })).contender;
+  const options = { folder, tls, serverPort: cluster.port, logins, ...way };
+  return scene.started(await startDbbouncer(options)).contender;
+}
+
+async function startVariants(scene: Scene, variants: readonly Variant[]): Promise<Contender[]> {
+  const contenders: Contender[] = [];
+  for (const [index, variant] of variants.entries()) {
+    const way =
+      'checkout' in variant
+        ? { ...variant, name: `DBBouncer of ${basename(variant.checkout)}` }
+        : { settings: [variant.setting], name: `DBBouncer with ${variant.setting}` };
+    contenders.push(await startOurs(scene, `dbbouncer_${index + 1}`, way));
+  }
+  return contenders;
 }
 
 /** Rows of 100 kB as they are, neither compressed nor small enough to stay in the table. */

@@ -16,8 +16,8 @@ export interface Stage {
   readonly postgresVersion: string;
   readonly pgbouncerVersion: string;
   readonly ours: Contender;
-  /** The same from another checkout. */
-  readonly former: readonly Contender[];
+  /** The same from another checkout, or with other settings. */
+  readonly variants: readonly Contender[];
   /** In transaction mode, one for each pool size. */
   readonly theirs: readonly Contender[];
   /** Who takes the part of PgBouncer where statements are prepared. */

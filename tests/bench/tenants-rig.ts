@@ -28,12 +28,12 @@ export async function startTenantsRig(): Promise<Stage> {
     postgresVersion: await versionOf(scenes.ours.cluster),
     pgbouncerVersion: scenes.theirs.pgbouncer.version,
     ours: await startOurs(scenes.ours, logins),
-    former: [],
+    variants: [],
     theirs: [await startTheirs(scenes.theirs, logins)],
     theirsPrepared: [],
     direct: directTo(scenes.direct.cluster, logins),
     connectionsInUse: (contender, since) =>
-      scenes[contender.side === 'former' ? 'ours' : contender.side].connectionsInUse(
+      scenes[contender.side === 'variant' ? 'ours' : contender.side].connectionsInUse(
         contender,
         since,
       ),
