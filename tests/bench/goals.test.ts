@@ -74,8 +74,8 @@ describe('a goal', () => {
     );
   });
 
-  it('without a bar is missed below its dream, and without both is only told', () => {
-    assert.equal(verdictOf({ title: '', is: 'at least', dream: 1 }, 0.9), 'missed');
+  it('without a bar misses its dream alone, and without both is only told', () => {
+    assert.equal(verdictOf({ title: '', is: 'at least', dream: 1 }, 0.9), 'dream missed');
     assert.equal(verdictOf({ title: '', is: 'at least' }, 0.9), 'told');
   });
 });

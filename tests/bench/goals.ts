@@ -20,8 +20,8 @@ export interface Outcomes {
   readonly best: Outcome | undefined;
 }
 
-/** `told`: there is nothing to reach. */
-export type Verdict = 'dream reached' | 'reached' | 'missed' | 'unknown' | 'told';
+/** `dream missed`: there is no bar before it; `told`: there is nothing to reach. */
+export type Verdict = 'dream reached' | 'reached' | 'missed' | 'dream missed' | 'unknown' | 'told';
 
 type Figure = (outcome: Outcome) => number;
 type Limits = Pick<Goal, 'bar' | 'dream'>;
@@ -31,7 +31,7 @@ export function verdictOf({ is, bar, dream }: Omit<Goal, 'measure'>, figure: num
   if (Number.isNaN(figure)) return 'unknown';
   const passes = (limit: number) => (is === 'at least' ? figure >= limit : figure <= limit);
   if (dream !== undefined && passes(dream)) return 'dream reached';
-  if (bar === undefined) return 'missed';
+  if (bar === undefined) return 'dream missed';
   return passes(bar) ? 'reached' : 'missed';
 }
 

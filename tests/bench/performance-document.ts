@@ -11,6 +11,7 @@ import { chartOf } from './chart.ts';
 import { reportFrom } from './report.ts';
 import type { KeptResult, Report } from './report.ts';
 import { factor, short, whole } from './words.ts';
+import { priceTable, profileTable, readProfiles } from './profile/profile-report.ts';
 
 export const REPORT_FILE = join(ROOT, 'docs', 'bench.json');
 export const CHART_FILE = join(ROOT, 'docs', 'bench.svg');
@@ -19,11 +20,14 @@ export const WRITE_COMMAND = 'npm run bench -- --document';
 
 /** The generated parts by their names. */
 export function partsOf(report: Report): Readonly<Record<string, string>> {
+  const profiles = readProfiles();
   return {
     machine: machineInWords(report),
     goals: goalTable(report),
     rows: rowTable(report),
     counts: countTable(report),
+    profile: profileTable(profiles),
+    prices: priceTable(profiles.after?.prices ?? profiles.before?.prices),
   };
 }
 

@@ -1,7 +1,8 @@
 /**
  * Where the proxy's time goes, under 64 clients that read:
- * `node tests/bench/profile/main.ts [--checkout DIR] [--svg FILE] [--title TEXT]` draws a flame
- * graph, counts system calls, and prices them by what this machine takes for one.
+ * `node tests/bench/profile/main.ts [--checkout DIR] [--svg FILE]` draws a flame graph, counts
+ * system calls, and prices them by what this machine takes for one. `--document before|after`
+ * puts all of it into docs/ and PERFORMANCE.md.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,12 +13,14 @@ import { findPrograms } from '../../support/programs.ts';
 import { ROOT } from '../../support/processes.ts';
 import { cpuUs } from '../contender.ts';
 import { startDbbouncer } from '../dbbouncer.ts';
+import { readReport, writeDocument } from '../performance-document.ts';
 import { pgbench } from '../pgbench.ts';
 import { DATABASE, startServer } from '../rig.ts';
 import { flameGraph, selfTimes, within } from './flame-graph.ts';
 import type { CpuProfile } from './flame-graph.ts';
 import { priceOfCalls } from './loopback.ts';
-import type { Prices } from './loopback.ts';
+import { costOf, flameFile, keepProfile, STATES } from './profile-report.ts';
+import type { Profiled } from './profile-report.ts';
 import { callsOf } from './system-calls.ts';
 import type { Calls } from './system-calls.ts';
 
@@ -27,32 +30,46 @@ const { values: flags } = parseArgs({
     clients: { type: 'string', default: '64' },
     seconds: { type: 'string', default: '5' },
     svg: { type: 'string' },
-    title: { type: 'string', default: 'DBBouncer' },
+    document: { type: 'string' },
   },
 });
+const TITLES = { before: 'Before shared leases', after: 'With shared leases' };
 const FUNCTIONS_TOLD = 15;
+/** A socket's functions of the engine that make the call: writeBuffer, writev, … */
+const WRITING = /^write(v|Buffer|[A-Z][A-Za-z0-9]*String)$/;
 /** After the warm-up: until then the engine compiles. */
 const WARM_UP_SECONDS = 2;
 const COUNTED_AFTER_MS = 500;
 
-const profiled = await createScratchFolder('owner');
+const state = STATES.find((each) => each === flags.document);
+if (flags.document !== undefined && state === undefined) {
+  throw new Error(`--document takes ${STATES.join(' or ')}`);
+}
+const folder = await createScratchFolder('owner');
 const programs = await findPrograms();
 const scene = await startServer(programs);
 try {
   const counted = await counts([]);
-  print(counted, await priceOfCalls());
-  const { fromUs, toUs } = await counts(['--cpu-prof', '--cpu-prof-dir', profiled.path]);
-  const profile = within(profileIn(profiled.path), fromUs, toUs);
-  const { clients, svg, title } = flags;
-  const words = `${title}: pgbench -S, ${clients} clients, ${counted.cpuUs.toFixed(1)} µs a query`;
-  if (svg !== undefined) writeFileSync(svg, flameGraph(profile, words));
-  say('\nof the busy time, by function:');
-  for (const [name, share] of selfTimes(profile).slice(0, FUNCTIONS_TOLD)) {
-    say(`  ${(100 * share).toFixed(1).padStart(5)} %  ${name}`);
+  const { fromUs, toUs } = await counts(['--cpu-prof', '--cpu-prof-dir', folder.path]);
+  const profile = within(profileIn(folder.path), fromUs, toUs);
+  const times = selfTimes(profile);
+  const writing = times
+    .filter(([name]) => WRITING.test(name))
+    .reduce((sum, [, each]) => sum + each, 0);
+  const profiled = { ...counted, writing, prices: await priceOfCalls() };
+  print(profiled, times);
+  const title = state === undefined ? 'DBBouncer' : TITLES[state];
+  const words = `${title}: pgbench -S, ${flags.clients} clients; busy time`;
+  const files = [flags.svg, state && flameFile(state)].filter((each) => each !== undefined);
+  for (const file of files) writeFileSync(file, flameGraph(profile, words));
+  if (state !== undefined) {
+    const { cpuUs: used, calls, prices } = profiled;
+    keepProfile(state, { cpuUs: used, calls, writing, prices });
+    writeDocument(readReport());
   }
 } finally {
   await scene.stop();
-  await profiled.remove();
+  await folder.remove();
 }
 
 interface Counted {
@@ -65,10 +82,10 @@ interface Counted {
 }
 
 async function counts(nodeFlags: readonly string[]): Promise<Counted> {
-  const { cluster, folder, tls } = scene;
+  const { cluster, tls } = scene;
   const login = { user: cluster.superuser, password: cluster.password, database: DATABASE };
   const running = await startDbbouncer({
-    folder,
+    folder: scene.folder,
     tls,
     serverPort: cluster.port,
     logins: [login],
@@ -94,23 +111,20 @@ async function counts(nodeFlags: readonly string[]): Promise<Counted> {
   return { cpuUs: (after - before) / transactions, calls, fromUs, toUs };
 }
 
-function print({ cpuUs: used, calls }: Counted, price: Prices): void {
+function print(profiled: Profiled, times: ReturnType<typeof selfTimes>): void {
+  const { cpuUs: used, calls, prices } = profiled;
   say(`CPU of the proxy: ${used.toFixed(1)} µs a query`);
-  const line = (count: number, what: string, priceUs: number) => {
-    const total = `${(count * priceUs).toFixed(1)} µs`;
-    say(`  ${count.toFixed(2)} ${what} a query × ${priceUs.toFixed(2)} µs = ${total}`);
-  };
-  line(calls.reads, 'reads', price.reads);
-  line(calls.writes, 'writes', price.writes);
-  line(calls.sleeps, 'sleeps', price.sleeps);
-  const quiet = calls.reads * price.reads + calls.writes * price.writes;
-  const waking = calls.reads * price.reads + calls.writes * price.wakingWrites;
-  const sleeping = calls.sleeps * price.sleeps;
-  say(`  system calls: ${(quiet + sleeping).toFixed(1)} µs where nobody has to be woken,`);
-  say(
-    `  ${(waking + sleeping).toFixed(1)} µs where each write (${price.wakingWrites.toFixed(2)} µs)`,
-  );
-  say('  wakes somebody on another core');
+  for (const name of ['reads', 'writes', 'sleeps'] as const) {
+    const total = `${(calls[name] * prices[name]).toFixed(1)} µs`;
+    say(`  ${calls[name].toFixed(2)} ${name} × ${prices[name].toFixed(2)} µs = ${total}`);
+  }
+  const [least, most] = [prices.writes, prices.wakingWrites];
+  say(`  all of them: ${costOf(calls, prices, least).toFixed(1)} µs when nobody has to be woken,`);
+  say(`  ${costOf(calls, prices, most).toFixed(1)} µs when each write wakes somebody elsewhere`);
+  say('\nof the busy time, by function:');
+  for (const [name, share] of times.slice(0, FUNCTIONS_TOLD)) {
+    say(`  ${(100 * share).toFixed(1).padStart(5)} %  ${name}`);
+  }
 }
 
 function monotonicUs(): number {
