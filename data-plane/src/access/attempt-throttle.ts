@@ -147,10 +147,18 @@ function keysOf({ address, tenant }: Attempt) {
   return { address: from, tenant: at, knownClient: `${from} ${at ?? ''}` };
 }
 
+/** Clients from one machine share their address, and so this text of it. */
+const addressKeys = new WeakMap<ClientAddress, string>();
+
 function addressKey(address: ClientAddress): string {
   if (address.kind !== 'ip') return address.kind;
-  const { family, bytes } = address.ip;
-  return (family === 4 ? bytes : bytes.slice(0, IPV6_BYTES_COUNTED)).join('.');
+  let key = addressKeys.get(address);
+  if (key === undefined) {
+    const { family, bytes } = address.ip;
+    key = (family === 4 ? bytes : bytes.slice(0, IPV6_BYTES_COUNTED)).join('.');
+    addressKeys.set(address, key);
+  }
+  return key;
 }
 
 function tooManyHeld(where: string, limit: number, delayMs: number): AppError {

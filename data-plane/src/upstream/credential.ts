@@ -35,7 +35,7 @@ export class Credential {
   /** Equal exactly for equal credentials, within this process; says nothing about them. */
   readonly fingerprint: string;
   readonly #form: Form;
-  readonly #derived = new Map<string, Promise<ScramKeys>>();
+  readonly #derived = new Map<string, Promise<Derived>>();
   #clientKey: Buffer | undefined;
 
   /** @param text not empty. What has the form of a verifier is one, as PostgreSQL takes it. */
@@ -81,11 +81,7 @@ export class Credential {
     const form = this.#form;
     switch (form.kind) {
       case 'password':
-        return verifierFromKeys(
-          await this.#derive(form.text, salt, SCRAM_ITERATIONS),
-          salt,
-          SCRAM_ITERATIONS,
-        );
+        return (await this.#derive(form.text, salt, SCRAM_ITERATIONS)).verifier;
       case 'scram_verifier':
         return form.verifier;
       case 'md5_verifier':
@@ -129,7 +125,7 @@ export class Credential {
       this.#derive(stored, FINGERPRINT_KEY, SCRAM_ITERATIONS),
       deriveKeys(password, FINGERPRINT_KEY, SCRAM_ITERATIONS),
     ]);
-    return timingSafeEqual(known.clientKey, given.clientKey);
+    return timingSafeEqual(known.keys.clientKey, given.clientKey);
   }
 
   // ---- what proves to a server who we are ----
@@ -139,7 +135,7 @@ export class Credential {
     const form = this.#form;
     switch (form.kind) {
       case 'password':
-        return this.#derive(form.text, salt, iterations);
+        return (await this.#derive(form.text, salt, iterations)).keys;
       case 'md5_verifier':
         throw new UnfitCredential('the server asks for SCRAM, and only an md5 verifier is known');
       case 'scram_verifier': {
@@ -181,16 +177,26 @@ export class Credential {
   }
 
   /** The keys of the password under a salt; derived off the event loop, once. */
-  #derive(password: string, salt: Buffer, iterations: number): Promise<ScramKeys> {
+  #derive(password: string, salt: Buffer, iterations: number): Promise<Derived> {
     const cacheKey = `${iterations}:${salt.toString('base64')}`;
-    let keys = this.#derived.get(cacheKey);
-    if (keys === undefined) {
-      keys = deriveKeys(password, salt, iterations);
+    let derived = this.#derived.get(cacheKey);
+    if (derived === undefined) {
+      derived = derive(password, salt, iterations);
       if (this.#derived.size >= DERIVED_MAX) this.#derived.clear();
-      this.#derived.set(cacheKey, keys);
+      this.#derived.set(cacheKey, derived);
     }
-    return keys;
+    return derived;
   }
+}
+
+interface Derived {
+  readonly keys: ScramKeys;
+  readonly verifier: ScramVerifier;
+}
+
+async function derive(password: string, salt: Buffer, iterations: number): Promise<Derived> {
+  const keys = await deriveKeys(password, salt, iterations);
+  return Object.freeze({ keys, verifier: verifierFromKeys(keys, Buffer.from(salt), iterations) });
 }
 
 function formOf(text: string): Form {

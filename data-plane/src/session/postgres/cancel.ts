@@ -4,11 +4,12 @@
  * bits. A long one, since 3.2, has 32 random bytes behind them, and then the proxy's whole id.
  * Source: PostgreSQL manual, "Canceling Requests in Progress", BackendKeyData.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { AttemptThrottle } from '../../access/attempt-throttle.ts';
 import type { ClientAddress } from '../../access/client-address.ts';
 import type { Meter } from '../meter.ts';
+import { unseenBytes } from './unseen-bytes.ts';
 
 export interface CancelKey {
   /** Shown to the client as its server process; positive. */
@@ -37,7 +38,7 @@ export class CancelRegistry {
   /** A key that no session of this proxy has. */
   newKey(length: 'short' | 'long'): CancelKey {
     for (;;) {
-      const random = randomBytes(2 + (length === 'long' ? LONG_RANDOM_BYTES : SHORT_RANDOM_BYTES));
+      const random = unseenBytes(2 + (length === 'long' ? LONG_RANDOM_BYTES : SHORT_RANDOM_BYTES));
       const secret = random.subarray(2);
       const key = {
         processId: (this.#proxyBits << 16) | random.readUInt16BE(0),

@@ -8,6 +8,7 @@
  * Authentication", and common/scram-common.c.
  */
 import { createHmac, createSecretKey, hash, pbkdf2, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { saslprep } from '@mongodb-js/saslprep';
@@ -141,8 +142,20 @@ export function preparePassword(password: string): string {
 
 /** @param encoding of text; 'latin1' for the text of messages, see `messageText`. */
 export function hmacSha256(key: Buffer, text: string, encoding: TextEncoding = 'utf8'): Buffer {
-  // Given bytes, Node tries them as each kind of key first: three times the cost of all the rest.
-  return createHmac('sha256', createSecretKey(key)).update(text, encoding).digest();
+  return createHmac('sha256', secretKeyOf(key)).update(text, encoding).digest();
+}
+
+/** Of bytes that stay as they are, which is so of all that a verifier or a secret is made of. */
+const secretKeys = new WeakMap<Buffer, KeyObject>();
+
+/** Given bytes, Node tries them as each kind of key first: three times the cost of all the rest. */
+function secretKeyOf(bytes: Buffer): KeyObject {
+  let key = secretKeys.get(bytes);
+  if (key === undefined) {
+    key = createSecretKey(bytes);
+    secretKeys.set(bytes, key);
+  }
+  return key;
 }
 
 export function sha256(data: Buffer): Buffer {

@@ -4,7 +4,6 @@
  * what a failure reads to authenticate.ts.
  * Source: PostgreSQL manual, "Message Flow", "SASL Authentication"; RFC 5802, RFC 7677.
  */
-import { randomBytes } from 'node:crypto';
 import {
   encodeAuthenticationCleartextPassword,
   encodeAuthenticationMD5Password,
@@ -24,6 +23,7 @@ import { ScramServer } from '../../../wire/postgres/scram-server.ts';
 import type { ScramVerdict } from '../../../wire/postgres/scram-server.ts';
 import { WireError } from '../../../wire/wire-error.ts';
 import type { LoginReader } from '../login-reader.ts';
+import { unseenBytes } from '../unseen-bytes.ts';
 
 const NONCE_BYTES = 18;
 
@@ -41,7 +41,7 @@ export async function proveByScram(
   if (mechanism === undefined) {
     throw new WireError(`SASL mechanism "${initial.mechanism}" was not offered`);
   }
-  const nonce = scramNonce(randomBytes(NONCE_BYTES));
+  const nonce = scramNonce(unseenBytes(NONCE_BYTES));
   const binding = endPoint === undefined ? {} : { endPoint };
   const scram = new ScramServer({ mechanism, verifier, nonce, ...binding });
   const serverFirst = scram.first(initial.data ?? (await emptyChallenge(reader)));
@@ -57,7 +57,7 @@ export async function proveByScram(
 export async function askForMd5(
   reader: LoginReader,
 ): Promise<{ readonly answer: string; readonly challenge: Buffer }> {
-  const challenge = randomBytes(MD5_SALT_BYTES);
+  const challenge = unseenBytes(MD5_SALT_BYTES);
   reader.socket.write(encodeAuthenticationMD5Password(challenge));
   return { answer: decodePasswordMessage(await reader.message(FRONTEND.Password)), challenge };
 }
