@@ -12,6 +12,7 @@ import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { AttemptThrottle } from './access/attempt-throttle.ts';
+import { BufferPool } from './buffers/buffer-pool.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
 import { takeIdentity } from './identity/proxy-identity.ts';
@@ -114,11 +115,13 @@ function makeParts(
   const registry = new SessionRegistry();
   const clients = () => registry.size;
   const clientLimits = new ClientLimits(clientsServed(settings.maxClientConnections, log));
+  const buffers = bufferPool(settings);
   const poolTally = new PoolTally(() => pools);
   const meter = new SessionTally();
   const tls = clientTls(settings, clock, log);
   const metrics = new Metrics({
     pools: poolTally,
+    buffers,
     sessions: meter,
     clients,
     clientLimits,
@@ -134,6 +137,7 @@ function makeParts(
     router,
     pools,
     registry,
+    buffers,
     clientLimits,
     timeLimits,
     keyring,
@@ -192,6 +196,10 @@ function throttles(settings: Settings, clock: Clock) {
   };
 }
 
+function bufferPool({ bufferInitialSizeBytes, bufferMaxSizeBytes }: Settings): BufferPool {
+  return new BufferPool({ initialBytes: bufferInitialSizeBytes, maxBytes: bufferMaxSizeBytes });
+}
+
 /** As many clients as asked for, or as the process may have open files for. */
 function clientsServed(wanted: number, log: Logger): number {
   const filesMax = openFilesMax();
@@ -229,6 +237,7 @@ interface SessionParts {
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
   readonly registry: SessionRegistry;
+  readonly buffers: BufferPool;
   readonly clientLimits: ClientLimits;
   readonly timeLimits: TimeLimits;
   readonly keyring: Keyring;
@@ -250,6 +259,7 @@ function sessionServices(parts: SessionParts): SessionServices {
   const targets = new PostgresTargets({
     ...common,
     pools,
+    buffers: parts.buffers,
     applicationName,
     keepaliveIdleMs: settings.tcpKeepaliveIdleMs,
     serverTls: new ServerTlsStore(keyring, {

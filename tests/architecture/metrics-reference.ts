@@ -71,6 +71,11 @@ export async function proxyPage(): Promise<string> {
   });
   const metrics = new Metrics({
     pools: new PoolTally(() => [pool]),
+    buffers: {
+      counts: { gets: 1, misses: 1, returns: 0, discards: 0 },
+      freeBytes: 0,
+      takenBytes: 1,
+    },
     sessions,
     clients: () => 1,
     clientLimits: { tenants: [{ tenant: 'acme', count: 1 }], refused: new Map([['tenant', 1]]) },

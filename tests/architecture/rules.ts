@@ -144,11 +144,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'data-plane/src/tls': room('allowed', ...GROUND, SHARED_ERRORS, 'shared/src/files'),
   'data-plane/src/routing': room('pure', ...GROUND),
   // Of upstream it knows the port, upstream.ts, alone: see ONLY_FILE.
+  'data-plane/src/buffers': room('pure', 'shared/src/kernel'),
   'data-plane/src/pool': room('pure', ...GROUND, PROXY_ERRORS, 'data-plane/src/upstream'),
   'data-plane/src/upstream': room(
     'allowed',
     ...GROUND,
     PROXY_ERRORS,
+    'data-plane/src/buffers',
     'data-plane/src/tls',
     'data-plane/src/wire',
   ),
@@ -191,6 +193,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ...GROUND,
     SHARED_ERRORS,
     'shared/src/bus',
+    'data-plane/src/buffers',
     'data-plane/src/session',
     'data-plane/src/pool',
     'data-plane/src/config-feed',

@@ -22,8 +22,6 @@ export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
   'healthCheckTimeoutMs',
   'healthCheckFailureThreshold',
   'healthCheckSuccessThreshold',
-  'bufferInitialSizeBytes',
-  'bufferMaxSizeBytes',
 ]);
 
 /** Heeded in part. */

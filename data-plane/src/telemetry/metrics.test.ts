@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
+import { BufferPool } from '../buffers/buffer-pool.ts';
 import { DurationTally } from './duration-tally.ts';
 import { ClientLimits } from '../session/client-limits.ts';
 import { Metrics } from './metrics.ts';
@@ -14,12 +15,15 @@ import { FakePool } from './testing.ts';
 let pools: FakePool[];
 let sessions: SessionTally;
 let metrics: Metrics;
+let buffers: BufferPool;
 
 beforeEach(() => {
   pools = [];
   sessions = new SessionTally();
+  buffers = new BufferPool({ initialBytes: 512, maxBytes: 1_024 });
   metrics = new Metrics({
     pools: new PoolTally(() => pools),
+    buffers,
     sessions,
     certificateNotAfterMs: () => undefined,
     clients: () => 12,
@@ -186,6 +190,20 @@ describe('Metrics of sessions', () => {
 });
 
 describe('Metrics of the proxy', () => {
+  it('shows what became of 3 buffers: one is in use, one free, one was given up', async () => {
+    const [first, second] = [buffers.get(512), buffers.get(1_000), buffers.get(512)];
+    buffers.put(first);
+    buffers.discard(second);
+    assert.deepEqual(await lines('dbbouncer_buffer_pool_'), [
+      'dbbouncer_buffer_pool_gets_total{pool="buffer"} 3',
+      'dbbouncer_buffer_pool_returns_total{pool="buffer"} 1',
+      'dbbouncer_buffer_pool_discards_total{pool="buffer"} 1',
+      'dbbouncer_buffer_pool_misses_total{pool="buffer"} 3',
+      'dbbouncer_buffer_pool_bytes{pool="buffer",state="taken"} 512',
+      'dbbouncer_buffer_pool_bytes{pool="buffer",state="free"} 512',
+    ]);
+  });
+
   it('shows clients, position, rejections and the process itself', async () => {
     const { text, contentType } = await metrics.page();
     assert.equal(contentType, 'text/plain; version=0.0.4; charset=utf-8');

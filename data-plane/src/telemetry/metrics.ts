@@ -10,12 +10,15 @@ import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Gauge } from 'prom-client';
+import { bufferMetrics } from './buffer-metrics.ts';
+import type { ReadBuffers } from './buffer-metrics.ts';
 import type { DurationTally } from './duration-tally.ts';
 import type { PoolTally, ReadPool } from './pool-tally.ts';
 import type { SessionTally } from './session-tally.ts';
 
 export interface MetricSources {
   readonly pools: PoolTally;
+  readonly buffers: ReadBuffers;
   readonly sessions: SessionTally;
   /** Clients that are connected, those that still log in included. */
   readonly clients: () => number;
@@ -55,6 +58,9 @@ export class Metrics {
     this.#registerSessions();
     this.#registerListening();
     this.#registerTls();
+    for (const { type, name, help, read } of bufferMetrics(sources.buffers)) {
+      this.#add(type, name, help, read);
+    }
     this.#registerProxy();
   }
 

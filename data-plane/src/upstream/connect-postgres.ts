@@ -22,10 +22,12 @@ import {
 } from './dial-errors.ts';
 import { connectTo, isSocketFolder } from './endpoint.ts';
 import { initSession } from './init-session.ts';
+import type { BufferPool } from '../buffers/buffer-pool.ts';
 import type { LeakDetector } from './leaks/leak-detector.ts';
 import { PostgresBackend } from './postgres-backend.ts';
 import { logIn } from './server-login.ts';
 import type { LoginOptions } from './server-login.ts';
+import { ServerReads } from './server-reads.ts';
 import { negotiate, WAYS } from './server-socket.ts';
 import type { Way } from './server-socket.ts';
 import type { ServerTls, ServerTlsStore } from './server-tls.ts';
@@ -40,6 +42,8 @@ export interface ConnectOptions extends LoginOptions {
   readonly timeouts: Pick<PoolSettings, 'serverConnectTimeoutMs' | 'serverLoginTimeoutMs'>;
   /** Silence after which the kernel probes whether the server is still there; 0: never. */
   readonly keepaliveIdleMs: number;
+  /** What is read goes into memory of these. */
+  readonly buffers: BufferPool;
   /** Learns what a new connection holds. */
   readonly leaks: LeakDetector;
   readonly clock: Clock;
@@ -90,7 +94,8 @@ async function connectInOneWay(
   tls: ServerTls,
   way: Way,
 ): Promise<PostgresBackend> {
-  const transport = await connectSocket(options);
+  const reads = new ServerReads(options.buffers);
+  const transport = await connectSocket(options, reads);
   let established = false;
   const events: ServerEvents = {
     closed: () => {
@@ -107,9 +112,10 @@ async function connectInOneWay(
   );
   options.signal.addEventListener('abort', abort);
   try {
-    const socket = await negotiate(transport, tls, way);
-    const encryption = socket === transport ? undefined : tls;
-    const parts = { socket, sink: conversation, events, tls: encryption };
+    const socket = await negotiate(transport, tls, way, reads);
+    const isClear = socket === transport;
+    const carrier = { socket, tls: isClear ? undefined : tls, reads: isClear ? reads : undefined };
+    const parts = { ...carrier, sink: conversation, events };
     const backend = new PostgresBackend({ ...parts, ...about(options) });
     await logIn(backend, conversation, credential, options);
     await initialise(backend, options);
@@ -136,7 +142,7 @@ function about({ tenant, leaks, clock, log }: ConnectOptions) {
   return { address, initSql: tenant.initSql, leaks, clock, log };
 }
 
-function connectSocket(options: ConnectOptions): Promise<Socket> {
+function connectSocket(options: ConnectOptions, reads: ServerReads): Promise<Socket> {
   const { tenant, keepaliveIdleMs, clock, signal } = options;
   const { serverConnectTimeoutMs } = options.timeouts;
   return new Promise((resolve, reject) => {
@@ -145,7 +151,9 @@ function connectSocket(options: ConnectOptions): Promise<Socket> {
       noDelay: true,
       keepAlive: keepaliveIdleMs > 0,
       keepAliveInitialDelay: keepaliveIdleMs,
+      onread: reads.onread,
     });
+    socket.once('close', () => reads.close());
     const abort = () => socket.destroy(new Error('the proxy gave up'));
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort);

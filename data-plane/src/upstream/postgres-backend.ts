@@ -26,12 +26,19 @@ import type { ParameterVector } from './parameter-vector.ts';
 import { reportedParameters, textReading } from './reported-parameters.ts';
 import type { ReportedParameters, TextReading } from './reported-parameters.ts';
 import { sendCancel } from './send-cancel.ts';
+import type { ServerReads } from './server-reads.ts';
 import type { ServerTls } from './server-tls.ts';
 import type { TimeLimit } from './time-limit.ts';
 import type { Backend, CloseReason, ServerEvents } from './upstream.ts';
 
 /** Whoever the server is talking to at the moment. */
 export interface ReplySink extends FrameHandler {
+  /**
+   * Of runs that are passed on: `borrowed`: by the time `forward` returns they were written to a
+   * socket, and `lendRun` called if that has yet to send them. Without it they are taken to be kept
+   * for good.
+   */
+  readonly runs?: 'borrowed';
   /** All frames that arrived together have been handed over. */
   settled(): void;
   /** The socket has taken everything that was written. */
@@ -49,6 +56,8 @@ export interface BackendKey {
 
 export interface BackendOptions {
   readonly socket: Socket;
+  /** Where the socket's bytes come from; absent when it emits them itself. */
+  readonly reads: ServerReads | undefined;
   readonly sink: ReplySink;
   readonly events: ServerEvents;
   /** Where the server listens: cancels go there. */
@@ -93,6 +102,7 @@ export class PostgresBackend implements Backend {
   transactionMark = 0;
 
   readonly #scanner: FrameScanner;
+  readonly #reads: ServerReads | undefined;
   #reported: ReportedParameters | undefined;
   #textReading: TextReading = 'standard';
   readonly #events: ServerEvents;
@@ -121,7 +131,10 @@ export class PostgresBackend implements Backend {
       collectBytesMax: COLLECT_BYTES_MAX,
       serial: [BACKEND.DataRow, BACKEND.CopyData],
     });
-    socket.on('data', (chunk: Buffer) => this.#received(chunk));
+    const received = (chunk: Buffer) => this.#received(chunk);
+    this.#reads = options.reads;
+    if (options.reads === undefined) socket.on('data', received);
+    else options.reads.consume(received);
     socket.on('drain', () => this.#sink.drained());
     socket.on('error', (error) => this.#ending(error));
     socket.on('end', () => this.#ending(undefined));
@@ -156,6 +169,11 @@ export class PostgresBackend implements Backend {
   /** @returns false when the caller must wait for `drained()` before it writes more. */
   write(bytes: Buffer): boolean {
     return this.socket.write(bytes);
+  }
+
+  /** The run that is being passed on stays as it is until `client` has sent it. */
+  lendRun(client: Socket): void {
+    this.#reads?.lendTo(client);
   }
 
   get usable(): boolean {
@@ -214,7 +232,11 @@ export class PostgresBackend implements Backend {
       assert(replacement !== undefined, 'a sink that answers REPLACE has a replacement');
       return replacement;
     },
-    forward: (run) => this.#sink.forward(run),
+    forward: (run) => {
+      const sink = this.#sink;
+      if (sink.runs !== 'borrowed') this.#reads?.keep();
+      sink.forward(run);
+    },
   };
 
   #received(chunk: Buffer): void {

@@ -10,6 +10,7 @@ import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts'
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import type { BufferPool } from '../buffers/buffer-pool.ts';
 import { proxyErrors } from '../errors.ts';
 import { TRANSACTION_IDLE } from '../wire/postgres/backend-messages.ts';
 import { connectPostgres } from './connect-postgres.ts';
@@ -39,6 +40,8 @@ export interface PostgresUpstreamOptions {
   /** As they are now: a swap may change them. */
   readonly settings: () => PoolSettings;
   readonly keepaliveIdleMs: number;
+  /** What is read of the server goes into memory of these. */
+  readonly buffers: BufferPool;
   readonly clock: Clock;
   readonly log: Logger;
   /** Tells telemetry how a reset ended. */

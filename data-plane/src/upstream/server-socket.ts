@@ -10,6 +10,7 @@ import { connect } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import type { ServerTlsMode } from '@dbbouncer/shared/contract/tls-modes.ts';
 import { encodeSSLRequest } from '../wire/postgres/startup-message.ts';
+import type { ServerReads } from './server-reads.ts';
 import type { ServerTls } from './server-tls.ts';
 import { NoTls } from './tls-failure.ts';
 
@@ -35,13 +36,18 @@ const NOT_OFFERED = 'N'.charCodeAt(0);
 
 /**
  * The socket to speak PostgreSQL on: `socket` itself or its encrypted side. Destroying `socket`
- * ends either.
+ * ends either. @param reads where the bytes of `socket` come from, if it does not emit them
  * @throws NoTls, what the handshake throws; the socket is destroyed then
  */
-export async function negotiate(socket: Socket, tls: ServerTls, way: Way): Promise<Socket> {
+export async function negotiate(
+  socket: Socket,
+  tls: ServerTls,
+  way: Way,
+  reads?: ServerReads,
+): Promise<Socket> {
   if (way === 'clear') return socket;
   try {
-    const answer = await firstByte(socket);
+    const answer = await firstByte(socket, reads);
     if (answer === OFFERED) return await handshake(socket, tls);
     if (answer === NOT_OFFERED && way === 'offered') return socket.resume();
     throw new NoTls(answer === NOT_OFFERED ? 'not_offered' : 'refused');
@@ -52,10 +58,11 @@ export async function negotiate(socket: Socket, tls: ServerTls, way: Way): Promi
 }
 
 /** Asks for TLS. Whatever follows the one byte of the answer was put there by somebody else. */
-function firstByte(socket: Socket): Promise<number> {
+function firstByte(socket: Socket, reads: ServerReads | undefined): Promise<number> {
   return new Promise((resolve, reject) => {
     const settle = (end: () => void) => {
-      socket.off('data', received);
+      if (reads === undefined) socket.off('data', received);
+      else reads.consume(undefined);
       socket.off('error', failed);
       socket.off('close', closed);
       end();
@@ -69,7 +76,8 @@ function firstByte(socket: Socket): Promise<number> {
     };
     const failed = (error: Error) => settle(() => reject(error));
     const closed = () => settle(() => reject(new NoTls('closed')));
-    socket.on('data', received);
+    if (reads === undefined) socket.on('data', received);
+    else reads.consume(received);
     socket.on('error', failed);
     socket.on('close', closed);
     socket.write(encodeSSLRequest());

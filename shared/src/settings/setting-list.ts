@@ -251,14 +251,14 @@ export const SETTINGS = Object.freeze({
     env: 'DBBOUNCER_POOL_BUFFER_INITIAL_SIZE',
     yaml: 'pool.buffer_initial_size',
     default: 4_096,
-    description: 'Bytes of a relay buffer when it is made',
+    description: 'Bytes of the buffer that a server connection reads into, to begin with',
     read: wholeNumber(512, 16_777_216),
   }),
   bufferMaxSizeBytes: setting<number>({
     env: 'DBBOUNCER_POOL_BUFFER_MAX_SIZE',
     yaml: 'pool.buffer_max_size',
     default: 65_536,
-    description: 'Bytes above which a relay buffer is dropped instead of kept for the next use',
+    description: 'Bytes it grows to while large results come; such buffers are used again',
     read: wholeNumber(512, 16_777_216),
   }),
 });

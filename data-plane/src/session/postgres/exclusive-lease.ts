@@ -41,7 +41,10 @@ export interface LeaseOwner {
   /** The server process that the client takes for its own. */
   readonly processId: number;
   readonly attendant: Attendant | undefined;
-  /** Bytes for the client; borrowed only for the call when the chunk is not kept. */
+  /**
+   * Bytes for the client. Borrowed for the call: what it does not send at once is lent, as
+   * `relayRun` does.
+   */
   toClient(run: Buffer): void;
   /** Replies have arrived and are passed on; `serverQuiet` follows if nothing more is owed. */
   serverAnswered(): void;
@@ -60,6 +63,7 @@ export interface LeaseOwner {
 }
 
 export class ExclusiveLease implements ReplySink {
+  readonly runs = 'borrowed';
   readonly backend: PostgresBackend;
   readonly outstanding = new Outstanding();
   readonly statements = new BackendStatements();

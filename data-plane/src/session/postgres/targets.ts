@@ -160,7 +160,7 @@ export class PostgresTargets implements Targets {
   }
 
   #upstream(account: Account, database: string): PostgresUpstream {
-    const { keepaliveIdleMs, serverTls, clock, log, meter, applicationName } = this.#options;
+    const { keepaliveIdleMs, serverTls, buffers, clock, log, meter } = this.#options;
     const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
     return new PostgresUpstream({
@@ -169,9 +169,10 @@ export class PostgresTargets implements Targets {
       credential: account.serverCredential,
       serverTls,
       database,
+      buffers,
       clock,
       log: log.child({ tenant: tenant.id, database }),
-      applicationName: applicationName(),
+      applicationName: this.#options.applicationName(),
       settings: this.#settingsOf(tenant),
       keepaliveIdleMs,
       onReset: (status) => tenantMeter.backendReset(status),

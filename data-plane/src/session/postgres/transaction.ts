@@ -26,6 +26,7 @@ import { listenTo } from './client-socket.ts';
 import type { SocketOwner } from './client-socket.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import { LeaseEnd } from './lease-end.ts';
+import { relayRun } from './relay-run.ts';
 import { ClientRequests } from './requests.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
 import { cancelled, serverEnded, userRemoved } from './session-errors.ts';
@@ -237,7 +238,9 @@ export class PostgresSession
   // ---- the server's side (LeaseOwner) ----
 
   toClient(run: Buffer): void {
-    if (!this.#socket.write(run)) this.#lease?.backend.socket.pause();
+    const backend = this.#lease?.backend;
+    if (backend === undefined) this.#socket.write(run);
+    else if (!relayRun(run, backend, this.#socket)) backend.socket.pause();
   }
 
   /** A message may have been held until earlier ones were answered. */

@@ -1,0 +1,138 @@
+/** The memory that is read into: when it is used again, and when it must not be. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { after, before, describe, it } from 'node:test';
+import { BufferPool } from '../buffers/buffer-pool.ts';
+import { ServerReads } from './server-reads.ts';
+
+const INITIAL = 1_024;
+const MAX = 16 * 1_024;
+
+interface Rig {
+  readonly buffers: BufferPool;
+  readonly reads: ServerReads;
+  /** The memory that each read went to. */
+  readonly memory: ArrayBufferLike[];
+  /** Has one read of so many bytes happen. */
+  readonly read: (bytes: number) => void;
+}
+
+/** Plays Node: asks for the buffer before each read. */
+function rig(consume: (reads: ServerReads) => void = () => {}): Rig {
+  const buffers = new BufferPool({ initialBytes: INITIAL, maxBytes: MAX });
+  const reads = new ServerReads(buffers);
+  const memory: ArrayBufferLike[] = [];
+  reads.consume((chunk) => {
+    memory.push(chunk.buffer);
+    consume(reads);
+  });
+  const next = reads.onread.buffer as () => Buffer;
+  let buffer = next();
+  const read = (bytes: number) => {
+    reads.onread.callback(bytes, buffer);
+    buffer = next();
+  };
+  return { buffers, reads, memory, read };
+}
+
+describe('ServerReads', () => {
+  it('reads 1,000 times into one buffer', () => {
+    const { memory, buffers, read } = rig();
+    for (let i = 0; i < 1_000; i++) read(100);
+    assert.equal(new Set(memory).size, 1);
+    assert.deepEqual(buffers.counts, { gets: 1, misses: 1, returns: 0, discards: 0 });
+  });
+
+  it('grows fourfold with each read that fills the buffer, up to the largest', () => {
+    const { memory, read } = rig();
+    for (const bytes of [INITIAL, 4 * INITIAL, MAX, MAX]) read(bytes);
+    read(1);
+    assert.deepEqual(
+      memory.map(({ byteLength }) => byteLength),
+      [INITIAL, 4 * INITIAL, MAX, MAX, MAX],
+    );
+  });
+
+  it('shrinks after 17 reads in a row that would have left room in a quarter of it', () => {
+    const { memory, buffers, reads, read } = rig();
+    for (const bytes of [INITIAL, 4 * INITIAL, MAX]) read(bytes);
+    for (let i = 0; i < 16; i++) read(10);
+    read(MAX / 2);
+    for (let i = 0; i < 17; i++) read(10);
+    assert.equal(memory.at(-1)?.byteLength, MAX);
+    read(10);
+    assert.equal(memory.at(-1)?.byteLength, INITIAL);
+    reads.close();
+    assert.equal(buffers.takenBytes, 0);
+  });
+
+  it('reads into other memory as long as somebody keeps what was read', () => {
+    const { memory, buffers, read } = rig((reads) => reads.keep());
+    for (let i = 0; i < 10; i++) read(100);
+    assert.equal(new Set(memory).size, 10);
+    assert.equal(buffers.counts.discards, 10);
+    assert.equal(buffers.takenBytes, INITIAL);
+  });
+
+  it('gives its buffer back once it is closed, and hears nothing more', () => {
+    const { memory, buffers, reads, read } = rig();
+    reads.close();
+    reads.close();
+    read(1);
+    assert.equal(memory.length, 0);
+    assert.equal(buffers.freeBytes, INITIAL);
+  });
+});
+
+describe('ServerReads, of a client that does not read', () => {
+  let server: Server;
+  let accepted: Socket;
+  let client: Socket;
+
+  before(async () => {
+    server = createServer((socket) => (accepted = socket)).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    client = connect((server.address() as { port: number }).port, '127.0.0.1').pause();
+    await once(server, 'connection');
+  });
+  after(() => {
+    client.destroy();
+    accepted.destroy();
+    server.close();
+  });
+
+  it('takes another buffer while one is lent, and uses it again once it was sent', async () => {
+    // The kernel takes no more.
+    const wall = Buffer.alloc(64 * 1_024 * 1_024, 'w');
+    accepted.write(wall);
+    let lent = true;
+    const { buffers, memory, read } = rig((reads) => {
+      if (lent) reads.lendTo(accepted);
+    });
+    read(100);
+    read(100);
+    assert.equal(new Set(memory).size, 2);
+    assert.deepEqual(buffers.counts, { gets: 3, misses: 3, returns: 0, discards: 0 });
+    lent = false;
+    client.on('data', () => {}).resume();
+    if (accepted.writableNeedDrain) await once(accepted, 'drain');
+    await new Promise((resolve) => accepted.write('', resolve));
+    assert.equal(buffers.counts.returns, 2);
+    read(100);
+    assert.equal(buffers.takenBytes, INITIAL);
+  });
+
+  it('gives up what a client has not taken that is gone', async () => {
+    const wall = Buffer.alloc(64 * 1_024 * 1_024, 'w');
+    client.pause();
+    accepted.on('error', () => {}).write(wall);
+    const { buffers, read } = rig((reads) => reads.lendTo(accepted));
+    read(100);
+    accepted.destroy();
+    await once(accepted, 'close');
+    assert.equal(buffers.counts.discards, 1);
+    assert.equal(buffers.counts.returns, 0);
+  });
+});

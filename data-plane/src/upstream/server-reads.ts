@@ -1,0 +1,104 @@
+/**
+ * What one server connection reads into: one buffer, used again for each read. It grows while reads
+ * fill it, and shrinks when they have become small.
+ * Owns: the buffer of the connection, and when another takes its place. Leaves: what the bytes mean
+ * to who consumes them, memory to buffers/.
+ * Source: Node, `onread` of net.Socket: the buffer function is asked after each read where the next
+ * one goes to.
+ */
+import type { OnReadOpts, Socket } from 'node:net';
+import type { BufferPool } from '../buffers/buffer-pool.ts';
+
+/** Reads in a row that leave three quarters of a large buffer empty before it is given back. */
+const SMALL_READS_MAX = 16;
+const GROWTH = 4;
+
+const NOTHING = Buffer.alloc(0);
+
+/** Borrowed for the call, unless `keep` or `lendTo` is called within it. */
+export type ReadConsumer = (chunk: Buffer) => void;
+
+export class ServerReads {
+  /** For the socket that is connected. */
+  readonly onread: OnReadOpts;
+  readonly #pool: BufferPool;
+  #buffer: Buffer;
+  #consumer: ReadConsumer | undefined;
+  /** Somebody has yet to read what is in the buffer. */
+  #isLent = false;
+  #smallReads = 0;
+  #nextBytes: number;
+  #state: 'open' | 'closed' = 'open';
+
+  constructor(pool: BufferPool) {
+    this.#pool = pool;
+    this.#nextBytes = pool.initialBytes;
+    this.#buffer = pool.get();
+    this.onread = {
+      buffer: () => this.#next(),
+      callback: (bytes) => this.#received(bytes),
+    };
+  }
+
+  /** Who has what is read from now on; a server says nothing before it is spoken to. */
+  consume(consumer: ReadConsumer | undefined): void {
+    this.#consumer = consumer;
+  }
+
+  /** What was just read is kept by somebody, for as long as they like: it is not written over. */
+  keep(): void {
+    if (this.#isLent) return;
+    this.#isLent = true;
+    this.#pool.discard(this.#buffer);
+  }
+
+  /** The same until `socket` has sent everything that was written to it by now. */
+  lendTo(socket: Socket): void {
+    if (this.#isLent) return;
+    this.#isLent = true;
+    const buffer = this.#buffer;
+    socket.write(NOTHING, (error) => {
+      if (error) this.#pool.discard(buffer);
+      else this.#pool.put(buffer);
+    });
+  }
+
+  /** Nothing is read any more. */
+  close(): void {
+    if (this.#state === 'closed') return;
+    this.#state = 'closed';
+    this.#consumer = undefined;
+    if (!this.#isLent) this.#pool.put(this.#buffer);
+    this.#isLent = true;
+  }
+
+  #received(bytes: number): boolean {
+    const { length } = this.#buffer;
+    if (bytes === length) this.#grow();
+    else if (bytes > length / GROWTH) this.#smallReads = 0;
+    else if (length > this.#pool.initialBytes) this.#shrink();
+    this.#consumer?.(bytes === length ? this.#buffer : this.#buffer.subarray(0, bytes));
+    return true;
+  }
+
+  #grow(): void {
+    this.#smallReads = 0;
+    this.#nextBytes = Math.min(this.#pool.maxBytes, this.#buffer.length * GROWTH);
+  }
+
+  #shrink(): void {
+    this.#smallReads += 1;
+    if (this.#smallReads > SMALL_READS_MAX) this.#nextBytes = this.#pool.initialBytes;
+  }
+
+  #next(): Buffer {
+    if (this.#state === 'closed') return this.#buffer;
+    const isRight = this.#buffer.length === this.#nextBytes;
+    if (isRight && !this.#isLent) return this.#buffer;
+    if (!this.#isLent) this.#pool.put(this.#buffer);
+    this.#isLent = false;
+    this.#smallReads = 0;
+    this.#buffer = this.#pool.get(this.#nextBytes);
+    return this.#buffer;
+  }
+}
