@@ -22,7 +22,7 @@ import { BatchTimer } from './batch-timer.ts';
 import { ClientFrames } from './client-frames.ts';
 import type { FramesHost } from './client-frames.ts';
 import { ClientInput } from './client-input.ts';
-import { listenTo } from './client-socket.ts';
+import { hangUp, listenTo } from './client-socket.ts';
 import type { SocketOwner } from './client-socket.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
 import { LeaseEnd } from './lease-end.ts';
@@ -40,9 +40,6 @@ import type { Settler } from './state/settling.ts';
 import { ToldParameters } from './state/told-parameters.ts';
 import { SessionTiming } from './session-timing.ts';
 import type { StatementWatch } from './statement-watch.ts';
-
-/** How long a client that was told its end may keep its socket open. */
-const CLOSE_TIMEOUT_MS = 5_000;
 
 export class PostgresSession
   implements Session, SocketOwner, FramesHost, LeaseOwner, Acquirer, Settler, ListeningHost
@@ -384,9 +381,6 @@ export class PostgresSession
     else if (lease !== undefined) {
       this.#leaseEnd.abandon(lease, work, this.#terminating ? 'terminated' : 'gone');
     }
-    if (this.#socket.destroyed) return;
-    this.#socket.end();
-    // Who reads nothing does not see the end either.
-    this.#socket.setTimeout(CLOSE_TIMEOUT_MS, () => this.#socket.destroy());
+    hangUp(this.#socket, this.#terminating ? 'has_left' : 'listens');
   }
 }
