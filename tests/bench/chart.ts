@@ -5,8 +5,8 @@ import { factor } from './words.ts';
 const BAR_HEIGHT = 16;
 const ROW_HEIGHT = 24;
 const TOP = 30;
-const CHART_WIDTH = 860;
-const LABEL_WIDTH = 400;
+const CHART_WIDTH = 940;
+const LABEL_WIDTH = 450;
 /** Where a ratio of 1 stands. */
 const UNIT_WIDTH = 150;
 const RATIO_MAX = (CHART_WIDTH - LABEL_WIDTH - 50) / UNIT_WIDTH;

@@ -38,6 +38,15 @@ describe('a flame graph', () => {
     assert.match(svg, /^<svg [^>]+>[^]+a &amp; b[^]+<\/svg>\n$/);
   });
 
+  it('writes names as far as their frames are wide, and none where no letter fits', () => {
+    const narrow: CpuProfile = { ...PROFILE, timeDeltas: [0, 0, 2, 998, 0] };
+    const labels = [...flameGraph(narrow, '').matchAll(/y="\d+">([^<]*)<\/text><\/g>/g)];
+    assert.deepEqual(
+      labels.map(([, label]) => label),
+      ['all', 'onread node:net', 'writev'],
+    );
+  });
+
   it('leaves out what was sampled before and after', () => {
     // Samples were taken at 5,900, 5,910, 5,940, 5,980 and 6,000.
     const { samples, timeDeltas } = within(PROFILE, 5_910, 5_980);

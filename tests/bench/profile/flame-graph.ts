@@ -164,7 +164,7 @@ function* boxesOf(frame: Frame, { left, depth, unitUs }: Place): Iterable<Box> {
 function boxOf({ name, kind, totalUs }: Frame, { left, depth, unitUs }: Place): string {
   const width = totalUs / unitUs;
   const y = TOP + depth * ROW_HEIGHT;
-  const label = name.slice(0, Math.floor((width - 4) / CHARACTER_WIDTH));
+  const label = name.slice(0, Math.max(0, Math.floor((width - 4) / CHARACTER_WIDTH)));
   const share = ((100 * width) / WIDTH).toFixed(1);
   return [
     `<g><title>${escaped(name)}: ${share} %</title>`,
