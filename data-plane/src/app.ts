@@ -256,7 +256,11 @@ function sessionServices(parts: SessionParts): SessionServices {
   const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
   const mockSecret = new MockSecret(() => keyring.deriveFleetSecret('mock-scram'));
   const common = { router, accounts, meter, clock, log };
+  const cancels = new ServerCancels(clock);
+  const leases = new Leases(cancels);
   const targets = new PostgresTargets({
+    cancels,
+    leases,
     ...common,
     pools,
     buffers: parts.buffers,
@@ -279,7 +283,7 @@ function sessionServices(parts: SessionParts): SessionServices {
     timeLimits,
     cancels: new CancelRegistry(proxyId),
     ...throttles(settings, clock),
-    leases: new Leases(new ServerCancels(clock)),
+    leases,
     tls,
     settings: {
       clientLoginTimeoutMs: settings.clientLoginTimeoutMs,

@@ -107,6 +107,20 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   transaction_timeout:
     'A client whose transaction lasts so long is disconnected (25P04), and the transaction rolled' +
     ' back; `0s`: never.',
+  pipeline:
+    '`reads`: in transaction mode, reads that are known to be harmless run on a few connections,' +
+    " many clients' at a time; `off`: each on a connection of its own.",
+  shared_connections:
+    'Connections for these reads, a part of `max_connections`, at most every other one: below' +
+    ' `max_connections` 3 there are none. They are opened when clients need connections at once.',
+  pipeline_depth_max: 'Shared reads that are under way on one connection, at most.',
+  pipeline_budget_us:
+    'For how long these may be expected to keep it busy, in microseconds; a read that takes' +
+    ' longer alone is not shared.',
+  pipeline_stall_ms:
+    'A read that takes longer, in milliseconds, holds up its neighbours no more: they are run' +
+    ' elsewhere.',
+  pipeline_resend_ratio: 'How many of all shared reads may be run a second time for that.',
   query_timeout:
     'A statement that runs for so long is cancelled (57014), and its client goes on; the' +
     ' connection closes if the server has not ended it after `cancel_wait_timeout`. `0s`: never.',

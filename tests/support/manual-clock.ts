@@ -12,6 +12,7 @@ export class ManualClock implements Clock {
   readonly #epochMs: number;
   readonly #pending = new Set<Pending>();
   #nowMs = 0;
+  #stalledMs = 0;
 
   /** `epoch`: the wall time at which `nowMs` is 0. */
   constructor(epoch = '2026-01-01T00:00:00.000Z') {
@@ -20,6 +21,10 @@ export class ManualClock implements Clock {
 
   nowMs(): number {
     return this.#nowMs;
+  }
+
+  idleMs(): number {
+    return this.#nowMs - this.#stalledMs;
   }
 
   timestamp(): string {
@@ -55,6 +60,7 @@ export class ManualClock implements Clock {
 
   /** Lets `ms` pass at once, as when the process stands still: what fell due fires late. */
   stall(ms: number): void {
+    this.#stalledMs += ms;
     this.#nowMs += ms;
   }
 

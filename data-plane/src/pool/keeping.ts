@@ -12,6 +12,8 @@ export interface Keeper {
    * discard its backend, as soon as it has made up for it.
    */
   giveUp(reason: CloseReason): void;
+  /** Clients wait who only need a slot: the keeper may end its keeping, if that costs little. */
+  wanted?(): void;
 }
 
 export class Keeping<B> {
@@ -23,6 +25,16 @@ export class Keeping<B> {
 
   end(backend: B): void {
     this.#keepers.delete(backend);
+  }
+
+  /** Told as below, and only those that listen for it. */
+  want(): void {
+    for (const [backend, keeper] of this.#keepers) {
+      if (keeper.wanted === undefined) continue;
+      queueMicrotask(() => {
+        if (this.#keepers.get(backend) === keeper) keeper.wanted?.();
+      });
+    }
   }
 
   /**

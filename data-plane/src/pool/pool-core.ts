@@ -147,6 +147,12 @@ export class PoolCore<B extends Backend, W> {
     this.#cap.keepingBegins();
   }
 
+  /** A kept slot is a client's again, or about to be. */
+  toLeased(slot: Slot<B>): void {
+    if (slot.state === 'kept') this.#cap.keepingEnds();
+    this.#move(slot, this.leased);
+  }
+
   toClosing(slot: Slot<B>): void {
     if (slot.state === 'kept') this.#cap.keepingEnds();
     this.#move(slot, this.closing);

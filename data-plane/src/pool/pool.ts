@@ -20,6 +20,7 @@ import { DueTimer } from './due-timer.ts';
 import { Keeping } from './keeping.ts';
 import type { Keeper } from './keeping.ts';
 import { DEFAULT_POOL_LIMITS } from './limits.ts';
+import { PoolCondition } from './pool-condition.ts';
 import { PoolCore } from './pool-core.ts';
 import { PoolDials } from './pool-dials.ts';
 import { PoolMinimum } from './pool-minimum.ts';
@@ -44,6 +45,7 @@ export type { Waiter } from './waiter.ts';
 
 export class Pool<B extends Backend> {
   readonly identity: PoolIdentity;
+  readonly condition: PoolCondition<B>;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #cap: SlotCap;
@@ -113,8 +115,10 @@ export class Pool<B extends Backend> {
       needs,
       dialOne: () => this.#dials.begin(),
       closeLongestIdle: (reason) => this.#closeLongestIdle(reason),
+      wantKept: () => this.#keeping.want(),
     };
     cap.join(this.#member);
+    this.condition = new PoolCondition(core, cap, this.#member);
   }
 
   /** Leases an idle backend at once if nobody is in line; else undefined: the caller may `wait`. */
@@ -146,6 +150,7 @@ export class Pool<B extends Backend> {
     }
     this.#dials.forClients(nowMs);
     this.#cap.relieve(nowMs);
+    if (this.#cap.room === 0) this.#cap.wantKept();
     this.#timer.armFor(this.#needs.nextDueMs(nowMs), nowMs);
   }
 
@@ -187,6 +192,15 @@ export class Pool<B extends Backend> {
     this.#keeping.begin(backend, keeper);
     this.#keeping.tell(this.#core.whyNotKeep);
     return 'kept';
+  }
+
+  /** A kept backend serves clients again, once it was reset. Its keeper hears no more of it. */
+  endKeeping(backend: B): void {
+    this.#keeping.end(backend);
+    const slot = this.#leasedSlot(backend, 'kept');
+    if (slot === undefined) return;
+    this.#core.toLeased(slot);
+    this.#clean(slot, backend, this.#clock.nowMs());
   }
 
   /** Takes new settings in place. They hold for those in line too; surplus slots close idle. */

@@ -45,4 +45,5 @@ export interface SlotCap {
   isWantedBeside(member: CapMember): boolean;
   owesSibling(member: CapMember, sinceMs: number, nowMs: number): boolean;
   relieve(nowMs: number): void;
+  wantKept(): void;
 }

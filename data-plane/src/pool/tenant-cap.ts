@@ -33,6 +33,8 @@ export interface CapMember {
   readonly needs: CapNeeds;
   dialOne(): void;
   closeLongestIdle(reason: CloseReason): void;
+  /** Tells who keeps slots that clients could use them. */
+  wantKept(): void;
 }
 
 /** The last slots of a limit, kept for clients that have waited `timeoutMs`. */
@@ -235,6 +237,12 @@ export class TenantCap implements SlotCap {
       if (victim === undefined) return;
       victim.closeLongestIdle('evicted');
     }
+  }
+
+  /** Asks for slots that are kept, in all pools of the tenant. */
+  wantKept(): void {
+    if (this.#kept === 0) return;
+    for (const member of this.#members) member.wantKept();
   }
 
   #limitFor(waitedMs: number): number {

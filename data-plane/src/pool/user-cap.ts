@@ -127,6 +127,10 @@ export class UserCap implements SlotCap {
     this.#user.vacate(was);
   }
 
+  wantKept(): void {
+    this.#tenant.wantKept();
+  }
+
   deal(nowMs: number): void {
     this.#tenant.deal(nowMs);
   }

@@ -9,6 +9,7 @@ import type { HandshakeFailure } from '../tls/handshake-failed.ts';
 import type { ThrottleReason } from '../access/attempt-throttle.ts';
 import type { LeakKind } from '../upstream/leaks/session-holdings.ts';
 import type { SharingVerdict } from './postgres/shared/harmless.ts';
+import type { ReturnReason } from './postgres/shared/shared-batch.ts';
 import type { PinReason } from './postgres/sql/statement-effects.ts';
 import type { TimeLimit } from './time-limits.ts';
 import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -17,6 +18,7 @@ export type { ThrottleReason } from '../access/attempt-throttle.ts';
 export type { HandshakeFailure } from '../tls/handshake-failed.ts';
 export type { LeakKind } from '../upstream/leaks/session-holdings.ts';
 export type { SharingVerdict } from './postgres/shared/harmless.ts';
+export type { ReturnReason } from './postgres/shared/shared-batch.ts';
 export type { PinReason } from './postgres/sql/statement-effects.ts';
 export type { TimeLimit } from './time-limits.ts';
 
@@ -72,6 +74,10 @@ export interface TenantMeter {
   stateInspected(): void;
   /** A client had left something of this kind on one that counted as clean. */
   stateLeaked(kind: LeakKind): void;
+  /** A batch runs on the shared lane, as the last of so many on its connection. */
+  sharedBatch(depth: number): void;
+  /** A batch that was on the lane is run by itself. */
+  sharedReturned(reason: ReturnReason): void;
   /** The client was gone with a transaction, a copy or a batch under way. */
   dirtyDisconnect(): void;
   /** The client, or what it asked for, has taken too long. */
@@ -110,6 +116,8 @@ const nullTenantMeter: TenantMeter = Object.freeze({
   userLookedUp: () => {},
   stateInspected: () => {},
   stateLeaked: () => {},
+  sharedBatch: () => {},
+  sharedReturned: () => {},
   dirtyDisconnect: () => {},
   timeLimitMet: () => {},
   listeners: () => {},

@@ -12,12 +12,13 @@ import type { Timed } from './time-limits.ts';
  * - `idle`: authenticated, holds no server connection, nothing asked
  * - `waiting`: in line for a server connection
  * - `leased`: owns a server connection
+ * - `shared`: its batch runs on a server connection that many clients use at a time
  * - `settling`: owns one that the proxy is talking to itself
  * - `skipping`: its batch was refused; messages are dropped up to the end of that batch
  * - `closed`: nothing more is read or written
  */
 export type SessionState =
-  'login' | 'idle' | 'waiting' | 'leased' | 'settling' | 'skipping' | 'closed';
+  'login' | 'idle' | 'waiting' | 'leased' | 'shared' | 'settling' | 'skipping' | 'closed';
 
 /**
  * What becomes of a statement under way outside a transaction when its session is killed; the

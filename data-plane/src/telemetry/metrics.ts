@@ -6,13 +6,12 @@
  * Source: https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4, which
  * prom-client writes).
  */
-import type { Protocol } from '@dbbouncer/shared/contract/routing-config.ts';
-import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Gauge } from 'prom-client';
 import { bufferMetrics } from './buffer-metrics.ts';
 import type { ReadBuffers } from './buffer-metrics.ts';
-import type { DurationTally } from './duration-tally.ts';
+import { byLabel, durationsOf, health, histogram, perTenant, plain, sum } from './metric-values.ts';
+import type { Value } from './metric-values.ts';
 import type { PoolTally, ReadPool } from './pool-tally.ts';
 import type { SessionTally } from './session-tally.ts';
 
@@ -36,13 +35,6 @@ export interface MetricsPage {
   readonly text: string;
 }
 
-interface Value {
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly value: number;
-  /** The metric's own name unless given. */
-  readonly metricName?: string;
-}
-
 type MetricType = 'counter' | 'gauge' | 'histogram';
 
 export class Metrics {
@@ -56,6 +48,7 @@ export class Metrics {
     collectDefaultMetrics({ register: this.#registry });
     this.#registerPools();
     this.#registerSessions();
+    this.#registerShared();
     this.#registerListening();
     this.#registerTls();
     for (const { type, name, help, read } of bufferMetrics(sources.buffers)) {
@@ -117,7 +110,7 @@ export class Metrics {
     const durations = (name: string, help: string, of: 'queries' | 'acquires') =>
       this.#add('histogram', name, help, () =>
         Array.from(sessions.tenants).flatMap((tally) =>
-          histogram(name, { tenant: tally.tenant, db_type: tally.protocol }, tally[of]),
+          durationsOf(name, { tenant: tally.tenant, db_type: tally.protocol }, tally[of]),
         ),
       );
     durations('dbbouncer_query_duration_seconds', 'From query to its last reply', 'queries');
@@ -170,6 +163,26 @@ export class Metrics {
         const verdict = reason === 'harmless' ? 'shared' : 'exclusive';
         return { labels: { verdict, reason }, value };
       }),
+    );
+  }
+
+  #registerShared(): void {
+    const { sessions } = this.#sources;
+    const help = 'Batches that ran on a server connection beside those of other clients';
+    this.#add('counter', 'dbbouncer_shared_batches_total', help, () =>
+      Array.from(sessions.tenants, ({ tenant, sharedBatches }) => ({
+        labels: { tenant },
+        value: sharedBatches,
+      })),
+    );
+    const depth = 'dbbouncer_shared_batch_depth';
+    const depthHelp = 'Batches under way on their connection when one more was put there';
+    this.#add('histogram', depth, depthHelp, () =>
+      histogram(depth, {}, sessions.shared.cumulative(), sessions.shared.sum),
+    );
+    const resentHelp = 'Batches that were to be shared and were run by themselves, by reason';
+    this.#add('counter', 'dbbouncer_shared_resent_total', resentHelp, () =>
+      byLabel('reason', sessions.shared.returns),
     );
   }
 
@@ -271,7 +284,7 @@ export class Metrics {
 const CONNECTIONS_HELP = Object.freeze({
   active: 'Server connections leased to clients',
   idle: 'Server connections that wait for a client',
-  kept: 'Server connections that listen for many clients together',
+  kept: 'Server connections that serve many clients together: they listen, or run shared reads',
   total: 'Server connections in any state, opening and closing ones included',
   waiting: 'Clients in line for a server connection',
 });
@@ -312,60 +325,3 @@ const TENANT_COUNTERS = [
   ['queueFull', 'dbbouncer_queue_full_total', 'Clients refused because the line was full'],
   ['dialFailures', 'dbbouncer_dial_failures_total', 'Server connections that could not be opened'],
 ] as const;
-
-function plain(value: number): readonly Value[] {
-  return [{ labels: {}, value }];
-}
-
-function byLabel(label: string, counts: ReadonlyMap<string, number>): readonly Value[] {
-  return Array.from(counts, ([reason, value]) => ({ labels: { [label]: reason }, value }));
-}
-
-const sum = (a: number, b: number) => a + b;
-
-/** One value per tenant and protocol, over all its pools. */
-function perTenant(
-  pools: readonly ReadPool[],
-  valueOf: (pool: ReadPool) => number,
-  join: (a: number, b: number) => number,
-): readonly Value[] {
-  const values = new Map<string, { labels: Value['labels']; value: number }>();
-  for (const pool of pools) {
-    const { tenant, protocol } = pool.identity;
-    const key = seriesKey(tenant, protocol);
-    const known = values.get(key);
-    if (known !== undefined) known.value = join(known.value, valueOf(pool));
-    else values.set(key, { labels: { tenant, db_type: protocol }, value: valueOf(pool) });
-  }
-  return [...values.values()];
-}
-
-/** Draining pools belong to a former config: they say nothing about the tenant as it is. */
-function health(pools: readonly ReadPool[]): readonly Value[] {
-  const values = new Map<string, { labels: Value['labels']; value: number }>();
-  for (const { identity, reading } of pools) {
-    if (reading.state === 'draining') continue;
-    const works = reading.failing === undefined ? 1 : 0;
-    const key = tenantKey(identity.tenant);
-    const known = values.get(key);
-    if (known !== undefined) known.value = Math.max(known.value, works);
-    else values.set(key, { labels: { tenant: identity.tenant }, value: works });
-  }
-  return [...values.values()];
-}
-
-function seriesKey(tenant: string, protocol: Protocol): string {
-  return `${protocol}/${tenantKey(tenant)}`;
-}
-
-function histogram(name: string, labels: Value['labels'], tally: DurationTally): readonly Value[] {
-  let total = 0;
-  const values: Value[] = [];
-  for (const [le, count] of tally.cumulative()) {
-    values.push({ metricName: `${name}_bucket`, labels: { ...labels, le }, value: count });
-    total = count;
-  }
-  values.push({ metricName: `${name}_sum`, labels, value: tally.sumSeconds });
-  values.push({ metricName: `${name}_count`, labels, value: total });
-  return values;
-}

@@ -14,6 +14,7 @@ import type {
   Meter,
   PinReason,
   ResetStatus,
+  ReturnReason,
   SharingVerdict,
   TenantMeter,
   ThrottleReason,
@@ -21,11 +22,13 @@ import type {
 } from '../session/meter.ts';
 import { ClassifierTally } from './classifier-tally.ts';
 import { DurationTally } from './duration-tally.ts';
+import { SharedTally } from './shared-tally.ts';
 
 /** What is counted without regard to the tenant. */
 class FleetCounts {
   readonly pins = new Map<PinReason, number>();
   readonly classifier = new ClassifierTally();
+  readonly shared = new SharedTally();
   readonly resets = new Map<ResetStatus, number>();
   readonly authFailures = new Map<AuthFailure, number>();
   readonly loginDelays = new Map<ThrottleReason, number>();
@@ -47,6 +50,7 @@ export class TenantTally implements TenantMeter {
   readonly protocol: Protocol;
   readonly queries = new DurationTally();
   readonly acquires = new DurationTally();
+  sharedBatches = 0;
   readonly listening = { clients: 0, channels: 0, delivered: 0, lost: 0 };
   readonly #fleet: FleetCounts;
 
@@ -70,6 +74,15 @@ export class TenantTally implements TenantMeter {
 
   classified(verdict: SharingVerdict): void {
     this.#fleet.classifier.count(verdict);
+  }
+
+  sharedBatch(depth: number): void {
+    this.sharedBatches += 1;
+    this.#fleet.shared.placed(depth);
+  }
+
+  sharedReturned(reason: ReturnReason): void {
+    this.#fleet.shared.returned(reason);
   }
 
   authFailed(reason: AuthFailure): void {
@@ -171,6 +184,10 @@ export class SessionTally implements Meter {
 
   get pins(): ReadonlyMap<PinReason, number> {
     return this.#fleet.pins;
+  }
+
+  get shared(): SharedTally {
+    return this.#fleet.shared;
   }
 
   get classifier(): ClassifierTally {

@@ -8,14 +8,27 @@
 export interface ReportedParameters {
   /** Equal for equal reports; a connection's name is not part of it. */
   readonly key: string;
+  /** The same without what connections for reads alone have set otherwise. */
+  readonly sharedKey: string;
+  /** How a server that reports this reads texts. */
+  readonly reading: TextReading;
   readonly values: ReadonlyMap<string, string>;
 }
+
+/** What keeps a connection that is meant for reads from writing. Reported since version 14. */
+export const READ_ONLY = 'default_transaction_read_only';
 
 export function reportedParameters(parameters: ReadonlyMap<string, string>): ReportedParameters {
   const values = new Map(parameters);
   const compared = [...values].filter(([name]) => name !== 'application_name');
   compared.sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.freeze({ key: JSON.stringify(compared), values });
+  const shared = compared.filter(([name]) => name !== READ_ONLY);
+  return Object.freeze({
+    key: JSON.stringify(compared),
+    sharedKey: JSON.stringify(shared),
+    reading: textReading(values),
+    values,
+  });
 }
 
 /**

@@ -18,6 +18,10 @@ class TurnedClock implements Clock {
     return this.#nowMs;
   }
 
+  idleMs(): number {
+    return this.#nowMs;
+  }
+
   timestamp(): string {
     return `${this.#nowMs} ms`;
   }

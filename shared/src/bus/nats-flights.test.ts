@@ -14,6 +14,10 @@ class OneTimerClock implements Clock {
     return 0;
   }
 
+  idleMs(): number {
+    return 0;
+  }
+
   timestamp(): string {
     return '';
   }

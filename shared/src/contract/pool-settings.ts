@@ -15,7 +15,7 @@ interface PoolSettingSpec<
   Written extends z.ZodType,
   Answer extends z.ZodType,
 > {
-  readonly kind: 'choice' | 'count' | 'duration';
+  readonly kind: 'choice' | 'count' | 'ratio' | 'duration';
   /** In REST and YAML; a duration's name inside ends in `Ms`. */
   readonly name: Name;
   readonly stored: Stored;
@@ -170,6 +170,18 @@ export const POOL_SETTINGS = Object.freeze({
     max: 100_000,
     default: 5_000,
   }),
+  /** `reads`: harmless reads of many clients run one behind another on a few connections. */
+  pipeline: choice('pipeline', z.enum(['off', 'reads']), 'reads'),
+  /** A part of `maxConnections` for these reads; at most every other one. */
+  sharedConnections: count('shared_connections', { min: 0, max: 100, default: 2 }),
+  /** Reads that are under way on one of these connections, at most. */
+  pipelineDepthMax: count('pipeline_depth_max', { min: 1, max: 10_000, default: 64 }),
+  /** For how long, by experience, they keep the server busy altogether, in microseconds. */
+  pipelineBudgetUs: count('pipeline_budget_us', { min: 1, max: 10_000_000, default: 5_000 }),
+  /** How long one may hold up those behind it before they are sent elsewhere, in milliseconds. */
+  pipelineStallMs: count('pipeline_stall_ms', { min: 1, max: 600_000, default: 50 }),
+  /** How many of all may be sent twice because of that. */
+  pipelineResendRatio: ratio('pipeline_resend_ratio', 0.1),
   clientAuth: choice('client_auth', clientAuthSchema, 'scram-sha-256'),
   /** Where a server that asks for the password itself is given it. */
   serverCleartext: choice('server_cleartext', serverCleartextSchema, 'over_tls'),
@@ -275,9 +287,11 @@ export function toOwnPoolAnswer(pool: PoolChangeSet): OwnPoolAnswer {
   ) as OwnPoolAnswer;
 }
 
+const NUMBERS: ReadonlySet<Table[Key]['kind']> = new Set(['count', 'ratio']);
+
 /** The outside names of the settings that are numbers. */
 export const POOL_NUMBER_FIELDS: readonly string[] = Object.freeze(
-  POOL_SETTING_KEYS.filter((key) => POOL_SETTINGS[key].kind === 'count').map(nameOf),
+  POOL_SETTING_KEYS.filter((key) => NUMBERS.has(POOL_SETTINGS[key].kind)).map(nameOf),
 );
 
 function isGiven(value: unknown): boolean {
@@ -316,6 +330,25 @@ function count<const Name extends string>(
     written: schema,
     toStored: same,
     answer: z.int(),
+    toAnswer: same,
+  });
+}
+
+/** A share of a whole, from 0 to 1. */
+function ratio<const Name extends string>(
+  name: Name,
+  byDefault: number,
+): PoolSettingSpec<Name, z.ZodNumber, z.ZodNumber, z.ZodNumber> {
+  const schema = z.number().min(0).max(1);
+  const same = (value: number) => value;
+  return Object.freeze({
+    kind: 'ratio',
+    name,
+    stored: schema,
+    default: byDefault,
+    written: schema,
+    toStored: same,
+    answer: z.number(),
     toAnswer: same,
   });
 }

@@ -10,6 +10,8 @@ export interface Timer {
 export interface Clock {
   /** Monotonic milliseconds; compare only with other values of the same clock. */
   nowMs(): number;
+  /** How much of `nowMs` this thread has waited for something to happen. */
+  idleMs(): number;
   /** Wall time as an RFC 3339 timestamp in UTC, for people and logs; never for measuring. */
   timestamp(): string;
   /** Calls `fire` once after `delayMs`. A pending timer does not keep the process alive. */
@@ -18,6 +20,7 @@ export interface Clock {
 
 export const systemClock: Clock = Object.freeze({
   nowMs: () => performance.now(),
+  idleMs: () => performance.eventLoopUtilization().idle,
   timestamp: () => new Date().toISOString(),
   after(delayMs: number, fire: () => void): Timer {
     const handle = setTimeout(fire, delayMs);

@@ -31,7 +31,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
   readonly #acquirer: Acquirer;
   readonly #services: SessionServices;
   readonly #login: LoggedIn;
-  readonly #settings: ClientSettings;
+  readonly settings: ClientSettings;
   #target: Target | undefined;
   /** A backend that is given this client's parameters before it may be used. */
   #preparing: PostgresBackend | undefined;
@@ -46,7 +46,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
     this.#acquirer = acquirer;
     this.#services = services;
     this.#login = login;
-    this.#settings = settings;
+    this.settings = settings;
   }
 
   /** Where the latest backend is from, or will be. */
@@ -64,7 +64,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
     if (failure !== undefined) return failure;
     const { pool } = this.target;
     const backend = pool.take();
-    if (backend?.vector.key === this.#settings.vector.key) {
+    if (backend?.vector.key === this.settings.vector.key) {
       this.#login.meter.acquired(0);
       return backend;
     }
@@ -97,7 +97,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
   granted(backend: PostgresBackend): void {
     const waitedMs = this.#services.clock.nowMs() - this.#waitingSinceMs;
     this.#login.meter.acquired(waitedMs / 1000);
-    if (backend.vector.key === this.#settings.vector.key) this.#acquirer.acquired(backend);
+    if (backend.vector.key === this.settings.vector.key) this.#acquirer.acquired(backend);
     else this.#prepare(backend);
   }
 
@@ -122,7 +122,7 @@ export class Acquisition implements Waiter<PostgresBackend> {
   #prepare(backend: PostgresBackend): void {
     const { pool } = this.target;
     this.#preparing = backend;
-    void applyVector(backend, this.#settings.vector)
+    void applyVector(backend, this.settings.vector)
       .then(
         () => 'prepared' as const,
         (error: unknown) => parametersNotSet(error),

@@ -81,6 +81,7 @@ export class ClientFrames implements FrameHandler {
       case 'skipping':
         return this.#skip(type);
       case 'waiting':
+      case 'shared':
       case 'settling':
       case 'closed':
       case 'login':

@@ -58,6 +58,17 @@ export class ClientInput {
     if (this.isFull) this.#socket.pause();
   }
 
+  /** Nothing waits, and the client's next byte begins a message. */
+  get isEmpty(): boolean {
+    return !this.hasKept && this.atBoundary;
+  }
+
+  /** Bytes that came before what is kept. */
+  keepFirst(chunk: Buffer): void {
+    this.#kept = [chunk, ...(this.#kept ?? [])];
+    this.#keptBytes += chunk.length;
+  }
+
   /**
    * Hands over the messages of what was kept and of `chunk`; what the handler holds is kept again.
    * @returns what ends the session: the client broke the protocol, or a message cannot be served

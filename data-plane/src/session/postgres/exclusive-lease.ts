@@ -17,15 +17,14 @@ import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend
 import { Outstanding } from './outstanding.ts';
 import { BackendStatements } from './prepared/backend-statements.ts';
 import { frameHead } from './prepared/messages.ts';
+import { errorInOwnNames } from './prepared/own-names.ts';
 import type { Replay } from './prepared/replay.ts';
 import { nativeBytesFor } from './listening/heard.ts';
-import { NAME_PREFIX } from './prepared/statement-catalogue.ts';
 import { sequenceHint } from './state/sequence-hint.ts';
 
 const EMPTY = Buffer.alloc(0);
 const NONE: readonly never[] = Object.freeze([]);
 const QUERY_CANCELED = Buffer.from(`\0C${SqlState.query_canceled}\0`);
-const SHARED_NAME = new RegExp(`${NAME_PREFIX}[0-9a-z]+`, 'g');
 
 /** Follows a client's transactions, in the order of their replies. */
 export interface Attendant {
@@ -115,6 +114,11 @@ export class ExclusiveLease implements ReplySink {
   /** Nothing is owed, and no cancel can still hit what runs next. */
   get quiet(): boolean {
     return this.outstanding.quiet && this.#cancelsInFlight === 0;
+  }
+
+  /** Nothing is under way, and no transaction is open. */
+  get isBetween(): boolean {
+    return this.quiet && this.backend.transactionStatus === TRANSACTION_IDLE;
   }
 
   /** Goes on where it was interrupted: the proxy has talked to the backend itself. */
@@ -291,15 +295,9 @@ export class ExclusiveLease implements ReplySink {
     name: string | undefined,
   ): Buffer | undefined {
     const body = buffer.subarray(bodyStart, bodyEnd);
-    if (bodyEnd - bodyStart < this.#bodyLength || !body.includes(NAME_PREFIX)) return undefined;
+    if (body.length < this.#bodyLength) return undefined;
     const owner = this.#owner;
-    const text = body
-      .toString('latin1')
-      .replaceAll(SHARED_NAME, (shared) => name ?? owner?.ownStatementName(shared) ?? shared);
-    return Buffer.concat([
-      frameHead(BACKEND.ErrorResponse, [], text.length),
-      Buffer.from(text, 'latin1'),
-    ]);
+    return errorInOwnNames(body, (shared) => name ?? owner?.ownStatementName(shared));
   }
 
   #parameterChanging(body: Buffer): FrameVerdict {

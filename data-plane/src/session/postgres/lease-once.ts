@@ -1,7 +1,8 @@
 /** A server connection for the proxy's own use, got in line like any client's. */
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { proxyErrors } from '../../errors.ts';
-import type { Pool } from '../../pool/pool.ts';
+import type { Pool, Waiter } from '../../pool/pool.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { Target } from './services.ts';
 
@@ -17,6 +18,35 @@ export function leaseOnce(
   if (backend !== undefined) return Promise.resolve(backend);
   return new Promise((resolve, reject) => {
     pool.wait({ granted: resolve, refused: reject, moved: () => reject(moved()) });
+  });
+}
+
+/**
+ * The same for what can do without: it leaves the line after `limitMs`.
+ * @throws AppError why there is none; Error when it has waited for so long
+ */
+export function leaseSoon(
+  pool: Pool<PostgresBackend>,
+  clock: Clock,
+  limitMs: number,
+): Promise<PostgresBackend> {
+  const backend = pool.take();
+  if (backend !== undefined) return Promise.resolve(backend);
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(limitMs, () => {
+      pool.cancelWait(waiter);
+      reject(new Error(`none became free within ${limitMs} ms`));
+    });
+    const over = (then: () => void) => {
+      timer.cancel();
+      then();
+    };
+    const waiter: Waiter<PostgresBackend> = {
+      granted: (granted) => over(() => resolve(granted)),
+      refused: (error) => over(() => reject(error)),
+      moved: () => over(() => reject(configChanged())),
+    };
+    pool.wait(waiter);
   });
 }
 

@@ -8,6 +8,7 @@ import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { CancelOptions, ServerCancels } from '../../upstream/server-cancels.ts';
 import { ExclusiveLease } from './exclusive-lease.ts';
 import type { LeaseOwner } from './exclusive-lease.ts';
+import type { BackendStatements } from './prepared/backend-statements.ts';
 
 export type LeaseCondition = 'clean' | 'dirty';
 
@@ -20,12 +21,22 @@ export class Leases {
   }
 
   begin(backend: PostgresBackend, owner: LeaseOwner): ExclusiveLease {
+    const lease = this.#of(backend);
+    lease.begin(owner);
+    return lease;
+  }
+
+  /** What is prepared on a connection, whoever uses it. */
+  statementsOn(backend: PostgresBackend): BackendStatements {
+    return this.#of(backend).statements;
+  }
+
+  #of(backend: PostgresBackend): ExclusiveLease {
     let lease = this.#byBackend.get(backend);
     if (lease === undefined) {
       lease = new ExclusiveLease(backend);
       this.#byBackend.set(backend, lease);
     }
-    lease.begin(owner);
     return lease;
   }
 

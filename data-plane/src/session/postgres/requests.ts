@@ -1,6 +1,5 @@
 /**
- * What becomes of each message of a client that owns a server connection: passed on, put in other
- * words, or answered.
+ * What becomes of each message of a client that owns a server connection.
  * Owns: bringing together what the text does (statement-watch.ts), named statements (prepared/) and
  * the replies to expect (outstanding.ts). Leaves: when there is a server connection to
  * transaction.ts.
@@ -27,7 +26,7 @@ import { frameHead } from './prepared/messages.ts';
 import { readNames } from './prepared/names.ts';
 import { PreparedRelay } from './prepared/prepared-relay.ts';
 import type { ClientMessage, PreparedLimits } from './prepared/prepared-relay.ts';
-import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
+import type { PreparedStatement, StatementCatalogue } from './prepared/statement-catalogue.ts';
 import { requestKind } from './request-kind.ts';
 import { notAllowedNow } from './session-errors.ts';
 import type { TextEffects } from './sql/effects.ts';
@@ -64,14 +63,13 @@ export class ClientRequests {
   /** Asked by the scanner just before each message. */
   needsBody(type: number, bodyLength: number): boolean {
     this.#bodyLength = bodyLength;
-    this.#bodyIsWhole =
-      this.#login.pooling === 'session'
-        ? this.watch.looksForCommit(type, bodyLength)
-        : this.#wantsBody(type, bodyLength);
+    const isSession = this.#login.pooling === 'session';
+    this.#bodyIsWhole = isSession
+      ? this.watch.looksForCommit(type, bodyLength)
+      : this.#wantsBody(type, bodyLength);
     return this.#bodyIsWhole;
   }
 
-  /** For the scanner, after REPLACE. */
   replacement(): Replacement {
     const replacement = this.#replacement?.();
     if (replacement === undefined) throw new WireError('nothing was put in other words');
@@ -81,6 +79,11 @@ export class ClientRequests {
   /** What the client calls a shared statement. */
   ownStatementName(shared: string): string | undefined {
     return this.#prepared?.ownName(shared);
+  }
+
+  /** The client's prepared statement of this name. */
+  statementOf(name: string): PreparedStatement | undefined {
+    return this.#prepared?.statementOf(name);
   }
 
   /** The client is gone. */

@@ -21,6 +21,7 @@ import type { CancelRegistry } from './cancel.ts';
 import type { Leases } from './leases.ts';
 import type { ChannelHub } from './listening/channel-hub.ts';
 import type { Exchange } from './listening/exchange.ts';
+import type { SharedLane } from './shared/lane.ts';
 import type { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { TransportPolicy } from './transport.ts';
 
@@ -32,6 +33,8 @@ export interface Target {
   readonly upstream: PostgresUpstream;
   /** What the database's definitions can do to a session. */
   readonly catalog: Catalog;
+  /** On which its clients' harmless reads run together. */
+  readonly lane: SharedLane;
   /** On which its clients listen together. */
   readonly hub: ChannelHub;
   /** Who listens and speaks in the database, over all its pools. */

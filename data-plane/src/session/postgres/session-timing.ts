@@ -24,6 +24,8 @@ export interface TimedSession {
   readonly state: SessionState;
   readonly lease: ExclusiveLease | undefined;
   readonly awaits: ListenRelay['awaits'];
+  /** Batches that it has had run on the shared lane. */
+  readonly sharedTurns: number;
   /** Cancels the statement under way; the client reads `error` for it, and goes on. */
   cancel(error: AppError): void;
   kill(error: AppError, work: WorkOfKilled): void;
@@ -45,6 +47,7 @@ export class SessionTiming implements Timed {
 
   get activity(): Activity {
     const { state, lease, awaits } = this.#session;
+    if (state === 'shared') return 'query';
     if (state !== 'idle' && state !== 'leased' && state !== 'skipping') return 'untimed';
     if (awaits === 'listener') return 'untimed';
     // Who waits for notifications does what it is there for, and holds no server connection.
@@ -58,13 +61,16 @@ export class SessionTiming implements Timed {
   }
 
   get turnMark(): number {
-    const { lease } = this.#session;
+    const { lease, state, sharedTurns } = this.#session;
+    if (state === 'shared') return -sharedTurns;
     const isServers = lease !== undefined && isServersTurn(lease);
     return isServers ? lease.backend.readyMark : this.#socket.bytesRead;
   }
 
   get transactionMark(): number {
-    return this.#session.lease?.backend.transactionMark ?? 0;
+    const { lease, state, sharedTurns } = this.#session;
+    // Below all marks of leases.
+    return state === 'shared' ? -sharedTurns : (lease?.backend.transactionMark ?? 0);
   }
 
   get deliveryMark(): number | undefined {

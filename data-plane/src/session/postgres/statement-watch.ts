@@ -23,6 +23,7 @@ import { isAscii } from './sql/characters.ts';
 import { dirtied, textEffects, UNPARSABLE } from './sql/effects.ts';
 import { namesMoment } from './sql/moments.ts';
 import type { LexOptions } from './sql/tokens.ts';
+import { FIRST_USER_OID } from './sql/types.ts';
 import type { PinReason, TextEffects } from './sql/effects.ts';
 import type { ClientSettings } from './state/client-settings.ts';
 import { LeaseEffects } from './state/lease-effects.ts';
@@ -34,8 +35,6 @@ import type { SessionAnswer, SessionQuestion } from './state/session-questions.t
 export const TEXT_BYTES_MAX = 256 * 1024;
 /** A COMMIT is short; so much of a Query or Parse is looked at in session mode. */
 const COMMIT_BYTES_MAX = 64;
-/** What initdb has made has smaller ones. */
-const FIRST_USER_OID = 16_384;
 /** In a Query, or behind the name of a Parse. */
 const COMMIT = /^(?:[^\0]*\0)?\s*(?:commit|end|prepare\s+transaction)\b/i;
 
@@ -162,6 +161,12 @@ export class StatementWatch {
     // Without these it is read the same in any way.
     if (isUncertain && (!isAscii(sql) || sql.includes('\\'))) return UNPARSABLE;
     return textEffects(sql, this.#reading);
+  }
+
+  /** A batch that ran elsewhere has parsed this unnamed statement, or failed to. */
+  unnamedParsedElsewhere(statement: UnnamedStatement | undefined): void {
+    this.#unnamed = { statement };
+    this.#unnamedHere = false;
   }
 
   /** The same of a text whose LISTEN another session carries out. */

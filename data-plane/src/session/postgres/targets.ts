@@ -18,15 +18,19 @@ import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { Catalog } from '../../upstream/catalog/catalog.ts';
 import { ANSWER_MAX_MS, loadCatalogFacts } from '../../upstream/catalog/load-catalog.ts';
 import { simpleQuery } from '../../upstream/conversation.ts';
+import type { ServerCancels } from '../../upstream/server-cancels.ts';
 import { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
 import type { PostgresUpstreamOptions } from '../../upstream/postgres-upstream.ts';
 import type { Meter } from '../meter.ts';
 import type { Account, Accounts, Member } from './auth/account.ts';
 import { withBackend } from './lease-once.ts';
 import { ChannelHub } from './listening/channel-hub.ts';
+import type { Leases } from './leases.ts';
 import { Exchanges } from './listening/exchange.ts';
 import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
+import { FlushSoon } from './shared/flush-soon.ts';
+import { SharedLane } from './shared/lane.ts';
 import { databaseAfter, settingsFor, tenantsToPrewarm } from './warm-up.ts';
 
 /** Texts of the prepared statements of one tenant, database and user. */
@@ -53,6 +57,8 @@ export interface TargetOptions extends Omit<
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
   readonly meter: Meter;
+  readonly cancels: ServerCancels;
+  readonly leases: Leases;
   /** Shown in pg_stat_activity; names the proxy and the term of the config. */
   readonly applicationName: () => string;
 }
@@ -64,6 +70,7 @@ export class PostgresTargets implements Targets {
   readonly #targets = new WeakMap<Pool<PostgresBackend>, Target>();
   readonly #members = new WeakMap<Pool<PostgresBackend>, Member>();
   readonly #exchanges = new Exchanges();
+  readonly #flushSoon = new FlushSoon();
   /** By account, then by database. */
   readonly #keys = new WeakMap<Account, Map<string, PoolKey>>();
 
@@ -112,7 +119,7 @@ export class PostgresTargets implements Targets {
   }
 
   #target(pool: Pool<PostgresBackend>, upstream: PostgresUpstream): Target {
-    const { clock, meter } = this.#options;
+    const { clock, meter, cancels, leases } = this.#options;
     const load = () =>
       withBackend(pool, (backend) =>
         loadCatalogFacts((sql) => simpleQuery(backend, sql, ANSWER_MAX_MS)),
@@ -129,7 +136,18 @@ export class PostgresTargets implements Targets {
       meter: meter.tenant(tenant, protocol),
       onListenerLoss: () => upstream.settings.onListenerLoss,
     });
-    return { pool, upstream, catalog: new Catalog({ load, clock, log }), hub, exchange };
+    const lane = new SharedLane({
+      pool,
+      tenantKey: tenantKey(tenant),
+      clock,
+      log,
+      meter: meter.tenant(tenant, protocol),
+      flushSoon: this.#flushSoon,
+      cancels,
+      leases,
+      settings: () => upstream.settings,
+    });
+    return { pool, upstream, catalog: new Catalog({ load, clock, log }), lane, hub, exchange };
   }
 
   #newCatalogue(tenant: TenantConfig): StatementCatalogue {

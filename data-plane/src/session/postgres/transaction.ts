@@ -6,53 +6,52 @@
  * end of a lease to lease-end.ts.
  */
 import type { Socket } from 'node:net';
-import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
-import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import type { AccessRequest } from '../../access/access-rules.ts';
 import type { WaitNotice } from '../../pool/waiter.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { encodePostgresError, encodePostgresNotice } from '../client-error.ts';
-import type { Session, SessionState, WorkOfKilled } from '../session.ts';
+import type { SessionState, WorkOfKilled } from '../session.ts';
 import type { Timed } from '../time-limits.ts';
 import { Acquisition } from './acquisition.ts';
-import type { Acquirer } from './acquisition.ts';
 import { BatchTimer } from './batch-timer.ts';
 import { ClientFrames } from './client-frames.ts';
-import type { FramesHost } from './client-frames.ts';
 import { ClientInput } from './client-input.ts';
-import { hangUp, listenTo } from './client-socket.ts';
-import type { SocketOwner } from './client-socket.ts';
-import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
+import { listenTo } from './client-socket.ts';
+import type { ExclusiveLease } from './exclusive-lease.ts';
+import { endSocket } from './end-socket.ts';
 import { LeaseEnd } from './lease-end.ts';
 import { relayRun } from './relay-run.ts';
 import { ClientRequests } from './requests.ts';
+import { LoggedInSession } from './logged-in-session.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
-import { cancelled, serverEnded, userRemoved } from './session-errors.ts';
+import type { SessionRoles } from './session-roles.ts';
+import { cancelled, serverEnded } from './session-errors.ts';
 import type { ClientChannels } from './listening/client-channels.ts';
 import { ListenRelay } from './listening/listen-relay.ts';
 import { ListeningSession } from './listening/listening-session.ts';
-import type { ListeningHost } from './listening/listening-session.ts';
 import { ClientSettings } from './state/client-settings.ts';
 import { Settling, settlingWork } from './state/settling.ts';
-import type { Settler } from './state/settling.ts';
 import { ToldParameters } from './state/told-parameters.ts';
 import { SessionTiming } from './session-timing.ts';
+import { SharedTurn } from './shared/shared-turn.ts';
+import type { Relayed } from './shared/shared-batch.ts';
 import type { StatementWatch } from './statement-watch.ts';
 
-export class PostgresSession
-  implements Session, SocketOwner, FramesHost, LeaseOwner, Acquirer, Settler, ListeningHost
-{
+/** What the client sends meanwhile is kept. */
+const WAITING: ReadonlySet<SessionState> = new Set(['waiting', 'shared', 'settling']);
+
+export class PostgresSession extends LoggedInSession implements SessionRoles {
   readonly #socket: Socket;
   readonly #services: SessionServices;
-  readonly #login: LoggedIn;
   readonly #input: ClientInput;
   readonly #requests: ClientRequests;
   readonly #frames: ClientFrames;
   readonly #watch: StatementWatch;
   readonly #acquisition: Acquisition;
   readonly #listening: ListenRelay;
+  /** Made when first asked for, as #timing is. */
+  #turn: SharedTurn | undefined;
   readonly #told: ToldParameters;
   readonly #leaseEnd: LeaseEnd;
   readonly #batches: BatchTimer;
@@ -64,52 +63,30 @@ export class PostgresSession
   #timing: SessionTiming | undefined;
   /** The client has said Terminate: what it sent before is to run to its end. */
   #terminating = false;
-  /** Set when the session is to end as soon as it is between transactions. */
-  #ending: AppError | undefined;
 
   constructor(socket: Socket, services: SessionServices, login: LoggedIn) {
+    super(login);
     this.#socket = socket;
     this.#services = services;
-    this.#login = login;
+    const { clock, log } = services;
     const settings = new ClientSettings(login.vector, login.applicationNames);
+    const acquisition = new Acquisition(this, services, login, settings);
+    const listener = new ListeningSession(this, socket, acquisition, login, settings);
+    this.#listening = new ListenRelay(listener);
+    const requests = new ClientRequests(login, settings, this.#listening);
     this.#told = new ToldParameters(login.reported);
-    this.#acquisition = new Acquisition(this, services, login, settings);
-    const listening = new ListenRelay(
-      new ListeningSession(this, socket, this.#acquisition, login, settings),
-    );
-    this.#listening = listening;
-    this.#requests = new ClientRequests(login, settings, listening);
-    this.#watch = this.#requests.watch;
-    this.#frames = new ClientFrames(this, socket, this.#requests);
-    this.#input = new ClientInput(socket, this.#frames, services.log);
-    this.#leaseEnd = new LeaseEnd(this.#acquisition, services, login, this.#watch, this.#input);
-    this.#batches = new BatchTimer(services.clock, login.meter);
+    this.#acquisition = acquisition;
+    this.#requests = requests;
+    this.#watch = requests.watch;
+    this.#frames = new ClientFrames(this, socket, requests);
+    this.#input = new ClientInput(socket, this.#frames, log);
+    this.#leaseEnd = new LeaseEnd(acquisition, services, login, this.#watch, this.#input);
+    this.#batches = new BatchTimer(clock, login.meter);
     listenTo(socket, this);
   }
 
   get state(): SessionState {
     return this.#state;
-  }
-
-  get tenantKey(): string {
-    return this.#login.tenantKey;
-  }
-
-  hindranceUnder(tenant: TenantConfig): AppError | undefined {
-    const { member, user } = this.#login;
-    return member.accountIn(tenant) === undefined ? userRemoved(tenant.id, user) : undefined;
-  }
-
-  get access(): AccessRequest {
-    return this.#login.access;
-  }
-
-  get pooling(): PoolMode {
-    return this.#login.pooling;
-  }
-
-  get processId(): number {
-    return this.#login.processId;
   }
 
   get lease(): ExclusiveLease | undefined {
@@ -121,7 +98,11 @@ export class PostgresSession
   }
 
   get timed(): Timed {
-    return (this.#timing ??= new SessionTiming(this, this.#socket, this.#input, this.#login));
+    return (this.#timing ??= new SessionTiming(this, this.#socket, this.#input, this.login));
+  }
+
+  get sharedTurns(): number {
+    return this.#turn?.count ?? 0;
   }
 
   get attendant(): ClientChannels | undefined {
@@ -137,8 +118,28 @@ export class PostgresSession
 
   received(chunk: Buffer): void {
     if (this.#state === 'closed') return;
-    if (this.#state === 'waiting' || this.#state === 'settling') this.#input.keep(chunk);
+    if (this.#mayShare && this.#sharedTurn.begin(chunk) === 'begun') {
+      this.#state = 'shared';
+      return this.#batches.begin();
+    }
+    if (WAITING.has(this.#state)) this.#input.keep(chunk);
     else this.#scanned(this.#input.scan(chunk));
+  }
+
+  get #sharedTurn(): SharedTurn {
+    this.#turn ??= new SharedTurn(this, {
+      socket: this.#socket,
+      clock: this.#services.clock,
+      told: this.#told,
+      requests: this.#requests,
+      acquisition: this.#acquisition,
+    });
+    return this.#turn;
+  }
+
+  get #mayShare(): boolean {
+    const isFree = this.#state === 'idle' && this.ending === undefined;
+    return isFree && this.login.pooling !== 'session' && this.#input.isEmpty;
   }
 
   #scanned(ended: AppError | undefined): void {
@@ -179,6 +180,29 @@ export class PostgresSession
     this.#terminating = true;
   }
 
+  // ---- a batch that is shared (TurnHost) ----
+
+  turnEnded(): void {
+    this.#batches.end();
+    if (this.state === 'closed') return;
+    this.#state = 'idle';
+    if (this.ending !== undefined) return this.#fatal(this.ending);
+    this.#listening.quiet();
+    if (this.#input.hasKept) this.#scanKept();
+  }
+
+  turnReturned(bytes: Buffer): void {
+    if (this.state === 'closed') return;
+    this.#state = 'idle';
+    this.#input.keepFirst(bytes);
+    this.#scanKept();
+  }
+
+  turnFailed(error: AppError, relayed: Relayed): void {
+    if (relayed === 'whole_messages') this.#fatal(error);
+    else this.#close();
+  }
+
   // ---- a server connection (Acquirer) ----
 
   /** What has waited is sent in one write. */
@@ -206,15 +230,11 @@ export class PostgresSession
     this.#watch.leaseBegan(backend, target);
     this.#listening.leaseBegan(target.exchange);
     // The client of a session has its backend for good.
-    if (this.#login.pooling === 'session') void target.exchange.speak(backend, this.processId);
+    if (this.login.pooling === 'session') void target.exchange.speak(backend, this.processId);
     this.#lease = this.#services.leases.begin(backend, this);
     this.#state = 'leased';
-    this.#tellNews(backend);
-  }
-
-  #tellNews(backend: PostgresBackend): void {
-    const news = this.#told.news(backend);
-    if (news !== undefined) this.#socket.write(news);
+    this.#turn?.runsAlone();
+    this.#told.tell(this.#socket, backend);
   }
 
   // ---- LISTEN and notifications ----
@@ -230,6 +250,7 @@ export class PostgresSession
   drained(): void {
     this.#lease?.backend.socket.resume();
     this.#listening.channels?.flush();
+    this.#turn?.clientDrained();
   }
 
   // ---- the server's side (LeaseOwner) ----
@@ -266,10 +287,11 @@ export class PostgresSession
     if (lease === undefined) return;
     if (this.#socket.isPaused() && !lease.backend.socket.writableNeedDrain) this.#socket.resume();
     this.#batches.end();
+    this.#turn?.ranAlone();
     this.#listening.quiet();
     this.#watch.quiet();
     const isBetween = lease.backend.transactionStatus === TRANSACTION_IDLE;
-    if (isBetween && this.#ending !== undefined) return this.#fatal(this.#ending);
+    if (isBetween && this.ending !== undefined) return this.#fatal(this.ending);
     if (isBetween) this.#watch.parametersChanged(lease.takeChangedParameters());
     if (!this.#watch.isSettled && this.#settle(lease)) return;
     if (isBetween && !this.#watch.keepsBackend && this.#input.atBoundary) this.#release(lease);
@@ -279,12 +301,8 @@ export class PostgresSession
 
   /** @returns whether the proxy has something to say to the backend first */
   #settle(lease: ExclusiveLease): boolean {
-    const { transactionStatus } = lease.backend;
-    const work = settlingWork(this.#watch, transactionStatus);
-    if (work === undefined) {
-      if (transactionStatus === TRANSACTION_IDLE) this.#watch.concludes();
-      return false;
-    }
+    const work = settlingWork(this.#watch, lease.backend.transactionStatus);
+    if (work === undefined) return false;
     if (this.#watch.lost.isEmpty) this.#told.heard(lease.backend);
     this.#state = 'settling';
     this.#settling = new Settling(this, this.#services.leases, this.#acquisition.target.pool);
@@ -294,7 +312,7 @@ export class PostgresSession
 
   settled(lease: ExclusiveLease): void {
     this.#state = 'leased';
-    this.#tellNews(lease.backend);
+    this.#told.tell(this.#socket, lease.backend);
     this.serverQuiet();
     if (this.#input.hasKept) this.#scanKept();
   }
@@ -330,22 +348,15 @@ export class PostgresSession
       this.#acquisition.cancel();
       return this.refuseBatch(cancelled());
     }
+    if (this.state === 'shared') return this.#turn?.cancel(reason);
     if (this.#lease !== undefined) this.#leaseEnd.cancel(this.#lease, reason);
   }
 
   endWhenIdle(error: AppError): void {
     if (this.state === 'closed') return;
-    const lease = this.#lease;
-    const busy =
-      this.state === 'waiting' ||
-      (lease !== undefined &&
-        (!lease.quiet || lease.backend.transactionStatus !== TRANSACTION_IDLE));
-    if (busy) this.#ending = error;
+    const isBusy = this.state === 'waiting' || this.state === 'shared';
+    if (isBusy || this.#lease?.isBetween === false) this.ending = error;
     else this.#fatal(error);
-  }
-
-  stay(code: AppError['code']): void {
-    if (this.#ending?.code === code) this.#ending = undefined;
   }
 
   kill(error: AppError, work: WorkOfKilled = 'let_finish'): void {
@@ -355,7 +366,8 @@ export class PostgresSession
   #fatal(error: AppError, work: WorkOfKilled = 'let_finish'): void {
     if (this.state === 'closed') return;
     // Within a message of the server the client would take it for a part of that.
-    const isBetween = this.#lease?.backend.atBoundary !== false;
+    const isBetween =
+      this.#lease?.backend.atBoundary !== false && this.#turn?.isWithinMessage !== true;
     if (isBetween) this.#socket.write(encodePostgresError(error, 'FATAL'));
     this.#close(work);
   }
@@ -373,14 +385,13 @@ export class PostgresSession
     this.#input.drop();
     this.#requests.end();
     this.#listening.end();
-    this.#services.registry.delete(this);
-    this.#login.admission.release();
-    this.#services.cancels.forget(this.#login.cancelName);
+    this.leaves(this.#services);
+    if (before === 'shared') this.#turn?.leave();
     if (before === 'waiting') this.#acquisition.cancel();
     if (before === 'settling') this.#settling?.abandon();
     else if (lease !== undefined) {
       this.#leaseEnd.abandon(lease, work, this.#terminating ? 'terminated' : 'gone');
     }
-    hangUp(this.#socket, this.#terminating ? 'has_left' : 'listens');
+    endSocket(this.#socket);
   }
 }

@@ -66,7 +66,8 @@ export class ListeningSession implements ListenRelayClient {
   }
 
   get takesNotifications(): boolean {
-    if (this.#host.state === 'closed' || this.#socket.writableNeedDrain) return false;
+    const { state } = this.#host;
+    if (state === 'closed' || state === 'shared' || this.#socket.writableNeedDrain) return false;
     const { lease } = this.#host;
     if (lease === undefined) return true;
     const { backend, outstanding } = lease;

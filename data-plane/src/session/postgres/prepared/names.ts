@@ -27,3 +27,13 @@ export function readNames(
   }
   return { texts, end: at };
 }
+
+/**
+ * The name of a statement that a Describe or Close is about; undefined for portals and the unnamed
+ * statement.
+ */
+export function statementName(buffer: Buffer, start: number, end: number): string | undefined {
+  const [text = ''] = readNames(buffer, start, end, 1)?.texts ?? [];
+  const name = text.slice(1);
+  return text.startsWith(TARGET_STATEMENT) && name !== '' ? name : undefined;
+}

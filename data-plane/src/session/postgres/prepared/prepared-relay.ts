@@ -21,7 +21,7 @@ import { ClientStatements } from './client-statements.ts';
 import { givenUpBy, GivingUp } from './giving-up.ts';
 import type { GivenUp } from './giving-up.ts';
 import { closeMessage, failingParse, frameHead, parseMessage } from './messages.ts';
-import { readNames, TARGET_STATEMENT } from './names.ts';
+import { readNames, statementName, TARGET_STATEMENT } from './names.ts';
 import type { Names } from './names.ts';
 import { Replay } from './replay.ts';
 import { NAME_PREFIX } from './statement-catalogue.ts';
@@ -109,6 +109,11 @@ export class PreparedRelay {
   /** What the client's statement of this name does. */
   effectsOf(name: string): TextEffects | undefined {
     return this.#mine.get(name)?.effects;
+  }
+
+  /** The client's statement of this name, when no outcome that decides about it is open. */
+  statementOf(name: string): PreparedStatement | undefined {
+    return this.#mine.get(name);
   }
 
   /** The client is gone. */
@@ -215,7 +220,7 @@ export class PreparedRelay {
 
   /** A whole Describe of a named statement. */
   describe(message: ClientMessage, lease: PreparedLease): FrameVerdict | 'unnamed' {
-    const name = statementName(message);
+    const name = statementName(message.buffer, message.bodyStart, message.bodyEnd);
     if (name === undefined) return 'unnamed';
     const found = this.#find(name, lease);
     if (found === undefined) return HOLD;
@@ -229,7 +234,7 @@ export class PreparedRelay {
    * for others.
    */
   close(message: ClientMessage, lease: PreparedLease): FrameVerdict | 'unnamed' {
-    const name = statementName(message);
+    const name = statementName(message.buffer, message.bodyStart, message.bodyEnd);
     if (name === undefined) return 'unnamed';
     const { batch } = lease.outstanding;
     if (this.#mine.isUnsettled(name, batch)) return HOLD;
@@ -387,14 +392,3 @@ const EXITS: ReadonlySet<StatementKind> = new Set([
   'rollback_to',
   'prepare_transaction',
 ]);
-
-/**
- * The name of a statement that Describe or Close is about; undefined for portals and the unnamed
- * statement.
- */
-function statementName({ buffer, bodyStart, bodyEnd }: ClientMessage): string | undefined {
-  const names = readNames(buffer, bodyStart, bodyEnd, 1);
-  const [text = ''] = names?.texts ?? [];
-  const name = text.slice(1);
-  return text.startsWith(TARGET_STATEMENT) && name !== '' ? name : undefined;
-}

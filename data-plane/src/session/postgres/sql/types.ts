@@ -5,6 +5,9 @@
  */
 import type { QualifiedName } from './names.ts';
 
+/** What initdb has made has smaller ones. */
+export const FIRST_USER_OID = 16_384;
+
 const BUILT_IN_TYPES: ReadonlySet<string> = new Set(
   `aclitem bit bool box bpchar bytea char cid cidr circle date datemultirange daterange float4
   float8 inet int2 int2vector int4 int4multirange int4range int8 int8multirange int8range interval

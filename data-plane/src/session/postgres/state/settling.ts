@@ -62,7 +62,10 @@ export class Settling {
   }
 }
 
-/** What has to be said to a quiet backend before its client goes on; undefined for nothing. */
+/**
+ * What has to be said to a quiet backend before its client goes on; undefined for nothing: what the
+ * lease has done so far holds then, between transactions.
+ */
 export function settlingWork(
   watch: StatementWatch,
   status: number,
@@ -78,6 +81,7 @@ export function settlingWork(
   const question = isBetween ? watch.question : undefined;
   if (question !== undefined) return (backend) => ask(watch, question, backend);
   lost.clear();
+  if (isBetween) watch.concludes();
   return undefined;
 }
 

@@ -2,6 +2,7 @@
  * What one client has been told of its parameters (ParameterStatus), wherever it was served. Within
  * a lease the server tells it; between two leases the server connection may have become another.
  */
+import type { Socket } from 'node:net';
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
 import type { ReportedParameters } from '../../../upstream/reported-parameters.ts';
 import { encodeParameterStatus } from '../../../wire/postgres/backend-messages.ts';
@@ -13,13 +14,22 @@ export class ToldParameters {
     this.#told = told;
   }
 
+  get now(): ReportedParameters {
+    return this.#told;
+  }
+
   /** The client has read all that this backend has reported. */
   heard(backend: PostgresBackend): void {
     this.#told = backend.reported;
   }
 
-  /** What the client must be told before it is served by this backend; usually nothing. */
-  news(backend: PostgresBackend): Buffer | undefined {
+  /** Tells the client what it must know before it is served by this backend; usually nothing. */
+  tell(socket: Socket, backend: PostgresBackend): void {
+    const news = this.#news(backend);
+    if (news !== undefined) socket.write(news);
+  }
+
+  #news(backend: PostgresBackend): Buffer | undefined {
     const told = this.#told;
     const { reported } = backend;
     if (reported === told) return undefined;

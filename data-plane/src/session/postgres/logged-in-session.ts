@@ -1,0 +1,56 @@
+/**
+ * What a session is known by from its login to its end, whatever it does in between.
+ * Leaves: what it does to transaction.ts.
+ */
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { AccessRequest } from '../../access/access-rules.ts';
+import type { Session } from '../session.ts';
+import type { LoggedIn, SessionServices } from './services.ts';
+import { userRemoved } from './session-errors.ts';
+
+export abstract class LoggedInSession {
+  protected readonly login: LoggedIn;
+  /** Set when it is to end as soon as it is between transactions. */
+  protected ending: AppError | undefined;
+
+  constructor(login: LoggedIn) {
+    this.login = login;
+  }
+
+  get tenantKey(): string {
+    return this.login.tenantKey;
+  }
+
+  /** Why it may not go on under this config of its tenant. */
+  hindranceUnder(tenant: TenantConfig): AppError | undefined {
+    const { member, user } = this.login;
+    return member.accountIn(tenant) === undefined ? userRemoved(tenant.id, user) : undefined;
+  }
+
+  get access(): AccessRequest {
+    return this.login.access;
+  }
+
+  get pooling(): PoolMode {
+    return this.login.pooling;
+  }
+
+  /** What it was to end for with this code is no more. */
+  stay(code: AppError['code']): void {
+    if (this.ending?.code === code) this.ending = undefined;
+  }
+
+  /** It is counted no more, and nobody finds it. */
+  protected leaves(this: LoggedInSession & Session, services: SessionServices): void {
+    services.registry.delete(this);
+    this.login.admission.release();
+    services.cancels.forget(this.login.cancelName);
+  }
+
+  /** The server process that the client takes for its own. */
+  get processId(): number {
+    return this.login.processId;
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * The shared lane of one pool: a few of its server connections that serve harmless batches only,
+ * many clients' at a time. Few busy connections do more than many idle ones: what is sent and
+ * received together costs one system call and one wake-up.
+ * Owns: which batch goes to which connection, how deep their queues get, who waits and for what.
+ * Leaves: the connections to lane-members.ts, replies to lane-backend.ts, what is harmless to the
+ * session.
+ */
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { DueTimer } from '../../../pool/due-timer.ts';
+import type { TenantMeter } from '../../meter.ts';
+import type { TextEffects } from '../sql/effects.ts';
+import type { BatchRequest } from './batch-request.ts';
+import type { SharingVerdict } from './harmless.ts';
+import { LaneLine } from './lane-line.ts';
+import type { Served } from './lane-line.ts';
+import { LaneMembers } from './lane-members.ts';
+import type { Member, MembersOptions } from './lane-members.ts';
+import { ResendAllowance } from './resend-allowance.ts';
+import { ServiceTimes } from './service-times.ts';
+import type { ReturnReason } from './shared-batch.ts';
+
+export interface LaneOptions extends Omit<
+  MembersOptions,
+  'times' | 'onFinished' | 'onRoom' | 'onChange'
+> {
+  readonly meter: TenantMeter;
+}
+
+/** Why a batch is not shared now: its client goes its own way. */
+export type LaneRefusal = 'off' | 'unmeasured' | 'being_measured' | 'slow' | 'coming' | 'full';
+
+/** What it takes to wake a server process: less work is not worth another one's waking. */
+const WAKE_US = 100;
+/**
+ * Of such statements two connections do as many as the proxy can pass on: they wait for the lane
+ * rather than take a connection of their own.
+ */
+const QUICK_US = 150;
+/** How long one may wait for room, before it gets in line for a connection of its own. */
+const ROOM_WAIT_MAX_MS = 1_000;
+
+export class SharedLane {
+  readonly times = new ServiceTimes();
+  readonly #options: LaneOptions;
+  readonly #members: LaneMembers;
+  readonly #line = new LaneLine();
+  readonly #allowance = new ResendAllowance();
+  readonly #timer: DueTimer;
+  #isServing = false;
+
+  constructor(options: LaneOptions) {
+    const { clock, settings } = options;
+    this.#options = options;
+    this.#timer = new DueTimer(clock, (nowMs) => this.#look(nowMs));
+    this.#members = new LaneMembers({
+      ...options,
+      times: this.times,
+      onFinished: () => this.#allowance.earned(settings().pipelineResendRatio),
+      onRoom: () => this.#serveLine(),
+      onChange: () => this.#changed(),
+    });
+  }
+
+  /** Whether the tenant wants its reads shared, and has the connections for that. */
+  get isOn(): boolean {
+    return this.#options.settings().pipeline === 'reads' && this.#members.sizeMax > 0;
+  }
+
+  /** Server connections it has. */
+  get size(): number {
+    return this.#members.all.length;
+  }
+
+  /** Has the batch run on a connection of the lane, at once or soon, or says why not. */
+  offer(request: BatchRequest): 'taken' | LaneRefusal {
+    const { settings, clock } = this.#options;
+    if (!this.#members.isOpen) return 'off';
+    const now = settings();
+    const waitsAlready = this.#line.isBefore(request.vector.key);
+    const refusal: 'taken' | LaneRefusal = waitsAlready ? 'full' : this.#place(request, now);
+    if (refusal === 'taken') return 'taken';
+    if (!this.#mayWait(refusal, request)) return refusal;
+    const nowMs = clock.nowMs();
+    const waitMaxMs = refusal === 'full' ? ROOM_WAIT_MAX_MS : now.pipelineStallMs;
+    this.#line.join(request, nowMs + waitMaxMs);
+    this.#timer.armFor(nowMs + now.pipelineStallMs, nowMs);
+    return 'taken';
+  }
+
+  /**
+   * Whether it is better to wait a little than to run by itself: for room only where another server
+   * connection would have to be waited for as well.
+   */
+  #mayWait(refusal: LaneRefusal, { effects, vector }: BatchRequest): boolean {
+    if (!this.#line.hasRoom) return false;
+    if (refusal === 'being_measured') return true;
+    if (
+      this.#options.pool.condition.hasIdle ||
+      this.size + (this.#members.isComing ? 1 : 0) === 0
+    ) {
+      return false;
+    }
+    if (refusal === 'coming') return !this.#options.pool.condition.isShort || this.size > 0;
+    if (refusal !== 'full' || (this.times.expectedUs(effects) ?? Infinity) > QUICK_US) return false;
+    return this.#members.all.some(
+      (member) => member.lane.state === 'serving' && member.vector.key === vector.key,
+    );
+  }
+
+  /** A batch could be shared, or why not. */
+  judged(verdict: SharingVerdict): void {
+    this.#options.meter.classified(verdict);
+  }
+
+  /** A batch goes back to its client. */
+  gaveBack(reason: ReturnReason): void {
+    this.#options.meter.sharedReturned(reason);
+  }
+
+  /** The client gives up a batch that waits. */
+  withdraw(request: BatchRequest): void {
+    this.#line.leave(request);
+  }
+
+  /** A batch of this class that ran by itself took so long. */
+  measured(effects: TextEffects, us: number): void {
+    this.times.learnAlone(effects, us);
+    this.#serveLine();
+  }
+
+  // ---- placing ----
+
+  #place(request: BatchRequest, settings: PoolSettings): 'taken' | LaneRefusal {
+    const expectedUs = this.times.expectedUs(request.effects);
+    if (expectedUs === undefined) return this.#placeUnmeasured(request, settings);
+    if (expectedUs > settings.pipelineBudgetUs) return 'slow';
+    const member = this.#choose(request, expectedUs, settings);
+    if (member === undefined) return this.#absent(request);
+    return this.#append(member, request, expectedUs, settings);
+  }
+
+  /** The first of its class runs alone: on an idle connection of the lane, or by itself. */
+  #placeUnmeasured(request: BatchRequest, settings: PoolSettings): 'taken' | LaneRefusal {
+    const { effects } = request;
+    const nowMs = this.#options.clock.nowMs();
+    if (this.times.isBeingMeasured(effects, nowMs, settings.pipelineStallMs)) {
+      return 'being_measured';
+    }
+    this.times.measuring(effects, nowMs);
+    const idle = this.#members.all.find(
+      (member) => member.lane.depth === 0 && this.#suits(member, request),
+    );
+    // Nothing is put behind it: what it will take is not known.
+    return idle === undefined
+      ? 'unmeasured'
+      : this.#append(idle, request, settings.pipelineBudgetUs, settings);
+  }
+
+  #append(
+    member: Member,
+    request: BatchRequest,
+    expectedUs: number,
+    { pipelineStallMs, maxPreparedStatements }: PoolSettings,
+  ): 'taken' {
+    const { lane } = member;
+    const { clock, meter } = this.#options;
+    const batch = request.render(lane.statements, expectedUs, maxPreparedStatements);
+    lane.append(batch);
+    request.placed(batch, lane);
+    meter.sharedBatch(lane.depth);
+    const nowMs = clock.nowMs();
+    member.lastUseMs = nowMs;
+    this.#timer.armFor(nowMs + pipelineStallMs, nowMs);
+    return 'taken';
+  }
+
+  #suits({ lane, vector }: Member, request: BatchRequest): boolean {
+    if (vector.key !== request.vector.key || !lane.takesBatches) return false;
+    // What the client was told must hold here too, and texts must be read as they were.
+    const { reported } = lane.backend;
+    return reported.reading === 'standard' && reported.sharedKey === request.sharedKey;
+  }
+
+  /**
+   * A busy connection is taken before an idle one as long as waiting costs less than waking; of
+   * several the one with the least to do.
+   */
+  #choose(
+    request: BatchRequest,
+    expectedUs: number,
+    { pipelineDepthMax, pipelineBudgetUs }: PoolSettings,
+  ): Member | undefined {
+    let best: Member | undefined;
+    let bestUs = Number.POSITIVE_INFINITY;
+    for (const member of this.#members.all) {
+      const { depth, backlogUs } = member.lane;
+      const fits =
+        depth === 0 || (depth < pipelineDepthMax && backlogUs + expectedUs <= pipelineBudgetUs);
+      if (!fits || !this.#suits(member, request)) continue;
+      const waitUs = depth === 0 ? WAKE_US : backlogUs;
+      if (waitUs >= bestUs) continue;
+      best = member;
+      bestUs = waitUs;
+    }
+    return best;
+  }
+
+  /** No connection takes it: one more is opened, or given its parameters, when that may help. */
+  #absent({ vector }: BatchRequest): LaneRefusal {
+    const { pool, clock } = this.#options;
+    // As long as an idle connection is at hand nobody waits, and there is nothing to share for.
+    if (pool.condition.hasIdle || !pool.condition.isBusy)
+      return this.#members.all.length > 0 ? 'full' : 'off';
+    if (this.#members.isComing) return 'coming';
+    if (this.#members.open(vector, clock.nowMs())) return 'coming';
+    const { all } = this.#members;
+    if (all.some((member) => member.vector.key === vector.key)) return 'full';
+    const others = all.filter(({ lane }) => lane.takesBatches);
+    const least = others.toSorted((a, b) => a.lane.backlogUs - b.lane.backlogUs)[0];
+    const isComing = least !== undefined && this.#members.retarget(least, vector);
+    return isComing ? 'coming' : 'full';
+  }
+
+  // ---- the line ----
+
+  /** Places those in line as far as it goes; who cannot be helped here goes its own way. */
+  #serveLine(): void {
+    if (this.#line.length === 0 || this.#isServing) return;
+    const { clock, settings } = this.#options;
+    const now = settings();
+    this.#isServing = true;
+    try {
+      this.#line.serve(clock.nowMs(), (request, isLate) => this.#serve(request, isLate, now));
+    } finally {
+      this.#isServing = false;
+    }
+  }
+
+  #serve(request: BatchRequest, isLate: boolean, settings: PoolSettings): Served {
+    const refusal = isLate ? 'full' : this.#place(request, settings);
+    if (refusal === 'taken') return 'taken';
+    if (!isLate && this.#mayWait(refusal, request)) return 'stays';
+    request.returned('not_placed');
+    return 'returned';
+  }
+
+  /** A connection came or went, or is wanted elsewhere. */
+  #changed(): void {
+    this.#serveLine();
+    const nowMs = this.#options.clock.nowMs();
+    if (this.size > 0) this.#timer.armFor(nowMs + SOON_MS, nowMs);
+  }
+
+  // ---- time ----
+
+  /** One timer for all, as long as there is something to look at: none for each batch. */
+  #look(nowMs: number): void {
+    this.#serveLine();
+    for (const request of this.#line.takeLate(nowMs)) request.returned('not_placed');
+    const nextMs = this.#members.look(nowMs, this.#allowance);
+    const { pipelineStallMs } = this.#options.settings();
+    const lineMs = this.#line.length > 0 ? nowMs + pipelineStallMs : Infinity;
+    this.#timer.armFor(Math.min(nextMs, lineMs), nowMs);
+  }
+}
+
+/** How soon it looks after something has changed. */
+const SOON_MS = 10;

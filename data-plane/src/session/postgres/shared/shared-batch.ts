@@ -1,0 +1,93 @@
+/**
+ * One client's batch on its way through a shared server connection, and what its client hears.
+ * Owns: the words between the lane and sessions. A batch is answered by exactly one of `answered`,
+ * `returned` and `failed`, unless its client leaves it first.
+ */
+import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { encodeSync } from '../../../wire/postgres/frontend-messages.ts';
+import type { TextEffects } from '../sql/effects.ts';
+
+/** Why a batch comes back before a byte of a reply to it was relayed: to be run by itself. */
+export type ReturnReason =
+  /** It wanted to write after all (25006). */
+  | 'read_only'
+  /** It ended in another error, which is told in the client's own words when it runs by itself. */
+  | 'refused'
+  | 'server_lost'
+  /** What is before it takes too long. */
+  | 'stalled'
+  /** A neighbour's cancel hit it. */
+  | 'cancelled_for_another'
+  /** A neighbour's client takes its result too slowly. */
+  | 'slow_reader'
+  /** It waited for the lane in vain. */
+  | 'not_placed';
+
+/** How much of a message was relayed when a reply breaks off. */
+export type Relayed = 'whole_messages' | 'within_a_message';
+
+export interface BatchClient {
+  /** Bytes of the reply, in order. @returns how much the client has yet to take, in bytes */
+  relay(run: Buffer): number;
+  /** The reply was relayed whole, ReadyForQuery included. */
+  answered(): void;
+  /** No byte was relayed, and none will be: the batch is the client's again. */
+  returned(reason: ReturnReason): void;
+  /** The rest of the reply will not come. */
+  failed(error: AppError, relayed: Relayed): void;
+  /** What the client calls the statement of this shared name. */
+  ownStatementName(shared: string): string | undefined;
+}
+
+/** What becomes of the client's unnamed statement is for the client to note. */
+export type ParseOutcome = 'none' | 'parsed' | 'refused';
+
+export interface SharedBatchOptions {
+  readonly client: BatchClient | undefined;
+  readonly bytes: Buffer;
+  readonly effects: TextEffects | undefined;
+  readonly expectedUs: number;
+  readonly injectedReplies: number;
+  /** The injected messages have failed, or a prepared statement is of no use any more. */
+  readonly statementFailed: ((which: 'not_parsed' | 'outdated') => void) | undefined;
+}
+
+export class SharedBatch {
+  /** Nobody any more: late replies are dropped. */
+  client: BatchClient | undefined;
+  /** What is sent for it, injected messages included. */
+  readonly bytes: Buffer;
+  /** What it is to the memory of service times; nothing for what the proxy sends itself. */
+  readonly effects: TextEffects | undefined;
+  readonly expectedUs: number;
+  /** Replies to messages the client did not send, which come first. */
+  readonly injectedReplies: number;
+  readonly statementFailed: SharedBatchOptions['statementFailed'];
+  relayed: 'nothing' | 'some' = 'nothing';
+  /** Its client has asked for that, and reads this for it where it is not the server's words. */
+  cancelled: 'no' | 'by_request' | { readonly explanation: Buffer } = 'no';
+  parse: ParseOutcome = 'none';
+  /** Since nothing is before it; 0 while something is. */
+  begunMs = 0;
+
+  constructor(options: SharedBatchOptions) {
+    this.client = options.client;
+    this.bytes = options.bytes;
+    this.effects = options.effects;
+    this.expectedUs = options.expectedUs;
+    this.injectedReplies = options.injectedReplies;
+    this.statementFailed = options.statementFailed;
+  }
+}
+
+/** A Sync of the proxy's own: behind its reply, nothing that was sent before is under way. */
+export function roundTrip(): SharedBatch {
+  return new SharedBatch({
+    client: undefined,
+    bytes: encodeSync(),
+    effects: undefined,
+    expectedUs: 0,
+    injectedReplies: 0,
+    statementFailed: undefined,
+  });
+}
