@@ -224,13 +224,22 @@ export const CASES: readonly CatalogCase[] = [
     plants: ['SELECT * FROM other.t', `SELECT 'fine'::other.mood`],
   },
   {
-    name: 'operators of users may be in any expression',
+    name: 'operators of users are meant by their names, those that compare by any expression',
     setup: `${PLANT}
       CREATE FUNCTION plant(int, int) RETURNS bool LANGUAGE sql AS $$ ${SETS} IS NOT NULL $$;
       CREATE OPERATOR === (LEFTARG = int, RIGHTARG = int, FUNCTION = plant);
       CREATE TABLE t (a int); INSERT INTO t VALUES (1);`,
+    clean: ALL,
+    plants: ['SELECT a === 1 FROM t', 'SELECT 1 === 1', 'SELECT 1 OPERATOR(public.===) 1'],
+  },
+  {
+    name: 'an operator that compares may be meant by any expression',
+    setup: `CREATE FUNCTION plant(int, text) RETURNS bool LANGUAGE sql
+        AS $$ ${SETS} IS NOT NULL $$;
+      CREATE OPERATOR = (LEFTARG = int, RIGHTARG = text, FUNCTION = plant);
+      CREATE TABLE t (a int); INSERT INTO t VALUES (1);`,
     dirty: ALL,
-    plants: ['SELECT a === 1 FROM t', 'SELECT 1 === 1'],
+    plants: [`SELECT 1 IN ('a'::text)`, `SELECT CASE 1 WHEN 'a'::text THEN 2 END`],
   },
   {
     name: 'casts of users may be in any expression',
@@ -244,7 +253,8 @@ export const CASES: readonly CatalogCase[] = [
     setup: `CREATE FUNCTION lower(text) RETURNS text LANGUAGE sql AS $$ ${SETS} $$;
       CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'b');
       ${CATALOG_LAST}`,
-    clean: [...ALL, 'SELECT upper(b) FROM t', 'SELECT pg_catalog.lower(b) FROM t'],
+    clean: [...ALL, 'SELECT upper(b) FROM t'],
+    dirty: ['SELECT pg_catalog.lower(b) FROM t'],
     plants: ['SELECT lower(b) FROM t', `SELECT lower('b')`],
   },
   {
@@ -323,10 +333,10 @@ export const CASES: readonly CatalogCase[] = [
     plants: ['SELECT a FROM t WHERE a = 1 AND b = 1'],
   },
   {
-    name: 'a function of any row is called like a column of every table',
+    name: 'a function of any row is called like a column of every table, by its name',
     setup: `CREATE FUNCTION f(anyelement) RETURNS text LANGUAGE sql AS $$ ${SETS} $$;
       CREATE TABLE t (a int); INSERT INTO t VALUES (1)`,
-    dirty: ALL,
+    clean: [...ALL, 'SELECT t.a FROM t'],
     plants: ['SELECT t.f FROM t', 'SELECT c.f FROM pg_catalog.pg_class c'],
   },
   {

@@ -75,7 +75,7 @@ const RULES: Grammar['rules'] = {
     `plain|plain|plain|other|typed|parted|kept|simple|layered|public.plain|pg_am|calling|
     over_calling|far_calling|filtering|sampling|locking|guarded|over_guarded|ruled|triggered|
     defaulting|indexed|counted|parent|child|over_indexed|held|rows|heirs|listed|checked_rows|
-    sequencing|other_schema.odd_plain|trace|pg_settings|pg_locks`,
+    folding|folding|sequencing|other_schema.odd_plain|trace|pg_settings|pg_locks`,
   ),
   rows: [
     'generate_series(1, 2)',
@@ -100,6 +100,9 @@ const RULES: Grammar['rules'] = {
     'CAST(q.a AS {type})',
     '(q.a + {constant})',
     "(q.b || 'x')",
+    '{value} {operator} {value}',
+    '({constant} {operator} {constant})',
+    '{constant} {operator} q.b',
     'CASE WHEN q.a = 1 THEN {value} ELSE {value} END',
     'coalesce(q.a, {constant})',
     '({query_of_one})',
@@ -112,10 +115,14 @@ const RULES: Grammar['rules'] = {
     'q',
     'to_json(q)',
   ],
+  operator: wordsOf(
+    `=|<>|<|<=|+|-|*|~~|~|!~|LIKE|NOT ILIKE|<=>|%|<->|<#>|->|<~>|IS DISTINCT FROM|
+    OPERATOR(public.=)|OPERATOR(pg_catalog.+)|@>`,
+  ),
   attribute: wordsOf(
     `a|a|b|mine|mine_text|of_row|of_rows|checked_row|length|lower|upper|checked|
-    pg_advisory_lock|pg_try_advisory_lock|btrim|text|lo_create|to_json|pg_sleep|txid_current|
-    nextval|fresh|ceil|sum|odd`,
+    pg_advisory_lock|pg_try_advisory_lock|btrim|text|lo_create|of_any|folded|to_json|
+    pg_sleep|txid_current|nextval|fresh|ceil|sum|odd`,
   ),
   call: [
     '{function}(q.a)',
@@ -129,6 +136,7 @@ const RULES: Grammar['rules'] = {
     '{function}({constant})',
     '{function}({constant}::{type})',
     '{function}({constant}, {constant})',
+    '{function}({constant}, {constant}, {constant})',
     'now()',
     'random()',
     'pg_backend_pid()',
@@ -136,19 +144,21 @@ const RULES: Grammar['rules'] = {
     "current_setting('work_mem')",
   ],
   function: wordsOf(
-    `upper|lower|length|abs|sqrt|btrim|ceil|concat|to_json|round|pg_catalog.upper|
+    `replace|split_part|trunc|max|avg|
+    upper|lower|length|abs|sqrt|btrim|ceil|concat|to_json|round|pg_catalog.upper|
     pg_catalog.length|repeat|pg_typeof|text|date|int4|quote_literal|num_nulls|greatest|
     coalesce|mine|mine_text|fresh|s.upper|public.lower|pg_advisory_lock|
     pg_try_advisory_lock_shared|nextval|lo_create|checked|checked_text|array_append|md5|
     to_char|nullif`,
   ),
-  aggregate: ['sum', 'max', 'min', 'count', 'array_agg', 'json_agg', 'public.sum'],
+  aggregate: ['sum', 'max', 'avg', 'min', 'count', 'array_agg', 'json_agg', 'public.sum'],
   constant: wordsOf(
     `1|1|'1'|'a'|1.5|NULL|3000000000|date '2020-01-01'|'a'::text|1::smallint|5::bigint|
     'b'::varchar|'{1}'::int[]|true|0::oid|CURRENT_DATE|'trace'::regclass`,
   ),
   type: wordsOf(
-    `int|text|bigint|varchar(2)|numeric(9, 2)|json|mood|short|text[]|smallint|oid|date|
+    `folded|distance|folded[]|
+    int|text|bigint|varchar(2)|numeric(9, 2)|json|mood|short|text[]|smallint|oid|date|
     checked|twice_checked|checked_text|pair|s.odd|length|checked[]|checked_row|regclass|
     public.short|float8`,
   ),

@@ -52,6 +52,24 @@ export interface Mine {
   readonly steps: readonly string[];
 }
 
+/** A base type as only extensions make them, here of the server's own code. */
+function privateType(name: string, like: string, category: string): string {
+  const [input, output] = like === 'text' ? ['textin', 'textout'] : ['float8in', 'float8out'];
+  return `CREATE TYPE ${name};
+    CREATE FUNCTION ${name}_in(cstring) RETURNS ${name} LANGUAGE internal IMMUTABLE STRICT
+      AS '${input}';
+    CREATE FUNCTION ${name}_out(${name}) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT
+      AS '${output}';
+    CREATE TYPE ${name} (INPUT = ${name}_in, OUTPUT = ${name}_out, LIKE = ${like},
+      CATEGORY = '${category}');`;
+}
+
+function operatorOf(name: string, by: string, left: string, right: string): string {
+  return `CREATE FUNCTION ${by}(${left}, ${right}) RETURNS bool LANGUAGE sql
+    AS 'SELECT mine(5) = 5'; CREATE OPERATOR ${name} (LEFTARG = ${left}, RIGHTARG = ${right},
+    FUNCTION = ${by});`;
+}
+
 /** What may lie in one database together. */
 export const MINES: readonly Mine[] = [
   {
@@ -206,6 +224,76 @@ export const MINES: readonly Mine[] = [
     ],
   },
   {
+    name: 'operators that have names of their own',
+    setup: `CREATE FUNCTION close_to(int, int) RETURNS bool LANGUAGE sql AS 'SELECT mine($1) = 1';
+      CREATE OPERATOR <=> (LEFTARG = int, RIGHTARG = int, FUNCTION = close_to);
+      CREATE FUNCTION text_close_to(text, text) RETURNS text LANGUAGE sql
+        AS 'SELECT mine_text($1)';
+      CREATE OPERATOR % (LEFTARG = text, RIGHTARG = text, FUNCTION = text_close_to);`,
+    steps: [
+      'SELECT 1 <=> 2',
+      'SELECT a FROM plain WHERE a OPERATOR(public.<=>) 1',
+      'SELECT a <=> ANY (ARRAY[1]) FROM plain',
+      `SELECT b % 'x' FROM plain`,
+    ],
+  },
+  {
+    name: 'a type of its own, with operators, functions, casts and indexes as extensions have them',
+    setup: `${privateType('folded', 'text', 'S')} ${privateType('distance', 'float8', 'U')}
+      CREATE FUNCTION cmp(folded, folded) RETURNS int LANGUAGE sql AS 'SELECT mine(0)';
+      ${['=', '<>', '<', '<=', '>', '>=', '~~', '||', '~', '!~']
+        .map((name, i) => operatorOf(name, `op_${i}`, 'folded', 'folded'))
+        .join('\n')}
+      ${operatorOf('~~', 'like_text', 'folded', 'text')}
+      ${['=', '+', '-', '*', '<', '<->', '<#>']
+        .map((name, i) => operatorOf(name, `d_op_${i}`, 'distance', 'distance'))
+        .join('\n')}
+      ${operatorOf('<~>', 'wave', 'distance', 'text')}
+      CREATE OPERATOR CLASS folded_ops DEFAULT FOR TYPE folded USING btree AS OPERATOR 1 <,
+        OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 cmp(folded, folded);
+      CREATE CAST (folded AS text) WITHOUT FUNCTION AS IMPLICIT;
+      CREATE CAST (text AS folded) WITHOUT FUNCTION AS ASSIGNMENT;
+      CREATE FUNCTION to_folded(bool) RETURNS folded LANGUAGE sql
+        AS 'SELECT mine_text(''t'')::folded';
+      CREATE CAST (bool AS folded) WITH FUNCTION to_folded AS ASSIGNMENT;
+      CREATE FUNCTION replace(folded, folded, folded) RETURNS text LANGUAGE sql
+        AS 'SELECT mine_text($1::text)';
+      CREATE FUNCTION split_part(folded, folded, int) RETURNS text LANGUAGE sql
+        AS 'SELECT mine_text($1::text)';
+      CREATE FUNCTION larger(folded, folded) RETURNS folded LANGUAGE sql
+        AS 'SELECT mine_text($1::text)::folded';
+      CREATE AGGREGATE max(folded) (SFUNC = larger, STYPE = folded);
+      CREATE FUNCTION further(distance, distance) RETURNS distance LANGUAGE sql
+        AS 'SELECT mine(0); SELECT $1';
+      CREATE AGGREGATE avg(distance) (SFUNC = further, STYPE = distance);
+      CREATE FUNCTION trunc(distance) RETURNS int LANGUAGE sql AS 'SELECT mine(0)';
+      CREATE TABLE folding (a int, b folded); INSERT INTO folding VALUES (1, 'x'), (2, 'y');
+      CREATE TYPE spans AS RANGE (SUBTYPE = float8);`,
+    steps: [
+      `SELECT 'a'::folded = 'b'`,
+      `SELECT folded 'a' || 'b'`,
+      `SELECT b = 'x' FROM folding`,
+      'SELECT b FROM folding ORDER BY b',
+      'SELECT max(b) FROM folding',
+      `SELECT a FROM folding WHERE b LIKE 'x%'`,
+      `SELECT '1' <#> '2'`,
+      `SELECT 'a' OPERATOR(public.=) 'b'`,
+      `SELECT '1' <~> 'a'::text`,
+      `SELECT replace('a'::folded, 'b', 'c')`,
+      `SELECT true::folded`,
+    ],
+  },
+  {
+    name: 'functions of any row',
+    setup: `CREATE FUNCTION of_any(anyelement) RETURNS int LANGUAGE sql AS 'SELECT mine(5)';`,
+    steps: [
+      'SELECT p.of_any FROM plain p',
+      'SELECT s.of_any FROM (SELECT 1) s',
+      'SELECT v.of_any FROM (VALUES (1)) v',
+      'SELECT c.of_any FROM pg_catalog.pg_am c',
+    ],
+  },
+  {
     name: "the server's own functions",
     setup: '',
     steps: [
@@ -276,15 +364,5 @@ export const DOUBTS: readonly Mine[] = [
     setup: `CREATE FUNCTION public.substring(text, text, int) RETURNS text LANGUAGE sql
         AS 'SELECT mine_text($1)';`,
     steps: [`SELECT substring('a', 'b', 3)`],
-  },
-  {
-    name: 'functions of any row',
-    setup: `CREATE FUNCTION of_any(anyelement) RETURNS int LANGUAGE sql AS 'SELECT mine(5)';`,
-    steps: [
-      'SELECT p.of_any FROM plain p',
-      'SELECT s.of_any FROM (SELECT 1) s',
-      'SELECT v.of_any FROM (VALUES (1)) v',
-      'SELECT c.of_any FROM pg_catalog.pg_am c',
-    ],
   },
 ];

@@ -208,6 +208,9 @@ class Names {
       const name = joined(node['funcname']);
       if (!IMPLIED.has(name)) this.functions.push(name);
     }
+    for (const operator of [node['name'], node['operName'], node['useOp']]) {
+      if (isElsewhere(operator)) this.functions.push(joined(operator));
+    }
     const attributes = node['A_Indirection'] as Node | undefined;
     // `(x).f` is also f(x).
     if (attributes !== undefined) this.functions.push(...attributesOf(attributes));
@@ -216,6 +219,13 @@ class Names {
     const typeName = node['typeName'] as Node | undefined;
     if (typeName !== undefined) this.types.push(joined(typeName['names'] as unknown[]));
   }
+}
+
+/** An operator that is written with a schema is looked for in that alone. */
+function isElsewhere(operator: unknown): operator is readonly unknown[] {
+  return (
+    Array.isArray(operator) && operator.length > 1 && !joined(operator).startsWith('pg_catalog.')
+  );
 }
 
 function attributesOf(node: Node): string[] {

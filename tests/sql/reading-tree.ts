@@ -16,6 +16,8 @@ export interface ReadingTree {
   readonly calls: readonly string[];
   readonly relations: readonly string[];
   readonly types: readonly string[];
+  /** Without their schemas. */
+  readonly operators: readonly string[];
 }
 
 const READING = new Set(
@@ -45,13 +47,20 @@ class TreeWalk {
   readonly calls: string[] = [];
   readonly #relations: string[] = [];
   readonly #types: string[] = [];
+  readonly #operators: string[] = [];
   /** Of every name, whatever its scope; a plain name refers to one of them or to a relation. */
   readonly #ctes = new Set<string>();
 
   read(): ReadingTree {
     const { strangers, calls } = this;
     const relations = this.#relations.filter((name) => !this.#ctes.has(name));
-    return { strangers, calls, relations, types: this.#types };
+    return { strangers, calls, relations, types: this.#types, operators: this.#operators };
+  }
+
+  #operator(name: unknown): void {
+    if (!Array.isArray(name)) return;
+    this.#operators.push(dotted(name.slice(-1)));
+    if (name.length > 1 && dotted(name.slice(0, 1)) !== 'pg_catalog') this.calls.push(dotted(name));
   }
 
   statement(stmt: Node): void {
@@ -74,6 +83,15 @@ class TreeWalk {
 
   #note(key: string, node: Node): void {
     switch (key) {
+      case 'A_Expr':
+        this.#operator(node['name']);
+        return;
+      case 'SubLink':
+        this.#operator(node['operName']);
+        return;
+      case 'SortBy':
+        this.#operator(node['useOp']);
+        return;
       case 'FuncCall':
         this.calls.push(dotted(node['funcname']));
         return;

@@ -18,6 +18,10 @@ import { readingTreeOf } from './reading-tree.ts';
 import type { ReadingTree } from './reading-tree.ts';
 
 const OPTIONS = { standardConformingStrings: true };
+/** Any query may mean these, and A_Expr has words of the grammar for names. */
+const IMPLIED: ReadonlySet<string> = new Set(
+  '=;<>;<;<=;>;>=;BETWEEN;NOT BETWEEN;BETWEEN SYMMETRIC;NOT BETWEEN SYMMETRIC'.split(';'),
+);
 const MUTATIONS_MAX = 4;
 
 /** Words and signs that change what a text is. */
@@ -68,6 +72,12 @@ function check(sql: string): 'candidate' | 'refused' | 'unparsable' {
   const types = tree.types.filter((name) => !isBuiltInType(name.split('.')));
   assertHolds(effects.types, types, sql);
   assertHolds(effects.relations, tree.relations, sql);
+  const operators = tree.operators.filter((name) => !IMPLIED.has(name));
+  assert.deepEqual(
+    operators.filter((name) => !effects.operators.includes(name)),
+    [],
+    sql,
+  );
   return 'candidate';
 }
 

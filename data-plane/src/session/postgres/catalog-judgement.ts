@@ -56,8 +56,8 @@ const DEFINING: ReadonlySet<Statement['kind']> = new Set(['do', 'call', 'execute
 function judge(effects: TextEffects, statement: Statement, facts: CatalogFacts): boolean {
   const access = accessOf(statement);
   if (access === 'none' || access === 'unforeseeable') return false;
-  const { relations, functions, types } = effects;
-  return isHarmless(facts, { access, relations, functions, types });
+  const { relations, functions, types, operators, attributes } = effects;
+  return isHarmless(facts, { access, relations, functions, types, operators, attributes });
 }
 
 /** Statements that run queries; the others are as clean as their text says. */

@@ -21,6 +21,10 @@ export interface CatalogUse {
   readonly functions: readonly (readonly string[])[];
   /** Other than built-in ones. */
   readonly types: readonly (readonly string[])[];
+  /** Those that the text shows. */
+  readonly operators: readonly string[];
+  /** What stands behind a dot, and may be a function of a row. */
+  readonly attributes: readonly string[];
 }
 
 export interface KnownFacts {
@@ -29,10 +33,17 @@ export interface KnownFacts {
   readonly relations: ReadonlyMap<string, Access>;
   /** Types of users whose values run no code of users, by nameKey(). */
   readonly plainTypes: ReadonlySet<string>;
-  /** Names of users' functions that are also names of the server's. */
-  readonly shadowedFunctions: ReadonlySet<string>;
+  /** By which a text that means the server's may mean users'. */
+  readonly inTheWay: NamesInTheWay;
   /** Why a name is not to be read beside other clients, by nameKey(). */
   readonly unshared: ReadonlyMap<string, RelationRefusal>;
+}
+
+export interface NamesInTheWay {
+  readonly functions: ReadonlySet<string>;
+  readonly operators: ReadonlySet<string>;
+  /** Of functions of any row. */
+  readonly attributes: ReadonlySet<string>;
 }
 
 /** Not one of a session's own, or of the server's views, which may tell of the session. */
@@ -51,10 +62,8 @@ export type FactsRefusal =
 export type UnknownReason =
   | 'too_many_relations'
   /** Users' objects that any text may use unseen. */
-  | 'operator'
   | 'cast'
   | 'operator_class'
-  | 'function_of_rows'
   | 'type_name'
   | 'function_of_grammar';
 
@@ -67,29 +76,43 @@ export function isHarmless(facts: CatalogFacts, use: CatalogUse): boolean {
   return (
     use.relations.every((name) => allows(facts.relations.get(nameKey(name)), use.access)) &&
     use.types.every((name) => facts.plainTypes.has(nameKey(name))) &&
-    !use.functions.some((name) => name.length === 1 && facts.shadowedFunctions.has(name[0] ?? ''))
+    !meansUsers(facts.inTheWay, use)
+  );
+}
+
+/** IN, BETWEEN, CASE, USING … say none of these, and mean them. */
+const IMPLIED_OPERATORS = ['=', '<>', '<', '<=', '>', '>='];
+
+/** Functions are judged by their last name, qualified or not: it may be one made in pg_catalog. */
+function meansUsers(
+  inTheWay: NamesInTheWay,
+  { functions, operators, attributes }: Omit<CatalogUse, 'access'>,
+): boolean {
+  return (
+    functions.some((name) => inTheWay.functions.has(name.at(-1) ?? '')) ||
+    IMPLIED_OPERATORS.some((name) => inTheWay.operators.has(name)) ||
+    operators.some((name) => inTheWay.operators.has(name)) ||
+    attributes.some((name) => inTheWay.attributes.has(name))
   );
 }
 
 /** What speaks against reading it beside other clients; nothing where it is harmless. */
 export function readingRefusal(
   facts: CatalogFacts,
-  { relations, functions, types }: Omit<CatalogUse, 'access'>,
+  use: Omit<CatalogUse, 'access'>,
 ): FactsRefusal | undefined {
   if (facts.kind === 'unknown') {
     return facts.reason === 'too_many_relations' ? 'catalog_too_large' : 'user_defined_in_the_way';
   }
-  // Qualified or not: somebody may have made it in pg_catalog.
-  if (functions.some((name) => facts.shadowedFunctions.has(name.at(-1) ?? ''))) {
-    return 'user_defined_in_the_way';
-  }
-  for (const name of relations) {
+  if (meansUsers(facts.inTheWay, use)) return 'user_defined_in_the_way';
+  for (const name of use.relations) {
     const key = nameKey(name);
     const refusal = facts.unshared.get(key);
     if (refusal !== undefined) return refusal;
     if (!facts.relations.has(key)) return 'unknown_relation';
   }
-  return types.every((name) => facts.plainTypes.has(nameKey(name))) ? undefined : 'type_not_plain';
+  const arePlain = use.types.every((name) => facts.plainTypes.has(nameKey(name)));
+  return arePlain ? undefined : 'type_not_plain';
 }
 
 /** No name holds a NUL. */
@@ -152,8 +175,16 @@ export function factsFrom(rows: readonly FactRow[]): CatalogFacts {
     relations: byName(relations.values()),
     unshared: unsharedByName(relations.values()),
     plainTypes: plainTypesFrom(about.get('type') ?? []),
-    shadowedFunctions: new Set((about.get('shadow') ?? []).map(([, name]) => name ?? '')),
+    inTheWay: Object.freeze({
+      functions: firstOf(about.get('function')),
+      operators: firstOf(about.get('operator')),
+      attributes: firstOf(about.get('attribute')),
+    }),
   });
+}
+
+function firstOf(rows: readonly FactRow[] = []): ReadonlySet<string> {
+  return new Set(rows.map(([, name]) => name ?? ''));
 }
 
 export function unknownFacts(reason: UnknownReason): CatalogFacts {

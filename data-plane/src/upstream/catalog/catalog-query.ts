@@ -9,14 +9,14 @@
  * expressions are written); parse_func.c (ParseFuncOrColumn: `row.f` calls f(row)).
  */
 
+import { CAST_IN_THE_WAY, ORDER_IN_THE_WAY, OVERLOAD_PARTS, USERS } from './overload-query.ts';
+
 /** More relations than this are not looked at: nothing is known of the database then. */
 export const RELATIONS_MAX = 10_000;
 /** Rows of an answer: relations, their links, types and functions. */
 export const ROWS_MAX = 4 * RELATIONS_MAX;
 const TIMEOUT_MS = 5_000;
 
-/** FirstNormalObjectId: what initdb made has smaller ones. */
-const USERS = 16_384;
 const RELKINDS = `'{r,p,m,v,f,S}'::"char"[]`;
 
 /** What a stored expression may be made of; all of it evaluates in place, functions aside. */
@@ -34,7 +34,7 @@ txid_current uuidv4 uuidv7`;
 
 /** What the query of a view may have besides; no row locks, writes, samples, SQL/JSON or XML. */
 const VIEW_NODES = `AGGREF ALIAS COMMONTABLEEXPR FROMEXPR GROUPINGFUNC GROUPINGSET JOINEXPR PARAM
-QUERY RANGETBLENTRY RANGETBLFUNCTION RANGETBLREF ROW ROWCOMPARE ROWCOMPAREEXPR ROWEXPR RTE
+QUERY RANGETBLENTRY RANGETBLFUNCTION RANGETBLREF ROW ROWEXPR RTE
 RTEPERMISSIONINFO SETOPERATIONSTMT SORTGROUPCLAUSE SUBLINK TARGETENTRY WINDOWCLAUSE WINDOWFUNC`;
 
 /** Not immutable; none tells of the session or process that runs it. */
@@ -132,13 +132,13 @@ active AS MATERIALIZED (
  */
 const ROW_FUNCTIONS = `
 row_function AS MATERIALIZED (
-  SELECT t.oid AS type, t.typrelid AS relation FROM pg_proc p
+  SELECT p.proname AS name, t.typrelid AS relation FROM pg_proc p
   JOIN pg_type t ON t.oid = CASE
     WHEN p.pronargs = 1 AND p.provariadic <> 0 THEN p.provariadic ELSE p.proargtypes[0] END
   WHERE p.oid >= ${USERS} AND p.pronargs - p.pronargdefaults <= 1
     AND (t.typcategory = 'C' OR (t.oid < ${USERS} AND t.typname IN (
       'record', 'any', 'anyelement', 'anynonarray', 'anycompatible', 'anycompatiblenonarray')))
-  UNION SELECT d.oid, t.typrelid FROM pg_type d JOIN pg_type t ON t.oid = d.typbasetype
+  UNION SELECT d.typname, t.typrelid FROM pg_type d JOIN pg_type t ON t.oid = d.typbasetype
     WHERE d.oid >= ${USERS} AND d.typcategory = 'C'
 )`;
 
@@ -187,6 +187,10 @@ traced AS MATERIALIZED (
 special AS MATERIALIZED (
   SELECT relation FROM active WHERE use = 'define'
   UNION SELECT relation FROM row_function
+  UNION SELECT indrelid FROM pg_index
+    WHERE EXISTS (SELECT FROM unnest(indclass::oid[]) AS c WHERE c >= ${USERS})
+  UNION SELECT partrelid FROM pg_partitioned_table
+    WHERE EXISTS (SELECT FROM unnest(partclass::oid[]) AS c WHERE c >= ${USERS})
   UNION SELECT attrelid FROM pg_attribute
     WHERE attnum > 0 AND NOT attisdropped AND atttypid >= ${USERS}
       AND atttypid NOT IN (SELECT oid FROM plain_type)
@@ -219,23 +223,23 @@ relation AS (
 /** Whether a special type \`t\` is more than the rows of a plain relation. */
 const RUNS_CODE = '(t.typrelid = 0 OR t.typrelid IN (SELECT relation FROM special))';
 
-/** What makes every expression of every text doubtful: operators and casts do not show. */
+/** What the grammar makes of words, and looks for in pg_catalog alone; of some anywhere. */
+const GRAMMAR_FUNCTIONS = `btrim date_part extract is_normalized like_escape ltrim normalize
+overlaps overlay pg_collation_for position rtrim similar_to_escape substring timezone xmlexists`;
+
+/** What makes every expression of every text doubtful: casts do not show. */
 const DOUBTS = `
-SELECT 'doubt', 'operator', NULL, NULL, NULL, NULL WHERE EXISTS (
-  SELECT FROM pg_operator WHERE oid >= ${USERS})
-UNION ALL SELECT 'doubt', 'cast', NULL, NULL, NULL, NULL WHERE EXISTS (
-  SELECT FROM pg_cast c JOIN pg_type s ON s.oid = c.castsource
-  WHERE c.oid >= ${USERS} AND (c.castmethod = 'f' OR s.typtype = 'c'))
-UNION ALL SELECT 'doubt', 'operator_class', NULL, NULL, NULL, NULL WHERE EXISTS (
-  SELECT FROM pg_opclass WHERE oid >= ${USERS})
-UNION ALL SELECT 'doubt', 'function_of_rows', NULL, NULL, NULL, NULL WHERE EXISTS (
-  SELECT FROM row_function WHERE relation = 0)
+SELECT 'doubt', 'cast', NULL, NULL, NULL, NULL WHERE EXISTS (
+  SELECT FROM pg_cast c JOIN pg_type s ON s.oid = c.castsource WHERE ${CAST_IN_THE_WAY})
+UNION ALL SELECT 'doubt', 'operator_class', NULL, NULL, NULL, NULL WHERE ${ORDER_IN_THE_WAY}
 UNION ALL SELECT 'doubt', 'type_name', NULL, NULL, NULL, NULL WHERE EXISTS (
   SELECT FROM special_type t JOIN pg_type b USING (typname)
   WHERE b.oid < ${USERS} AND b.typnamespace = 'pg_catalog'::regnamespace
     AND ${RUNS_CODE})
 UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL, NULL WHERE EXISTS (
-  SELECT FROM pg_proc WHERE oid >= ${USERS} AND proname IN ('substring', 'overlay'))`;
+  SELECT FROM pg_proc WHERE oid >= ${USERS} AND proname = ANY (CASE pronamespace
+    WHEN 'pg_catalog'::regnamespace THEN ${arrayOf(GRAMMAR_FUNCTIONS)}
+    ELSE '{substring,overlay}' END))`;
 
 /**
  * Rows of six texts, the first says what the others are:
@@ -245,12 +249,13 @@ UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL, NULL WHERE EX
  *   written; the checks of the foreign key read both
  * - `over`: oid of a relation that a view reads, oid of the view
  * - `type`: schema, name of a plain type of users, whose name no other has
- * - `shadow`: the name of a user's function, or of a type, that is also one of a function of the
- *   server's
+ * - `function`, `operator`: a name by which a text may mean a user's instead of the server's, or a
+ *   type
+ * - `attribute`: a name that may be a function of any row
  * - `doubt`: what it is about
  */
 export const FACTS_QUERY = `${HARMLESSLY}
-WITH RECURSIVE ${[TYPES, EXPRESSIONS, ROW_FUNCTIONS, VIEWS, RELATIONS].join(',')}
+WITH RECURSIVE ${[TYPES, ...OVERLOAD_PARTS, EXPRESSIONS, ROW_FUNCTIONS, VIEWS, RELATIONS].join(',')}
 SELECT * FROM (
 SELECT 'relation' AS about, oid::text AS a, nspname::text AS b, relname::text AS c, allows AS d,
     sharing AS e
@@ -266,11 +271,10 @@ UNION ALL SELECT 'type', nspname::text, typname::text, NULL, NULL, NULL
   FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
   WHERE t.oid >= ${USERS} AND t.typtype IN ('d', 'e') AND t.oid IN (SELECT oid FROM plain_type)
     AND t.typname NOT IN (SELECT typname FROM special_type)
-UNION ALL SELECT DISTINCT 'shadow', p.proname::text, NULL, NULL, NULL, NULL
-  FROM pg_proc p WHERE p.oid >= ${USERS} AND p.proname IN (
-    SELECT proname FROM pg_proc b
-    WHERE b.oid < ${USERS} AND b.pronamespace = 'pg_catalog'::regnamespace)
-UNION ALL SELECT DISTINCT 'shadow', t.typname::text, NULL, NULL, NULL, NULL
+UNION ALL SELECT DISTINCT kind, name::text, NULL, NULL, NULL, NULL FROM in_the_way
+UNION ALL SELECT DISTINCT 'attribute', name::text, NULL, NULL, NULL, NULL
+  FROM row_function WHERE relation = 0
+UNION ALL SELECT DISTINCT 'function', t.typname::text, NULL, NULL, NULL, NULL
   FROM special_type t JOIN pg_proc b ON b.proname = t.typname
   WHERE b.oid < ${USERS} AND ${RUNS_CODE}
 UNION ALL SELECT DISTINCT 'over', found[3], oid::text, NULL, NULL, NULL

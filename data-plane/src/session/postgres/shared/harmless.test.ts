@@ -21,7 +21,10 @@ const ROWS: readonly FactRow[] = [
   ['relation', '7', 'pg_catalog', 'pg_settings', 'read', 'relation_not_plain'],
   ['relation', '8', 'public', 'GrÃ¶sse', 'insert', 'harmless'],
   ['type', 'public', 'mood', null, null, null],
-  ['shadow', 'lower', null, null, null, null],
+  ['function', 'lower', null, null, null, null],
+  ['operator', '@@', null, null, null, null],
+  ['operator', '~~', null, null, null, null],
+  ['attribute', 'of_any', null, null, null, null],
 ];
 
 async function catalogOf(facts: CatalogFacts): Promise<Catalog> {
@@ -48,6 +51,12 @@ describe('sharingVerdict', () => {
     ["SELECT 'x'::strange", 'type_not_plain'],
     ['SELECT lower(a) FROM t', 'user_defined_in_the_way'],
     ['SELECT pg_catalog.lower(a) FROM t', 'user_defined_in_the_way'],
+    ['SELECT a @@ b, a @> b FROM t', 'user_defined_in_the_way'],
+    ['SELECT a OPERATOR(pg_catalog.@@) b FROM t', 'user_defined_in_the_way'],
+    ['SELECT a OPERATOR(s.@@) b FROM t', 'unknown_function'],
+    ["SELECT a FROM t WHERE a NOT LIKE 'x'", 'user_defined_in_the_way'],
+    ['SELECT t.of_any FROM t', 'user_defined_in_the_way'],
+    ['SELECT a @> b, t.a, a IN (1, 2), of_any FROM t', 'harmless'],
     ['SELECT pg_sleep(1) FROM absent', 'effectful_function'],
     ['UPDATE t SET a = 1', 'writes'],
   ];
@@ -59,7 +68,7 @@ describe('sharingVerdict', () => {
   }
 
   const doubts = [
-    ['operator', 'user_defined_in_the_way'],
+    ['cast', 'user_defined_in_the_way'],
     ['too_many_relations', 'catalog_too_large'],
   ] as const;
   for (const [doubt, verdict] of doubts) {
@@ -68,6 +77,12 @@ describe('sharingVerdict', () => {
       assert.equal(sharingVerdict(textEffects('SELECT 1', STANDARD), catalog), verdict);
     });
   }
+
+  it('is user_defined_in_the_way for every text where users have an operator =', async () => {
+    const catalog = await catalogOf(factsFrom([['operator', '=', null, null, null, null]]));
+    const verdict = sharingVerdict(textEffects('SELECT 1 IN (2)', STANDARD), catalog);
+    assert.equal(verdict, 'user_defined_in_the_way');
+  });
 
   it('is parameter_type for a read with a parameter of a type of users', async () => {
     const catalog = await catalogOf(factsFrom(ROWS));

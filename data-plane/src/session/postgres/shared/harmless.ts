@@ -46,8 +46,9 @@ export function sharingVerdict(effects: TextEffects, catalog: Catalog): SharingV
  * Two spellings of one name are one name only in ASCII, while the text's bytes may be decoded in
  * more than one way.
  */
-function judge({ relations, functions, types }: TextEffects, facts: CatalogFacts): SharingVerdict {
+function judge(effects: TextEffects, facts: CatalogFacts): SharingVerdict {
+  const { relations, types } = effects;
   if (relations.some((name) => !name.every(isAscii))) return 'unknown_relation';
   if (types.some((name) => !name.every(isAscii))) return 'type_not_plain';
-  return readingRefusal(facts, { relations, functions, types }) ?? 'harmless';
+  return readingRefusal(facts, effects) ?? 'harmless';
 }

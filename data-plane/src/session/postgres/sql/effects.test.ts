@@ -155,6 +155,7 @@ describe('readTextEffects', () => {
 
   const refused: readonly (readonly [sql: string, why: string])[] = [
     ['SELECT f()', 'unknown_function'],
+    ['SELECT a OPERATOR(public.=) b FROM t', 'unknown_function'],
     ['SELECT pg_catalog.lo_creat(1)', 'unknown_function'],
     ['SELECT upper(a), pg_sleep(1)', 'effectful_function'],
     ['SELECT txid_current()', 'effectful_function'],

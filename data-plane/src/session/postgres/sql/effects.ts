@@ -70,6 +70,8 @@ export interface TextEffects {
   readonly relations: readonly QualifiedName[];
   readonly functions: readonly QualifiedName[];
   readonly types: readonly QualifiedName[];
+  readonly operators: readonly string[];
+  readonly attributes: readonly string[];
 }
 
 /** For each setting of standard_conforming_strings. */
@@ -144,6 +146,8 @@ export const UNPARSABLE: TextEffects = Object.freeze({
   relations: NOTHING,
   functions: NOTHING,
   types: NOTHING,
+  operators: NOTHING,
+  attributes: NOTHING,
 });
 
 /** Of one that is longer than is read. */
@@ -176,6 +180,8 @@ function conclude(statements: readonly Statement[]): TextEffects {
     relations: queries.flatMap((query) => query.relations),
     functions: queries.flatMap((query) => query.functions),
     types: queries.flatMap((query) => query.types),
+    operators: queries.flatMap((query) => query.operators),
+    attributes: queries.flatMap((query) => query.attributes),
   };
 }
 

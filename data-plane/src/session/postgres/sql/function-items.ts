@@ -28,14 +28,19 @@ const VALUE_FUNCTIONS: ReadonlySet<string> = new Set([
 ]);
 
 export class FunctionItems {
-  readonly #attributes: (readonly [qualifier: string, name: string])[] = [];
+  readonly #attributes: QualifiedName[] = [];
   /** The columns that every function of this alias has. */
   readonly #columns = new Map<string, Set<string>>();
   #aliases: 'known' | 'unknown' = 'known';
 
-  /** `qualifier.name` stands where a value is expected. */
-  attribute(qualifier: string, name: string): void {
-    this.#attributes.push([qualifier, name]);
+  /** A name with dots stands where a value is expected. */
+  attribute(name: QualifiedName): void {
+    this.#attributes.push(name);
+  }
+
+  /** What stands behind their last dots, each once. */
+  get attributes(): readonly string[] {
+    return [...new Set(this.#attributes.map((name) => name.at(-1) ?? ''))];
   }
 
   /** Something in FROM is computed, and what it is called is not known. */
@@ -61,11 +66,14 @@ export class FunctionItems {
 
   /** Names of functions that attributes may call. */
   get calls(): readonly QualifiedName[] {
-    if (this.#aliases === 'unknown') return this.#attributes.map(([, name]) => [name]);
-    if (this.#columns.size === 0) return [];
-    return this.#attributes
-      .filter(([qualifier, name]) => this.#columns.get(qualifier)?.has(name) === false)
-      .map(([, name]) => [name]);
+    if (this.#aliases === 'known' && this.#columns.size === 0) return [];
+    return this.#attributes.filter((name) => this.#mayCall(name)).map((name) => name.slice(-1));
+  }
+
+  /** Names of more parts are those of relations. */
+  #mayCall([qualifier = '', name = '', ...more]: QualifiedName): boolean {
+    if (more.length > 0) return false;
+    return this.#aliases === 'unknown' || this.#columns.get(qualifier)?.has(name) === false;
   }
 }
 

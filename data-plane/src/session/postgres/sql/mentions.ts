@@ -2,8 +2,8 @@
  * What a query mentions: relations, functions, types, and whether it reads, locks rows, writes or
  * makes a table. One pass over the tokens that builds no tree. In doubt a name is a function call
  * or a relation: one name too many costs a needless reset or look-up, a missed one would hide an
- * effect. Operators, casts, attributes of tables (`t.f` for f(t)) and what relations hold (views,
- * triggers, defaults, policies) cannot be seen in a text.
+ * effect. Casts and what relations hold (views, triggers, defaults, policies) cannot be seen in a
+ * text, and of operators and attributes of tables (`t.f` for f(t)) the names alone.
  * Owns: what names are used as. Leaves: nesting and WITH to query-levels.ts, what is a call to
  * call-shapes.ts, what a function does to functions.ts, set_config() to set-config.ts.
  * Source: PostgreSQL 18, src/backend/parser/gram.y (SelectStmt, table_ref, func_name, GenericType).
@@ -14,6 +14,7 @@ import { FunctionItems } from './function-items.ts';
 import { KEYWORDS } from './keywords.ts';
 import { isTemporarySchema } from './names.ts';
 import type { QualifiedName } from './names.ts';
+import { operatorElsewhere, OperatorNames } from './operators.ts';
 import type { QueryFacts } from './query-facts.ts';
 import { QueryLevels } from './query-levels.ts';
 import type { Level, Opener, Place } from './query-levels.ts';
@@ -41,9 +42,6 @@ const ENDS_CLAUSE = wordSet(
 );
 const MODIFIES_INTO = wordSet('global local temp temporary unlogged');
 
-/** `a.b` in tokens. */
-const ATTRIBUTE_LENGTH = 3;
-
 function placeIn(level: Level): Place {
   return level.expects === 'relation' ? 'item' : 'part';
 }
@@ -63,6 +61,7 @@ class MentionReader {
   #defaults: QueryFacts['defaults'] = 'untouched';
   #callsAfterParenthesis = false;
   readonly #items = new FunctionItems();
+  readonly #operators = new OperatorNames();
   readonly #setConfig: SetConfigCalls;
 
   constructor(source: Source, range: TokenRange) {
@@ -74,6 +73,7 @@ class MentionReader {
     const window = this.#window;
     while (!window.atEnd) {
       const token = window.token();
+      this.#operators.token(token);
       if (token.kind === 'word') this.#word(token.text);
       else if (token.kind === 'quoted') this.#quoted();
       else if (token.kind === 'symbol') this.#symbol(token.text);
@@ -83,6 +83,8 @@ class MentionReader {
       relations: this.#relations,
       functions: [...this.#functions, ...this.#items.calls],
       types: this.#types,
+      operators: this.#operators.names,
+      attributes: this.#items.attributes,
       effect: this.#effect,
       into: this.#into,
       setConfig: this.#setConfig.kind,
@@ -313,9 +315,7 @@ class MentionReader {
       return this.#parenthesised(length, place);
     }
     if (expects !== 'nothing') this.#relation(length);
-    else if (length === ATTRIBUTE_LENGTH) {
-      this.#items.attribute(window.token().text, window.token(length - 1).text);
-    }
+    else if (length > 1) this.#items.attribute(window.name(length));
     if (window.token(length).kind === 'string') this.#literalType(length);
     window.skip(length);
   }
@@ -334,7 +334,11 @@ class MentionReader {
       return this.#openConstruct(word, place);
     }
     if (word === 'sets' && window.word(-1) === 'grouping') return this.#open('grouping_sets', 1);
-    if (word === 'operator') this.#callsAfterParenthesis = true;
+    if (word === 'operator') {
+      this.#callsAfterParenthesis = true;
+      const elsewhere = operatorElsewhere(window);
+      if (elsewhere !== undefined) this.#functions.push(elsewhere);
+    }
     if (!isCallShaped(this.#surroundings(), word)) return window.skip(length);
     const name = window.name(length);
     this.#functions.push(name);

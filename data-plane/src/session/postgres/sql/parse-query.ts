@@ -88,6 +88,8 @@ const NO_QUERY: QueryFacts = Object.freeze({
   relations: [],
   functions: [],
   types: [],
+  operators: [],
+  attributes: [],
   effect: 'reads',
   into: 'nothing',
   setConfig: 'none',
@@ -209,6 +211,8 @@ function joined(a: QueryFacts, b: QueryFacts): Partial<QueryFacts> {
     relations: [...a.relations, ...b.relations],
     functions: [...a.functions, ...b.functions],
     types: [...a.types, ...b.types],
+    operators: [...a.operators, ...b.operators],
+    attributes: [...a.attributes, ...b.attributes],
     setConfig: a.setConfig === 'session' || b.setConfig === 'none' ? a.setConfig : b.setConfig,
   };
 }

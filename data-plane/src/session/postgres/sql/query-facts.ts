@@ -11,6 +11,10 @@ export interface QueryFacts {
   readonly functions: readonly QualifiedName[];
   /** Cast to, or written before a literal, and not built in: a domain's checks call functions. */
   readonly types: readonly QualifiedName[];
+  /** Those that the text shows or that a word stands for, but for the comparing ones. */
+  readonly operators: readonly string[];
+  /** What stands behind the dot of `a.b`; it may call a function of a row. */
+  readonly attributes: readonly string[];
   readonly effect: 'reads' | 'locks_rows' | 'writes';
   /** Where SELECT … INTO makes a table. */
   readonly into: 'nothing' | 'permanent' | 'temporary';
