@@ -17,9 +17,8 @@ import { Acquisition } from './acquisition.ts';
 import { BatchTimer } from './batch-timer.ts';
 import { ClientFrames } from './client-frames.ts';
 import { ClientInput } from './client-input.ts';
-import { listenTo } from './client-socket.ts';
+import { hangUp, listenTo } from './client-socket.ts';
 import type { ExclusiveLease } from './exclusive-lease.ts';
-import { endSocket } from './end-socket.ts';
 import { LeaseEnd } from './lease-end.ts';
 import { relayRun } from './relay-run.ts';
 import { ClientRequests } from './requests.ts';
@@ -392,6 +391,6 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     else if (lease !== undefined) {
       this.#leaseEnd.abandon(lease, work, this.#terminating ? 'terminated' : 'gone');
     }
-    endSocket(this.#socket);
+    hangUp(this.#socket, this.#terminating ? 'has_left' : 'listens');
   }
 }
