@@ -70,6 +70,7 @@ export interface LaneBackendOptions {
 }
 
 export class LaneBackend implements ReplySink {
+  readonly runs = 'borrowed';
   readonly backend: PostgresBackend;
   readonly statements: BackendStatements;
   readonly #options: LaneBackendOptions;
@@ -162,7 +163,7 @@ export class LaneBackend implements ReplySink {
     const bytes = this.#replies.passOn(run);
     if (bytes === undefined) return;
     head.relayed = 'some';
-    const pendingBytes = head.client?.relay(bytes) ?? 0;
+    const pendingBytes = head.client?.relay(bytes, this.backend) ?? 0;
     if (pendingBytes <= SLOW_READER_BYTES || this.#replies.ends) return;
     this.#isPaused = true;
     this.backend.socket.pause();
@@ -321,7 +322,7 @@ export class LaneBackend implements ReplySink {
     }
     const { client } = batch;
     batch.client = undefined;
-    client?.relay(cancelledReply(error));
+    client?.say(cancelledReply(error));
     client?.answered();
   }
 

@@ -5,6 +5,7 @@
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { encodeSync } from '../../../wire/postgres/frontend-messages.ts';
+import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
 import type { TextEffects } from '../sql/effects.ts';
 
 /** Why a batch comes back before a byte of a reply to it was relayed: to be run by itself. */
@@ -27,8 +28,13 @@ export type ReturnReason =
 export type Relayed = 'whole_messages' | 'within_a_message';
 
 export interface BatchClient {
-  /** Bytes of the reply, in order. @returns how much the client has yet to take, in bytes */
-  relay(run: Buffer): number;
+  /**
+   * Bytes of the reply, in order, borrowed for the call. @returns how much the client has yet to
+   * take, in bytes
+   */
+  relay(run: Buffer, from: PostgresBackend): number;
+  /** The proxy's own words in place of a reply. */
+  say(words: Buffer): void;
   /** The reply was relayed whole, ReadyForQuery included. */
   answered(): void;
   /** No byte was relayed, and none will be: the batch is the client's again. */

@@ -8,11 +8,13 @@ import type { Socket } from 'node:net';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { ParameterVector } from '../../../upstream/parameter-vector.ts';
+import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
 import { FRONTEND } from '../../../wire/postgres/message-types.ts';
 import type { Acquisition } from '../acquisition.ts';
 import type { BackendStatements } from '../prepared/backend-statements.ts';
 import { closeMessage, parseMessage } from '../prepared/messages.ts';
 import type { PreparedStatement } from '../prepared/statement-catalogue.ts';
+import { relayRun } from '../relay-run.ts';
 import type { ClientRequests } from '../requests.ts';
 import { cancelled } from '../session-errors.ts';
 import { textEffects, UNPARSABLE } from '../sql/effects.ts';
@@ -131,7 +133,7 @@ export class SharedTurn implements BatchRequest, BatchSource {
       return place.on.cancel(place.batch, error, words);
     }
     this.#turn?.lane.withdraw(this);
-    this.relay(cancelledReply(error));
+    this.say(cancelledReply(error));
     this.answered();
   }
 
@@ -176,10 +178,14 @@ export class SharedTurn implements BatchRequest, BatchSource {
     this.#place = { batch, on };
   }
 
-  relay(run: Buffer): number {
+  relay(run: Buffer, from: PostgresBackend): number {
     const { socket } = this.#client;
-    socket.write(run);
+    relayRun(run, from, socket);
     return socket.writableLength;
+  }
+
+  say(words: Buffer): void {
+    this.#client.socket.write(words);
   }
 
   answered(): void {
