@@ -97,6 +97,27 @@ describe(`a tenant with max_client_connections ${LIMIT}`, () => {
     }
   });
 
+  it('has a place free again when a client leaves while it waits to be greeted', async () => {
+    const login = { port: cluster.port, username: 'postgres', password: PASSWORD };
+    await proxy.setTenant({ id: 'asleep', ...login, database: 'postgres' });
+    // Paused, and never connected to: what a greeting says of the database is not known.
+    await proxy.operate('asleep', 'pause');
+    const client = await RawClient.connect(proxy);
+    const greeting = client.authenticate({
+      user: 'postgres',
+      password: PASSWORD,
+      database: 'asleep',
+    });
+    await eventually('it has its place', async () => (await clients('asleep')) === 1);
+    client.destroy();
+    await assert.rejects(greeting, /connection ended/);
+    await eventually('its place is free', async () => (await clients('asleep')) === 0, {
+      withinMs: 1_000,
+    });
+    await proxy.removeTenant('asleep');
+    await untilAtRest(proxy);
+  });
+
   it('ends nobody when the limit is lowered, and lets in again when it is raised', async () => {
     const held = await fill();
     await proxy.setPool('acme', { maxClientConnections: 1 });
