@@ -259,6 +259,12 @@ export const proxyErrors = defineErrors({
     summary: 'A cancel request ended the wait for a server connection; nothing was sent.',
     hint: 'Nothing was sent to the database: send it again if it is still wanted.',
   },
+  TRANSACTION_ABORTED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The transaction failed before it reached the database; it has yet to be rolled back.',
+    hint: 'Nothing of it was done: ROLLBACK, and begin again.',
+  },
   INTERNAL: {
     kind: 'internal',
     retryable: true,

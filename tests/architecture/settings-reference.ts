@@ -148,6 +148,9 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   cancel_wait_timeout:
     'How long the server may take to end a cancelled statement, to clean a connection for its' +
     ' next client, and to answer what the proxy itself asks, before the connection is closed.',
+  lazy_begin:
+    'In transaction mode: `on`: a `BEGIN` holds no server connection, and goes to the server in' +
+    ' front of the first statement of its transaction: see [Transactions](#transactions).',
   server_reset:
     '`auto`: a server connection is reset before its next client when it may not be clean.' +
     ' `always`: after every lease.',

@@ -72,7 +72,7 @@ describe('looked-up users', () => {
       tenant({ pool: { ...tenant().pool, maxConnections: 1, acquireTimeoutMs: 200 } }),
     );
     const holder = await login('postgres', PASSWORD);
-    await ask(holder, 'BEGIN');
+    await ask(holder, 'BEGIN; SELECT 1');
     await assert.rejects(login('nobody'), /08001: users cannot be looked up at the moment/);
     await ask(holder, 'COMMIT');
     await assert.rejects(login('nobody'), /28P01/);
@@ -83,7 +83,7 @@ describe('looked-up users', () => {
 
   it('end with the auth_query that found them, between two transactions', async () => {
     const ann = await login('ann');
-    await ask(ann, 'BEGIN');
+    await ask(ann, 'BEGIN; SELECT 1');
     const { authQuery: _gone, ...without } = tenant();
     await proxy.setTenant(without);
     assert.equal(await ask(ann, 'SELECT session_user'), 'ann', 'its transaction goes on');
@@ -100,7 +100,7 @@ describe('looked-up users', () => {
     await proxy.setTenant(tenant({ users: [{ name: 'ann', password: 'ann', maxConnections: 1 }] }));
     assert.equal(await ask(ann, 'SELECT session_user'), 'ann');
     const other = await login('ann');
-    await ask(other, 'BEGIN');
+    await ask(other, 'BEGIN; SELECT 1');
     ann.send(query('SELECT 1'));
     const [refusal] = await ann.until('Z');
     assert.match(refusal ? (fields(refusal)['M'] ?? '') : '', /max_connections of user "ann"/);

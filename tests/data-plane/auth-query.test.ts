@@ -236,7 +236,7 @@ describe('auth_query', () => {
   it('gives users of the list without a password their limits', async () => {
     await proxy.setTenant(tenant({ users: [{ name: 'ann', maxConnections: 1 }] }));
     const [first, second] = [await login('ann', 'ann pw'), await login('ann', 'ann pw')];
-    await ask(first, 'BEGIN');
+    await ask(first, 'BEGIN; SELECT 1');
     second.send(query('SELECT 1'));
     const [refusal] = await second.until('Z');
     assert.match(refusal ? (fields(refusal)['M'] ?? '') : '', /max_connections of user "ann"/);

@@ -65,7 +65,7 @@ describe('a cancel request', () => {
 
   it('ends the wait of a client in line with 57014, and the client goes on', async () => {
     const holder = await connect();
-    holder.send(query('BEGIN'));
+    holder.send(query('BEGIN; SELECT 1'));
     await holder.until('Z');
     const waiting = await connect();
     waiting.send(query('SELECT 1'));

@@ -157,7 +157,7 @@ describe('a client that vanishes', () => {
 
   it('while it waits in line leaves the line', async () => {
     const holder = await RawClient.login(proxy, login);
-    holder.send(query('BEGIN'));
+    holder.send(query('BEGIN; SELECT 1'));
     await holder.until('Z');
     const waiting = await RawClient.login(proxy, login);
     waiting.send(query('SELECT 1'));
@@ -183,7 +183,7 @@ describe('a client that vanishes', () => {
 describe('a server connection that is lost', () => {
   it("ends its client with the server's FATAL message; the next client gets another", async () => {
     const client = await RawClient.login(proxy, login);
-    client.send(query('BEGIN'));
+    client.send(query('BEGIN; SELECT 1'));
     await client.until('Z');
     await cluster.sql(
       'postgres',
@@ -198,7 +198,7 @@ describe('a server connection that is lost', () => {
   it('by a crash of the server ends clients in a transaction and spares idle ones', async () => {
     const idle = await RawClient.login(proxy, login);
     const client = await RawClient.login(proxy, login);
-    client.send(query('BEGIN'));
+    client.send(query('BEGIN; SELECT 1'));
     await client.until('Z');
     await cluster.restart('immediate');
     const error = (await client.until('E')).at(-1);

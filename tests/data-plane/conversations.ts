@@ -52,6 +52,17 @@ export const PARTS: Readonly<Record<string, Part>> = {
     step('Z', query('SELECT 1')),
     step('Z', query('COMMIT')),
   ],
+  'a transaction in messages': [
+    step('Z', parse('BEGIN READ ONLY'), bind(), describe('P'), execute(), sync()),
+    step('Z', parse('SELECT $1::int', '', [23]), bind(['9']), execute(), sync()),
+    step('Z', parse('COMMIT'), bind(), describe('P'), execute(), sync()),
+  ],
+  'transactions with nothing in them': [
+    step('Z', query('START TRANSACTION ISOLATION LEVEL SERIALIZABLE')),
+    step('Z', parse('END'), bind(), execute(), sync()),
+    step('Z', query('BEGIN')),
+    step('ZZ', query('ABORT'), query('SELECT 2')),
+  ],
   'a failed transaction': [
     step('ZZ', query('BEGIN'), query('SELECT 1/0')),
     step('ZZ', query('SELECT 1'), query('ROLLBACK')),

@@ -263,7 +263,7 @@ describe('a crowd in front of a full pool', () => {
     const clients = await Promise.all(Array.from({ length: 60 }, () => connect()));
     const [holder, ...crowd] = clients;
     assert.ok(holder);
-    await ask(holder, 'BEGIN');
+    await ask(holder, 'BEGIN; SELECT 1');
     for (const client of crowd) client.send(query('SELECT 1'));
     await untilWaiting(proxy, crowd.length);
     for (const [index, client] of crowd.entries()) {

@@ -112,7 +112,7 @@ async function throughProxy(
 /** What a client reads that has to wait behind another one. */
 async function inLine(pool: PoolOverrides, act: (client: RawClient) => Promise<void>) {
   const holder = await clientOf({}, { maxConnections: 1, ...pool });
-  holder.send(query('BEGIN'));
+  holder.send(query('BEGIN; SELECT 1'));
   await holder.until('Z');
   const client = await connect();
   client.send(query('SELECT 1'));
@@ -299,7 +299,7 @@ const SEEN: Readonly<Record<ProxyErrorCode, Provocation | Elsewhere>> = {
   UPSTREAM_LOST: async () => {
     const relay = await noteBeginnings(cluster.port);
     const client = await clientOf({ port: relay.port });
-    return afterwards(client, 'BEGIN', async () => relay.close());
+    return afterwards(client, 'BEGIN; SELECT 1', async () => relay.close());
   },
   CANCELLED: () =>
     inLine({}, async (client) => {
@@ -308,6 +308,10 @@ const SEEN: Readonly<Record<ProxyErrorCode, Provocation | Elsewhere>> = {
       canceller.cancel(client.key());
     }),
   INTERNAL: { never: 'only a defect raises it' },
+  TRANSACTION_ABORTED: {
+    file: 'tests/data-plane/lazy-begin.test.ts',
+    test: 'is in a failed transaction until it rolls back, when a cancel ends its wait',
+  },
   SHUTTING_DOWN: () =>
     throughProxy({}, async (other) => {
       const client = await connect({}, other);

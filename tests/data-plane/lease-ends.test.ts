@@ -120,7 +120,7 @@ describe('a server connection', () => {
 
   it('goes to the next client behind a transaction that ends within one text', () =>
     withTwo(async (client, other) => {
-      client.send(query('BEGIN'));
+      client.send(query('BEGIN; SELECT 1'));
       await client.until('Z');
       other.send(query('SELECT 3'));
       await untilInLine();

@@ -39,7 +39,7 @@ describe('200 clients on a pool of 5', () => {
     await cluster.sql('postgres', 'CREATE SEQUENCE served');
     const clients = await inPortions(200, () => RawClient.login(proxy, login));
     const holders = clients.slice(0, 5);
-    for (const holder of holders) holder.send(query('BEGIN'));
+    for (const holder of holders) holder.send(query('BEGIN; SELECT 1'));
     await Promise.all(holders.map((holder) => holder.until('Z')));
 
     // One after the other, each in line before the next one asks.
@@ -75,7 +75,7 @@ describe('acquire_timeout', () => {
   it('tells a client that waited 300 ms the tenant, limit and setting; it goes on', async () => {
     const busy = { ...login, database: 'busy' };
     const [holder, client] = await inPortions(2, () => RawClient.login(proxy, busy));
-    holder?.send(query('BEGIN'));
+    holder?.send(query('BEGIN; SELECT 1'));
     await holder?.until('Z');
 
     client?.send(query('SELECT 1'));

@@ -50,7 +50,7 @@ async function ask(client: RawClient, sql: string): Promise<string | undefined> 
 }
 
 async function begin(client: RawClient): Promise<void> {
-  client.send(query('BEGIN'));
+  client.send(query('BEGIN; SELECT 1'));
   await client.until('Z');
 }
 

@@ -91,8 +91,8 @@ describe('reserve_connections 1 of max_connections 3, reserve_timeout 400 ms', (
     const clients = [await connect(), await connect(), await connect()];
     const [one, two, three] = clients;
     assert.ok(one && two && three);
-    await ask(one, 'BEGIN');
-    await ask(two, 'BEGIN');
+    await ask(one, 'BEGIN; SELECT 1');
+    await ask(two, 'BEGIN; SELECT 1');
     const beganMs = performance.now();
     three.send(query('SELECT 3'));
     await untilWaiting(proxy, 1);
@@ -147,7 +147,7 @@ describe('max_lifetime 2 s', () => {
     const lifetime = { maxConnections: 8, maxLifetimeMs: 2_000 };
     const connect = await newTenant('jitter', lifetime);
     const clients = await Promise.all(Array.from({ length: 8 }, () => connect()));
-    for (const client of clients) client.send(query('BEGIN'));
+    for (const client of clients) client.send(query('BEGIN; SELECT 1'));
     await Promise.all(clients.map((client) => client.until('Z')));
     for (const client of clients) client.send(query('COMMIT'));
     await Promise.all(clients.map((client) => client.until('Z')));
@@ -215,7 +215,7 @@ describe('query_wait_notify 150 ms', () => {
   it('sends a NOTICE that names the limit while the client waits, then its result', async () => {
     const connect = await newTenant('notified', { maxConnections: 1, queryWaitNotifyMs: 150 });
     const [holder, client] = [await connect(), await connect()];
-    await ask(holder, 'BEGIN');
+    await ask(holder, 'BEGIN; SELECT 1');
     client.send(query('SELECT 11'));
     const notice = (await client.until('N')).at(-1);
     assert.ok(notice !== undefined);

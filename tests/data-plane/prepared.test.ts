@@ -57,7 +57,7 @@ const codes = (messages: readonly RawMessage[]) =>
 /** Keeps server connections busy, so that the next client gets another one. */
 async function occupy(count: number): Promise<() => Promise<void>> {
   const holders = await Promise.all(Array.from({ length: count }, connect));
-  for (const holder of holders) await ask(holder, query('BEGIN'));
+  for (const holder of holders) await ask(holder, query('BEGIN; SELECT 1'));
   return async () => {
     for (const holder of holders) {
       await ask(holder, query('COMMIT'));

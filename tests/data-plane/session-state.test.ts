@@ -85,7 +85,7 @@ async function askEverywhere(client: RawClient, sql: string, tenant = 'acme'): P
     answers.push(await ask(client, sql));
     const holder = await connect({}, tenant);
     holders.push(holder);
-    if (held < 2) await ask(holder, 'BEGIN');
+    if (held < 2) await ask(holder, 'BEGIN; SELECT 1');
   }
   for (const holder of holders) holder.end();
   return [...new Set(answers)];
@@ -257,7 +257,7 @@ describe('ParameterStatus', () => {
       'DateStyle=SQL, MDY',
     ]);
     const holder = await connect();
-    await ask(holder, 'BEGIN');
+    await ask(holder, 'BEGIN; SELECT 1');
     assert.deepEqual(told(await messagesOf(client, query('SELECT 1'))), []);
     assert.deepEqual(await ask(client, 'SHOW datestyle'), 'SQL, MDY');
     for (const each of [client, holder]) each.end();

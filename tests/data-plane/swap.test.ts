@@ -53,7 +53,7 @@ describe('a changed host or port', () => {
     const running = await connect('acme');
     const idle = await connect('acme');
     const bystander = await connect('other');
-    running.send(query('BEGIN'));
+    running.send(query('BEGIN; SELECT 1'));
     await running.until('Z');
     assert.equal(await portOf(idle), here.port);
 
@@ -79,7 +79,7 @@ describe('a changed host or port', () => {
     const clients = await Promise.all(Array.from({ length: 6 }, () => connect('acme')));
     const [holders, waiting] = [clients.slice(0, 3), clients.slice(3)];
     for (const holder of holders) {
-      holder.send(query('BEGIN'));
+      holder.send(query('BEGIN; SELECT 1'));
       await holder.until('Z');
     }
     for (const client of waiting) client.send(whichServer);
@@ -99,7 +99,7 @@ describe('a login that waits for a server connection', () => {
     await proxy.setTenant(tenant('acme', here.port));
     const holders = await Promise.all(Array.from({ length: 3 }, () => connect('acme')));
     for (const holder of holders) {
-      holder.send(query('BEGIN'));
+      holder.send(query('BEGIN; SELECT 1'));
       await holder.until('Z');
     }
     // What the server makes of this parameter is not known before it is asked.
@@ -168,7 +168,7 @@ describe('a removed tenant', () => {
       const running = await connect('brief');
       const bystander = await connect('other');
       await portOf(idle);
-      running.send(query('BEGIN'));
+      running.send(query('BEGIN; SELECT 1'));
       await running.until('Z');
       await proxy.removeTenant('brief');
 

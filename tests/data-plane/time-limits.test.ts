@@ -329,7 +329,7 @@ function whoWaits(poolMode: PoolMode): void {
 
   it('is spared in line for a server connection', () =>
     withLimits({ poolMode, maxConnections: 1 }, async (holder, { id, connect }) => {
-      await ask(holder, 'BEGIN');
+      await ask(holder, 'BEGIN; SELECT 1');
       const waiting = await connect();
       waiting.send(query('SELECT 5'));
       const inLine = () => metric(proxy, 'dbbouncer_connections_waiting', { tenant: id });

@@ -108,7 +108,7 @@ describe('users of a tenant', () => {
       await login('report', 'report pw'),
       await login('app', PASSWORD),
     ];
-    await ask(first, 'BEGIN');
+    await ask(first, 'BEGIN; SELECT 1');
     second.send(query('SELECT 1'));
     const [refusal] = await second.until('Z');
     assert.ok(refusal);
@@ -209,7 +209,7 @@ describe('a change of users', () => {
       await login('report', 'report pw'),
       await login('report', 'report pw'),
     ];
-    await ask(first, 'BEGIN');
+    await ask(first, 'BEGIN; SELECT 1');
     await proxy.setTenant(tenant({ users }));
     assert.equal(await ask(second, 'SELECT session_user'), 'report');
     for (const client of [first, second]) client.end();

@@ -116,7 +116,7 @@ describe('a pool that takes the place of another', () => {
   it('is opened to what the old one had in use, before a client asks for it', async () => {
     await withProxy([tenant('swapped', { minConnections: 1 })], {}, async (proxy) => {
       const clients = await Promise.all([1, 2, 3].map(() => connect(proxy, 'swapped')));
-      for (const client of clients) await ask(client, 'BEGIN');
+      for (const client of clients) await ask(client, 'BEGIN; SELECT 1');
       await untilOpen(3);
       await proxy.operate('swapped', 'reconnect');
       await untilOpen(6);

@@ -51,6 +51,7 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   UPSTREAM_TLS_FAILED: SqlState.sqlclient_unable_to_establish_sqlconnection,
   UPSTREAM_REFUSED: SqlState.sqlserver_rejected_establishment_of_sqlconnection,
   UPSTREAM_LOST: SqlState.connection_failure,
+  TRANSACTION_ABORTED: SqlState.in_failed_sql_transaction,
   CANCELLED: SqlState.query_canceled,
   INTERNAL: SqlState.internal_error,
   SHUTTING_DOWN: SqlState.admin_shutdown,

@@ -10,6 +10,8 @@ import type { Timed } from './time-limits.ts';
 /**
  * - `login`: not authenticated yet
  * - `idle`: authenticated, holds no server connection, nothing asked
+ * - `begun`: as `idle`, in a transaction that no server knows of yet
+ * - `failed`: the same, and the transaction has failed
  * - `waiting`: in line for a server connection
  * - `leased`: owns a server connection
  * - `shared`: its batch runs on a server connection that many clients use at a time
@@ -18,7 +20,16 @@ import type { Timed } from './time-limits.ts';
  * - `closed`: nothing more is read or written
  */
 export type SessionState =
-  'login' | 'idle' | 'waiting' | 'leased' | 'shared' | 'settling' | 'skipping' | 'closed';
+  | 'login'
+  | 'idle'
+  | 'begun'
+  | 'failed'
+  | 'waiting'
+  | 'leased'
+  | 'shared'
+  | 'settling'
+  | 'skipping'
+  | 'closed';
 
 /**
  * What becomes of a statement under way outside a transaction when its session is killed; the

@@ -156,6 +156,8 @@ export const POOL_SETTINGS = Object.freeze({
     { minMs: 1, maxMs: 86_400_000, defaultMs: 300_000 },
     'How long a client waits while its tenant is paused;',
   ),
+  /** `on`: a BEGIN in transaction mode is sent with the first statement of its transaction. */
+  lazyBegin: choice('lazy_begin', z.enum(['on', 'off']), 'on'),
   serverReset: choice('server_reset', serverResetSchema, 'auto'),
   leakDetector: choice('leak_detector', leakDetectorSchema, 'off'),
   applicationName: choice('application_name', applicationNameSchema, 'pooled'),

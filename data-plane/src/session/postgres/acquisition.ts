@@ -10,6 +10,7 @@ import type { Pool, Waiter } from '../../pool/pool.ts';
 import type { WaitNotice } from '../../pool/waiter.ts';
 import { applyVector } from '../../upstream/apply-vector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
+import type { TenantMeter } from '../meter.ts';
 import { targetNow } from './place.ts';
 import type { LoggedIn, SessionServices, Target } from './services.ts';
 import { parametersNotSet } from './session-errors.ts';
@@ -83,6 +84,17 @@ export class Acquisition implements Waiter<PostgresBackend> {
   /** Where the next backend would be from. @throws AppError SHUTTING_DOWN */
   targetNow(): Target | AppError {
     return targetNow(this.#services, this.#login);
+  }
+
+  get meter(): TenantMeter {
+    return this.#login.meter;
+  }
+
+  /** Whether a BEGIN is answered before there is a backend. @throws AppError SHUTTING_DOWN */
+  get beginsLazily(): boolean {
+    if (this.#login.pooling === 'session') return false;
+    const target = this.targetNow();
+    return !(target instanceof AppError) && target.upstream.settings.lazyBegin === 'on';
   }
 
   #choosePool(): AppError | undefined {

@@ -6,15 +6,23 @@
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { DROP, FORWARD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../wire/postgres/frame-scanner.ts';
-import { BACKEND, TRANSACTION_IDLE } from '../../wire/postgres/message-types.ts';
+import {
+  BACKEND,
+  TRANSACTION_FAILED,
+  TRANSACTION_IDLE,
+} from '../../wire/postgres/message-types.ts';
 import type { TransactionStatus } from '../../wire/postgres/message-types.ts';
-import { decodeParameterStatus, peekSeverity } from '../../wire/postgres/backend-messages.ts';
+import {
+  decodeParameterStatus,
+  encodeReadyForQuery,
+  peekSeverity,
+} from '../../wire/postgres/backend-messages.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { SqlState } from '../../wire/postgres/sqlstate.ts';
 import { COLLECT_BYTES_MAX } from '../../wire/postgres/limits.ts';
 import { WireError } from '../../wire/wire-error.ts';
 import type { PostgresBackend, ReplySink } from '../../upstream/postgres-backend.ts';
-import { Outstanding } from './outstanding.ts';
+import { CLOSE, Outstanding, PARSE, SYNC } from './outstanding.ts';
 import { BackendStatements } from './prepared/backend-statements.ts';
 import { frameHead } from './prepared/messages.ts';
 import { errorInOwnNames } from './prepared/own-names.ts';
@@ -68,6 +76,11 @@ export class ExclusiveLease implements ReplySink {
   readonly statements = new BackendStatements();
   /** The use of a prepared statement that was sent last, while it can be sent again. */
   replay: Replay | undefined;
+  /**
+   * `sent`: a BEGIN was put in front of what the client sent, and is not answered. `failed`: in
+   * vain; the client is in a failed transaction, the server in none.
+   */
+  opening: 'none' | 'sent' | 'failed' = 'none';
   #bodyLength = 0;
   #replacement: Replacement | undefined;
   #owner: LeaseOwner | undefined;
@@ -89,6 +102,7 @@ export class ExclusiveLease implements ReplySink {
     this.#cancelled = false;
     this.#explanation = undefined;
     this.replay = undefined;
+    this.opening = 'none';
     this.statements.beginLease();
     this.backend.attach(this);
   }
@@ -109,6 +123,11 @@ export class ExclusiveLease implements ReplySink {
   /** A cancel is on its way, and hits what the backend runs when it arrives. */
   get cancelling(): boolean {
     return this.#cancelsInFlight > 0;
+  }
+
+  /** Whether the server is in a transaction block, as far as it has said, or will be. */
+  get inTransaction(): boolean {
+    return this.opening === 'sent' || this.backend.transactionStatus !== TRANSACTION_IDLE;
   }
 
   /** Nothing is owed, and no cancel can still hit what runs next. */
@@ -211,11 +230,19 @@ export class ExclusiveLease implements ReplySink {
   #ready(type: number): FrameVerdict {
     const verdict = this.#replied(type);
     const attendant = this.#owner?.attendant;
-    if (attendant === undefined || verdict !== FORWARD) return verdict;
+    if (verdict !== FORWARD) return verdict;
+    if (this.opening === 'failed') return this.#readyFailed(attendant);
+    if (attendant === undefined) return verdict;
     const before = attendant.ready(this.backend.transactionStatus as TransactionStatus);
     if (before === undefined) return FORWARD;
     const head = frameHead(type, [], this.#bodyLength);
     this.#replacement = { bytes: Buffer.concat([before, head]), bodySkipped: 0 };
+    return REPLACE;
+  }
+
+  #readyFailed(attendant: Attendant | undefined): FrameVerdict {
+    attendant?.ready(TRANSACTION_FAILED);
+    this.#replacement = { bytes: encodeReadyForQuery(TRANSACTION_FAILED), bodySkipped: 1 };
     return REPLACE;
   }
 
@@ -263,7 +290,9 @@ export class ExclusiveLease implements ReplySink {
     const isAlone = backend.transactionStatus === TRANSACTION_IDLE && outstanding.isOneUse;
     const message = isAlone && !this.#cancelled ? replay?.message : undefined;
     if (replay === undefined || message === undefined) return false;
-    outstanding.repeated({ undo: () => this.statements.delete(replay.statement) });
+    const undo = () => this.statements.delete(replay.statement);
+    // Behind the Sync to which the server skips.
+    outstanding.sentBefore([SYNC, CLOSE, PARSE], PARSE, { undo });
     backend.write(message);
     return true;
   }

@@ -11,7 +11,7 @@ import type { LoggedIn, SessionServices } from './services.ts';
 import { userRemoved } from './session-errors.ts';
 
 export abstract class LoggedInSession {
-  protected readonly login: LoggedIn;
+  readonly login: LoggedIn;
   /** Set when it is to end as soon as it is between transactions. */
   protected ending: AppError | undefined;
 
@@ -35,6 +35,16 @@ export abstract class LoggedInSession {
 
   get pooling(): PoolMode {
     return this.login.pooling;
+  }
+
+  /** Whether it is not between two transactions. */
+  protected abstract readonly isBusy: boolean;
+  abstract kill(error: AppError): void;
+
+  /** Ends it with `error`, as soon as it is between transactions. */
+  endWhenIdle(error: AppError): void {
+    if (this.isBusy) this.ending = error;
+    else this.kill(error);
   }
 
   /** What it was to end for with this code is no more. */

@@ -218,7 +218,8 @@ class ClientLogin implements Session {
     timeLimits.expect(loggedIn.tenantKey);
     cancels.register(loggedIn.cancelName, session);
     this.#reader.socket.resume();
-    session.start(rest);
+    // What the client had sent behind its login.
+    if (rest.length > 0) session.received(rest);
   }
 
   #resolve(asked: Asked): Exclude<Resolution, { kind: 'conflict' }> {

@@ -8,7 +8,6 @@ import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { CancelOptions } from '../../upstream/server-cancels.ts';
-import { TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
 import { encodeCopyFail, encodeSync } from '../../wire/postgres/frontend-messages.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { ExclusiveLease, LeaseOwner } from './exclusive-lease.ts';
@@ -40,7 +39,7 @@ export interface OrphanContext {
 /** Takes over the lease of a client that is gone. */
 export function orphan(lease: ExclusiveLease, context: OrphanContext): void {
   const { backend } = lease;
-  const inTransaction = backend.transactionStatus !== TRANSACTION_IDLE;
+  const { inTransaction } = lease;
   if (context.message === 'partial') {
     context.meter.dirtyDisconnect();
     return context.pool.discard(backend, 'client_gone');

@@ -152,15 +152,16 @@ export class Outstanding {
   }
 
   /**
-   * What is owed was sent once more, behind the Sync to which the server skips, with a Close and a
-   * Parse in front. @param parse what is assumed of that
+   * Messages of the proxy's own were sent before all that is owed.
+   * @param assumed of that of the kind `about`
    */
-  repeated(parse: Consequence): void {
-    this.#consequences.unshift(parse);
-    for (const entry of [PARSE | OWN | RECORDED, CLOSE | OWN, SYNC | OWN]) {
-      this.#entries.unshift(entry);
+  sentBefore(kinds: readonly RequestKind[], about: RequestKind, assumed: Consequence): void {
+    this.#consequences.unshift(assumed);
+    for (const kind of kinds.toReversed()) {
+      this.#entries.unshift(kind | OWN | (kind === about ? RECORDED : 0));
+      if (kind === EXECUTE) this.#hasExecuted = true;
+      if (endsBatch(kind)) this.#readiesOwed++;
     }
-    this.#readiesOwed++;
   }
 
   /** Whether everything that is not answered belongs to the batch that is being sent. */

@@ -45,3 +45,14 @@ export function requestKind(type: number): RequestKind | 0 {
       return 0;
   }
 }
+
+/** Whether a message is about a statement by its text or name. */
+export function isAboutStatements(type: number): boolean {
+  return (
+    type === FRONTEND.Query ||
+    type === FRONTEND.Parse ||
+    type === FRONTEND.Bind ||
+    type === FRONTEND.Describe ||
+    type === FRONTEND.Close
+  );
+}

@@ -27,7 +27,7 @@ import { readNames } from './prepared/names.ts';
 import { PreparedRelay } from './prepared/prepared-relay.ts';
 import type { ClientMessage, PreparedLimits } from './prepared/prepared-relay.ts';
 import type { PreparedStatement, StatementCatalogue } from './prepared/statement-catalogue.ts';
-import { requestKind } from './request-kind.ts';
+import { isAboutStatements, requestKind } from './request-kind.ts';
 import { notAllowedNow } from './session-errors.ts';
 import type { TextEffects } from './sql/effects.ts';
 import type { ClientSettings } from './state/client-settings.ts';
@@ -260,7 +260,7 @@ export class ClientRequests {
       return HOLD;
     }
     const [portal = '', name = ''] = names.texts;
-    const effects = name === '' ? this.watch.unnamedEffects : this.#prepared?.effectsOf(name);
+    const effects = name === '' ? this.watch.unnamedEffects : this.statementOf(name)?.effects;
     const admission = effects === undefined ? 'go' : this.#listening.admit(effects, lease);
     if (admission === 'hold') return HOLD;
     if (admission instanceof AppError)
@@ -387,14 +387,4 @@ function both(first: Undo, second: Undo): Undo {
     first(failure);
     second(failure);
   };
-}
-
-function isAboutStatements(type: number): boolean {
-  return (
-    type === FRONTEND.Query ||
-    type === FRONTEND.Parse ||
-    type === FRONTEND.Bind ||
-    type === FRONTEND.Describe ||
-    type === FRONTEND.Close
-  );
 }

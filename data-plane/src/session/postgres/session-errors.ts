@@ -45,6 +45,12 @@ export function cancelled(): AppError {
   return proxyErrors.fail('CANCELLED', 'canceling statement due to user request');
 }
 
+/** In the words of a server. */
+export function inFailedTransaction(): AppError {
+  const message = 'current transaction is aborted, commands ignored until end of transaction block';
+  return proxyErrors.fail('TRANSACTION_ABORTED', message);
+}
+
 export function notAllowedNow(type: number): WireError {
   return new WireError(`message "${String.fromCharCode(type)}" is not allowed at this point`);
 }

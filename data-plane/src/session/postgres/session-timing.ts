@@ -16,16 +16,18 @@ import { Stopwatch } from '../time-limits.ts';
 import type { Activity, Timed, TimeLimit } from '../time-limits.ts';
 import type { ClientInput } from './client-input.ts';
 import type { ExclusiveLease } from './exclusive-lease.ts';
+import type { LazyBegin } from './lazy-begin/lazy-begin.ts';
 import type { ListenRelay } from './listening/listen-relay.ts';
 import type { LoggedIn } from './services.ts';
 
 /** The session whose times are taken. */
 export interface TimedSession {
   readonly state: SessionState;
+  readonly login: LoggedIn;
   readonly lease: ExclusiveLease | undefined;
-  readonly awaits: ListenRelay['awaits'];
   /** Batches that it has had run on the shared lane. */
   readonly sharedTurns: number;
+  readonly lazy: LazyBegin | undefined;
   /** Cancels the statement under way; the client reads `error` for it, and goes on. */
   cancel(error: AppError): void;
   kill(error: AppError, work: WorkOfKilled): void;
@@ -36,18 +38,20 @@ export class SessionTiming implements Timed {
   readonly #session: TimedSession;
   readonly #socket: Socket;
   readonly #input: ClientInput;
-  readonly #login: LoggedIn;
+  readonly #listening: ListenRelay;
 
-  constructor(session: TimedSession, socket: Socket, input: ClientInput, login: LoggedIn) {
+  constructor(session: TimedSession, socket: Socket, input: ClientInput, listening: ListenRelay) {
     this.#session = session;
     this.#socket = socket;
     this.#input = input;
-    this.#login = login;
+    this.#listening = listening;
   }
 
   get activity(): Activity {
-    const { state, lease, awaits } = this.#session;
+    const { state, lease } = this.#session;
+    const { awaits } = this.#listening;
     if (state === 'shared') return 'query';
+    if (state === 'begun' || state === 'failed') return 'idle_in_transaction';
     if (state !== 'idle' && state !== 'leased' && state !== 'skipping') return 'untimed';
     if (awaits === 'listener') return 'untimed';
     // Who waits for notifications does what it is there for, and holds no server connection.
@@ -68,9 +72,10 @@ export class SessionTiming implements Timed {
   }
 
   get transactionMark(): number {
-    const { lease, state, sharedTurns } = this.#session;
+    const { lease, lazy, state, sharedTurns } = this.#session;
     // Below all marks of leases.
-    return state === 'shared' ? -sharedTurns : (lease?.backend.transactionMark ?? 0);
+    if (state === 'shared') return -sharedTurns;
+    return lazy?.transactionMark(lease) ?? lease?.backend.transactionMark ?? 0;
   }
 
   get deliveryMark(): number | undefined {
@@ -79,7 +84,7 @@ export class SessionTiming implements Timed {
   }
 
   expired(limit: TimeLimit, limitMs: number): void {
-    const { tenant, meter } = this.#login;
+    const { tenant, meter } = this.#session.login;
     meter.timeLimitMet(limit);
     const { code, words, setting, hint } = WORDS[limit];
     const message = `${words}: ${setting} of tenant "${tenant}" is ${limitMs} ms`;

@@ -19,6 +19,7 @@ import { ClientFrames } from './client-frames.ts';
 import { ClientInput } from './client-input.ts';
 import { hangUp, listenTo } from './client-socket.ts';
 import type { ExclusiveLease } from './exclusive-lease.ts';
+import type { LazyBegin } from './lazy-begin/lazy-begin.ts';
 import { LeaseEnd } from './lease-end.ts';
 import { relayRun } from './relay-run.ts';
 import { ClientRequests } from './requests.ts';
@@ -62,6 +63,8 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
   #timing: SessionTiming | undefined;
   /** The client has said Terminate: what it sent before is to run to its end. */
   #terminating = false;
+  /** Made with the first BEGIN that is answered without a server. */
+  lazy: LazyBegin | undefined;
 
   constructor(socket: Socket, services: SessionServices, login: LoggedIn) {
     super(login);
@@ -77,7 +80,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     this.#acquisition = acquisition;
     this.#requests = requests;
     this.#watch = requests.watch;
-    this.#frames = new ClientFrames(this, socket, requests);
+    this.#frames = new ClientFrames(this, socket, requests, acquisition);
     this.#input = new ClientInput(socket, this.#frames, log);
     this.#leaseEnd = new LeaseEnd(acquisition, services, login, this.#watch, this.#input);
     this.#batches = new BatchTimer(clock, login.meter);
@@ -92,12 +95,8 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     return this.#lease;
   }
 
-  get awaits(): ListenRelay['awaits'] {
-    return this.#listening.awaits;
-  }
-
   get timed(): Timed {
-    return (this.#timing ??= new SessionTiming(this, this.#socket, this.#input, this.login));
+    return (this.#timing ??= new SessionTiming(this, this.#socket, this.#input, this.#listening));
   }
 
   get sharedTurns(): number {
@@ -106,11 +105,6 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
 
   get attendant(): ClientChannels | undefined {
     return this.#listening.channels;
-  }
-
-  /** Handles what the client had sent behind its login. */
-  start(rest: Buffer): void {
-    if (rest.length > 0) this.received(rest);
   }
 
   // ---- the client's bytes (SocketOwner) ----
@@ -142,7 +136,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
   }
 
   #scanned(ended: AppError | undefined): void {
-    if (ended !== undefined) return this.#fatal(ended);
+    if (ended !== undefined) return this.kill(ended);
     if (this.#terminating) return this.#close();
     this.#lease?.sendLocalReplies();
   }
@@ -162,7 +156,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
   obtain(): ExclusiveLease | undefined {
     const obtained = this.#acquisition.begin();
     if (obtained === 'later') this.#state = 'waiting';
-    else if (obtained instanceof AppError) this.#fatal(obtained);
+    else if (obtained instanceof AppError) this.kill(obtained);
     else this.#own(obtained);
     return this.#lease;
   }
@@ -171,8 +165,11 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     this.#batches.begin();
   }
 
-  skipped(): void {
-    this.#state = 'idle';
+  moved(state: 'idle' | 'begun' | 'failed' | 'skipping'): void {
+    this.#state = state;
+    if (state !== 'idle') return;
+    if (this.ending !== undefined) return this.kill(this.ending);
+    this.#listening.quiet();
   }
 
   terminates(): void {
@@ -184,9 +181,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
   turnEnded(): void {
     this.#batches.end();
     if (this.state === 'closed') return;
-    this.#state = 'idle';
-    if (this.ending !== undefined) return this.#fatal(this.ending);
-    this.#listening.quiet();
+    this.moved('idle');
     if (this.#input.hasKept) this.#scanKept();
   }
 
@@ -198,7 +193,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
   }
 
   turnFailed(error: AppError, relayed: Relayed): void {
-    if (relayed === 'whole_messages') this.#fatal(error);
+    if (relayed === 'whole_messages') this.kill(error);
     else this.#close();
   }
 
@@ -218,6 +213,8 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
 
   /** Answers the batch that waits with an error and goes on behind it, as a server would. */
   refuseBatch(error: AppError): void {
+    // A client that was told its transaction is open cannot be told that it is not.
+    if (this.lazy?.isUnderWay && error.code !== 'CANCELLED') return this.kill(error);
     this.#state = 'skipping';
     this.#frames.refuse();
     this.#socket.write(encodePostgresError(error, 'ERROR'));
@@ -271,6 +268,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
 
   serverFailed(): void {
     this.#watch.failed();
+    if (this.#lease !== undefined) this.lazy?.serverFailed(this.#lease);
   }
 
   hidesParameter(name: string): boolean {
@@ -287,15 +285,23 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     if (this.#socket.isPaused() && !lease.backend.socket.writableNeedDrain) this.#socket.resume();
     this.#batches.end();
     this.#turn?.ranAlone();
+    if (lease.opening === 'failed') return this.#beginFailed(lease);
     this.#listening.quiet();
     this.#watch.quiet();
     const isBetween = lease.backend.transactionStatus === TRANSACTION_IDLE;
-    if (isBetween && this.ending !== undefined) return this.#fatal(this.ending);
+    if (isBetween && this.ending && !this.lazy?.isUnderWay) return this.kill(this.ending);
     if (isBetween) this.#watch.parametersChanged(lease.takeChangedParameters());
     if (!this.#watch.isSettled && this.#settle(lease)) return;
     if (isBetween && !this.#watch.keepsBackend && this.#input.atBoundary) this.#release(lease);
     // A batch that waited for something to be restored, in vain.
     else if (this.#input.hasKept) this.#scanKept();
+  }
+
+  /** The server is as before, nothing has run; to the client its transaction has failed. */
+  #beginFailed(lease: ExclusiveLease): void {
+    this.#watch.leaseBegan(lease.backend, this.#acquisition.target);
+    this.#release(lease);
+    if (this.#input.hasKept) this.#scanKept();
   }
 
   /** @returns whether the proxy has something to say to the backend first */
@@ -318,7 +324,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
 
   settlingFailed(error: AppError): void {
     this.#lease = undefined;
-    this.#fatal(error);
+    this.kill(error);
   }
 
   serverLost(told: 'told' | 'untold', error: Error | undefined): void {
@@ -326,13 +332,13 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     this.#lease = undefined;
     this.#acquisition.target.pool.discard(backend, 'server_gone');
     if (told === 'told' || !backend.atBoundary) return this.#close();
-    this.#fatal(serverEnded(error));
+    this.kill(serverEnded(error));
   }
 
   #release(lease: ExclusiveLease): void {
     this.#told.heard(lease.backend);
     this.#lease = undefined;
-    this.#state = 'idle';
+    this.#state = this.lazy?.stateWithout(lease) ?? 'idle';
     this.#listening.leaseEnded(lease.backend);
     this.#leaseEnd.release(lease);
     if (this.#socket.isPaused()) this.#socket.resume();
@@ -351,18 +357,12 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     if (this.#lease !== undefined) this.#leaseEnd.cancel(this.#lease, reason);
   }
 
-  endWhenIdle(error: AppError): void {
-    if (this.state === 'closed') return;
-    const isBusy = this.state === 'waiting' || this.state === 'shared';
-    if (isBusy || this.#lease?.isBetween === false) this.ending = error;
-    else this.#fatal(error);
+  get isBusy(): boolean {
+    const waits = this.state === 'waiting' || this.state === 'shared';
+    return waits || this.lazy?.isUnderWay === true || this.#lease?.isBetween === false;
   }
 
   kill(error: AppError, work: WorkOfKilled = 'let_finish'): void {
-    this.#fatal(error, work);
-  }
-
-  #fatal(error: AppError, work: WorkOfKilled = 'let_finish'): void {
     if (this.state === 'closed') return;
     // Within a message of the server the client would take it for a part of that.
     const isBetween =

@@ -10,6 +10,7 @@ import type { TenantMeter } from '../../meter.ts';
 import type { Session } from '../../session.ts';
 import type { Acquisition } from '../acquisition.ts';
 import type { ExclusiveLease } from '../exclusive-lease.ts';
+import type { LazyBegin } from '../lazy-begin/lazy-begin.ts';
 import type { LoggedIn } from '../services.ts';
 import type { ClientSettings } from '../state/client-settings.ts';
 import type { ChannelHub } from './channel-hub.ts';
@@ -18,6 +19,7 @@ import type { ListenRelayClient } from './listen-relay.ts';
 /** What only the session knows. */
 export interface ListeningHost extends Session {
   readonly lease: ExclusiveLease | undefined;
+  lazy: LazyBegin | undefined;
   /** A message that was held may be sent, or cannot be. */
   resumeInput(): void;
 }
@@ -68,6 +70,7 @@ export class ListeningSession implements ListenRelayClient {
   get takesNotifications(): boolean {
     const { state } = this.#host;
     if (state === 'closed' || state === 'shared' || this.#socket.writableNeedDrain) return false;
+    if (this.#host.lazy?.isUnderWay === true) return false;
     const { lease } = this.#host;
     if (lease === undefined) return true;
     const { backend, outstanding } = lease;

@@ -106,12 +106,7 @@ export class PreparedRelay {
     return this.#mine.nameOf(shared);
   }
 
-  /** What the client's statement of this name does. */
-  effectsOf(name: string): TextEffects | undefined {
-    return this.#mine.get(name)?.effects;
-  }
-
-  /** The client's statement of this name, when no outcome that decides about it is open. */
+  /** The client's statement of this name. */
   statementOf(name: string): PreparedStatement | undefined {
     return this.#mine.get(name);
   }
