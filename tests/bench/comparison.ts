@@ -20,8 +20,10 @@ export interface Outcome extends Summary {
   readonly turns: number;
   /** Of the pooler, for one unit of work; NaN where there is no pooler. */
   readonly cpuUsPerWork: number;
-  /** The most that the server saw in use within one turn. */
+  /** The most that the server saw in use within one turn, be it for a moment. */
   readonly serverConnections: number;
+  /** In use within a quarter of a second, the median of those. */
+  readonly usualConnections: number;
   readonly counts: Readonly<Record<string, number>>;
   /** Of the turns that did not end well, the words of the first. */
   readonly failure: string | undefined;
@@ -54,10 +56,11 @@ export interface ComparisonOptions {
   readonly onProgress: (text: string) => void;
 }
 
-interface Measured extends Sample {
+interface Measured extends Sample, Connections {
   readonly cpuUs: number;
-  readonly serverConnections: number;
 }
+
+type Connections = Pick<Outcome, 'serverConnections' | 'usualConnections'>;
 
 const COUNT_INTERVAL_MS = 250;
 /** Of the best pool size; whoever has less after the first counted turn need not go on. */
@@ -98,13 +101,12 @@ async function measure(
   { context, connectionsInUse }: ComparisonOptions,
 ): Promise<Measured> {
   const { pid } = contender;
-  const since = new Date();
-  const watch = watchConnections(() => connectionsInUse(contender, since));
+  const watch = watchConnections((since) => connectionsInUse(contender, since));
   const before = pid === undefined ? NaN : cpuUs(pid);
   try {
     const sample = await row.run(contender, context);
     const used = pid === undefined ? NaN : cpuUs(pid) - before;
-    return { cpuUs: used, ...sample, serverConnections: await watch.most() };
+    return { cpuUs: used, ...sample, ...(await watch.counts()) };
   } finally {
     watch.end();
   }
@@ -112,25 +114,30 @@ async function measure(
 
 interface Watch {
   /** Ends it. */
-  most(): Promise<number>;
+  counts(): Promise<Connections>;
   end(): void;
 }
 
-/** Counts again and again, one count at a time, and a last time at the end. */
-function watchConnections(count: () => Promise<number>): Watch {
+/** Counts again and again, one count at a time, and all since the beginning at the end. */
+function watchConnections(countSince: (since: Date) => Promise<number>): Watch {
   const over = new AbortController();
+  const began = new Date();
   const watching = (async () => {
+    const lately: number[] = [];
     let most = 0;
-    while (!over.signal.aborted) {
-      most = Math.max(most, await count());
+    for (let since = began; !over.signal.aborted;) {
       await pause(COUNT_INTERVAL_MS, undefined, over).catch(() => {});
+      const now = new Date();
+      lately.push(await countSince(since));
+      most = Math.max(most, await countSince(began));
+      since = now;
     }
-    return Math.max(most, await count());
+    return { serverConnections: most, usualConnections: spreadOf(lately).median };
   })();
-  // Of a row that failed nobody asks for the number.
+  // Of a row that failed nobody asks for the numbers.
   watching.catch(() => {});
   return {
-    most: () => {
+    counts: () => {
       over.abort();
       return watching;
     },
@@ -167,6 +174,7 @@ function outcomeOf(
     turns: samples.length,
     cpuUsPerWork: median(({ cpuUs: used, work }) => (work > 0 ? used / work : NaN)),
     serverConnections: Math.max(0, ...samples.map(({ serverConnections }) => serverConnections)),
+    usualConnections: median(({ usualConnections }) => usualConnections),
     p50Ms: median(({ p50Ms = NaN }) => p50Ms),
     p95Ms: median(({ p95Ms = NaN }) => p95Ms),
     p99Ms: median(({ p99Ms = NaN }) => p99Ms),

@@ -20,6 +20,7 @@ function outcome(median: number, counts: Outcome['counts'] = {}): Outcome {
     turns: 1,
     cpuUsPerWork: NaN,
     serverConnections: 0,
+    usualConnections: 0,
     p50Ms: NaN,
     p95Ms: NaN,
     p99Ms: NaN,

@@ -10,7 +10,7 @@ import type { Outcome, ReachedGoal } from './comparison.ts';
 import { chartOf } from './chart.ts';
 import { reportFrom } from './report.ts';
 import type { KeptResult, Report } from './report.ts';
-import { factor, short, whole } from './words.ts';
+import { connectionsInWords, factor, short } from './words.ts';
 import { priceTable, profileTable, readProfiles } from './profile/profile-report.ts';
 
 export const REPORT_FILE = join(ROOT, 'docs', 'bench.json');
@@ -104,12 +104,12 @@ function shown({ outcomes, best }: KeptResult): readonly Outcome[] {
 }
 
 function figuresOf(outcome: Outcome): readonly string[] {
-  const { value, failure, turns, cpuUsPerWork, p50Ms, p95Ms, p99Ms, serverConnections } = outcome;
+  const { value, failure, turns, cpuUsPerWork, p50Ms, p95Ms, p99Ms } = outcome;
   if (failure !== undefined)
     return [`failed: ${failure.split('\n')[0]}`, ...Array<string>(7).fill('')];
   const times = [p50Ms, p95Ms, p99Ms].map(short);
   const spread = `${short(value.min)} … ${short(value.max)}`;
-  const connections = whole(serverConnections);
+  const connections = connectionsInWords(outcome);
   return [short(value.median), spread, String(turns), short(cpuUsPerWork), ...times, connections];
 }
 

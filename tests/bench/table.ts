@@ -2,7 +2,7 @@
 import type { Outcome } from './comparison.ts';
 import { aheadOf } from './report.ts';
 import type { KeptResult } from './report.ts';
-import { factor, goalInWords, short, whole } from './words.ts';
+import { connectionsInWords, factor, goalInWords, short } from './words.ts';
 
 const COLUMNS = [
   'contender',
@@ -54,7 +54,7 @@ function cellsOf(result: KeptResult, outcome: Outcome): readonly string[] {
     short(outcome.p50Ms),
     short(outcome.p95Ms),
     short(outcome.p99Ms),
-    whole(outcome.serverConnections),
+    connectionsInWords(outcome),
   ];
 }
 

@@ -1,5 +1,5 @@
 /** Figures and goals in words, for the terminal and for documents. */
-import type { ReachedGoal } from './comparison.ts';
+import type { Outcome, ReachedGoal } from './comparison.ts';
 
 export function whole(figure: number): string {
   return Number.isNaN(figure) ? '–' : Math.round(figure).toLocaleString('en');
@@ -11,6 +11,14 @@ export function short(figure: number): string {
   if (Math.abs(figure) >= 100) return whole(figure);
   return String(Number(figure.toPrecision(Math.abs(figure) >= 10 ? 3 : 2)));
 }
+
+/** How many usually, and at most where that is more. */
+export function connectionsInWords({ serverConnections, usualConnections }: Connections): string {
+  const [usual, most] = [whole(usualConnections), whole(serverConnections)];
+  return usual === most ? most : `${usual}, most ${most}`;
+}
+
+type Connections = Pick<Outcome, 'serverConnections' | 'usualConnections'>;
 
 /** Such as: `tps, to PgBouncer's: 1.83 (at least 1.7; dream 2.2): reached`. */
 export function goalInWords(goal: ReachedGoal): string {
