@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import {
   DROP,
   FORWARD,
+  FORWARD_NOW,
   FrameScanner,
   HOLD,
 } from '@dbbouncer/data-plane/wire/postgres/frame-scanner.ts';
@@ -102,6 +103,32 @@ describe('FrameScanner', () => {
       seen.runs.map((run) => run.length),
       [hello.length * 2, hello.length],
     );
+  });
+
+  it('passes a frame that ends a run on as the end of that run, however it is cut', () => {
+    const stream = Buffer.concat([hello, sync, sync, hello, sync]);
+    for (let cut = 0; cut <= stream.length; cut++) {
+      for (const needed of ['whole', 'header'] as const) {
+        const seen = new Recorder();
+        seen.needed = needed;
+        seen.verdictOf = (type) => (type === 'S' ? FORWARD_NOW : FORWARD);
+        const replies: string[] = [''];
+        // As the shared lane does: what is passed on after this frame is somebody else's.
+        seen.forward = (run) => {
+          replies[replies.length - 1] += run.toString('latin1');
+          if (seen.frames.at(-1)?.type === 'S') replies.push('');
+        };
+        const scanner = scannerFor(seen);
+        scanner.push(stream.subarray(0, cut));
+        scanner.push(stream.subarray(cut));
+        const expected = [Buffer.concat([hello, sync]), sync, Buffer.concat([hello, sync]), ''];
+        assert.deepEqual(
+          replies,
+          expected.map((reply) => reply.toString('latin1')),
+          `cut at ${cut}, bodies ${needed}`,
+        );
+      }
+    }
   });
 
   it('hands a collected frame over in one piece, whatever the chunks', () => {

@@ -2,6 +2,7 @@
  * The five bytes that every PostgreSQL message behind the startup begins with.
  * Source: PostgreSQL manual, "Message Formats": type byte, Int32 length that counts itself, body.
  */
+import { showType } from './message-types.ts';
 
 export const HEADER_BYTES = 5;
 export const LENGTH_FIELD_BYTES = 4;
@@ -36,4 +37,13 @@ export function endOfAlike(
     at = next;
   }
   return at;
+}
+
+/** What is wrong with the size that a header declares. @param bodyBytesMax -1: no such type */
+export function sizeProblem(type: number, bodyLength: number, bodyBytesMax: number): string {
+  const message = `message ${showType(type)}`;
+  if (bodyBytesMax < 0) return `${message} is not one this peer may send`;
+  return bodyLength < 0
+    ? `${message} declares a length of ${bodyLength + LENGTH_FIELD_BYTES}, 4 is the least`
+    : `${message} declares a body of ${bodyLength} bytes, ${bodyBytesMax} is the limit`;
 }

@@ -10,7 +10,13 @@ import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { WireError } from '../wire-error.ts';
 import { bodyBytesMaxByType } from './body-limits.ts';
 import type { BodyLimits } from './body-limits.ts';
-import { endOfAlike, HEADER_BYTES, LENGTH_FIELD_BYTES, readLength } from './frame-header.ts';
+import {
+  endOfAlike,
+  HEADER_BYTES,
+  LENGTH_FIELD_BYTES,
+  readLength,
+  sizeProblem,
+} from './frame-header.ts';
 import { showType } from './message-types.ts';
 
 /** The frame's bytes are passed on, in order, by `forward()`. */
@@ -25,8 +31,8 @@ export const HOLD = 2;
  */
 export const REPLACE = 3;
 /**
- * As FORWARD, and the run ends behind this frame: it is passed on before the next `frame()`. Only
- * for a frame that is here whole.
+ * As FORWARD, and the run ends behind this frame: it is passed on before the next `frame()`, the
+ * frame whole within it. Only for a frame that is here whole.
  */
 export const FORWARD_NOW = 4;
 export type FrameVerdict = 0 | 1 | 2 | 3 | 4;
@@ -237,12 +243,19 @@ export class FrameScanner {
     const verdict = this.#handler.frame(type, chunk, bodyStart, bodyEnd);
     // Held: of the header only what earlier chunks brought is kept, the rest is read again.
     if (verdict === HOLD) return 0;
-    if (isForward(verdict)) this.#handler.forward(Buffer.from(this.#header.subarray(0, early)));
+    if (isForward(verdict)) this.#forwardEarly(early, verdict, chunk, bodyEnd);
     else this.#runStart = verdict === REPLACE ? this.#replace(bodyStart, bodyEnd) : bodyEnd;
     this.#headerBytes = 0;
     this.#pass(verdict, bodyLength - arrived, chunk);
-    if (verdict === FORWARD_NOW) this.#flushRun(chunk, bodyEnd);
     return bodyEnd;
+  }
+
+  /** A frame that ends a run is passed on as one: what follows may be somebody else's. */
+  #forwardEarly(early: number, verdict: FrameVerdict, chunk: Buffer, end: number): void {
+    const header = Buffer.from(this.#header.subarray(0, early));
+    if (verdict === FORWARD) return this.#handler.forward(header);
+    this.#runStart = end;
+    this.#handler.forward(Buffer.concat([header, chunk.subarray(0, end)]));
   }
 
   #resumePassing(chunk: Buffer): number {
@@ -380,14 +393,6 @@ export class FrameScanner {
 
 function isForward(verdict: FrameVerdict): verdict is typeof FORWARD | typeof FORWARD_NOW {
   return verdict === FORWARD || verdict === FORWARD_NOW;
-}
-
-function sizeProblem(type: number, bodyLength: number, bodyBytesMax: number): string {
-  const message = `message ${showType(type)}`;
-  if (bodyBytesMax < 0) return `${message} is not one this peer may send`;
-  return bodyLength < 0
-    ? `${message} declares a length of ${bodyLength + LENGTH_FIELD_BYTES}, 4 is the least`
-    : `${message} declares a body of ${bodyLength} bytes, ${bodyBytesMax} is the limit`;
 }
 
 function endedInside(what: string, bytes: number, expected: number): WireError {
