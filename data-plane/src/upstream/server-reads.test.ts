@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { BufferPool } from '../buffers/buffer-pool.ts';
 import { ServerReads } from './server-reads.ts';
@@ -122,6 +123,33 @@ describe('ServerReads, of a client that does not read', () => {
     assert.equal(buffers.counts.returns, 2);
     read(100);
     assert.equal(buffers.takenBytes, INITIAL);
+  });
+
+  it('keeps what is lent to two until both have sent it', async () => {
+    const [first, second] = [new PassThrough(), new PassThrough()];
+    for (const socket of [first, second]) socket.cork();
+    const lend = (reads: ServerReads) => {
+      for (const socket of [first, second]) reads.lendTo(socket as unknown as Socket);
+    };
+    const { buffers, read } = rig(lend);
+    read(100);
+    first.uncork();
+    await new Promise(setImmediate);
+    assert.equal(buffers.counts.returns, 0, 'the second has yet to send it');
+    second.uncork();
+    await new Promise(setImmediate);
+    assert.equal(buffers.counts.returns, 1);
+  });
+
+  it('does not use again what somebody keeps beside a client', async () => {
+    const socket = new PassThrough();
+    const { buffers, read } = rig((reads) => {
+      reads.lendTo(socket as unknown as Socket);
+      reads.keep();
+    });
+    read(100);
+    await new Promise(setImmediate);
+    assert.deepEqual([buffers.counts.returns, buffers.counts.discards], [0, 1]);
   });
 
   it('gives up what a client has not taken that is gone', async () => {

@@ -18,6 +18,14 @@ const NOTHING = Buffer.alloc(0);
 /** Borrowed for the call, unless `keep` or `lendTo` is called within it. */
 export type ReadConsumer = (chunk: Buffer) => void;
 
+/** A buffer that sockets have yet to send from. */
+interface Loan {
+  readonly buffer: Buffer;
+  borrowers: number;
+  /** `discarded`: one that is gone may have left its write to the kernel, or somebody keeps it. */
+  ends: 'used_again' | 'discarded';
+}
+
 export class ServerReads {
   /** For the socket that is connected. */
   readonly onread: OnReadOpts;
@@ -26,6 +34,8 @@ export class ServerReads {
   #consumer: ReadConsumer | undefined;
   /** Somebody has yet to read what is in the buffer. */
   #isLent = false;
+  /** To whom, while that is sockets. */
+  #loan: Loan | undefined;
   #smallReads = 0;
   #nextBytes: number;
   #state: 'open' | 'closed' = 'open';
@@ -47,20 +57,30 @@ export class ServerReads {
 
   /** What was just read is kept by somebody, for as long as they like: it is not written over. */
   keep(): void {
-    if (this.#isLent) return;
+    if (this.#loan !== undefined) this.#loan.ends = 'discarded';
+    else if (!this.#isLent) this.#pool.discard(this.#buffer);
     this.#isLent = true;
-    this.#pool.discard(this.#buffer);
   }
 
-  /** The same until `socket` has sent everything that was written to it by now. */
+  /**
+   * The same until `socket` has sent everything that was written to it by now; of several sockets,
+   * which share what was read, until the last of them has.
+   */
   lendTo(socket: Socket): void {
-    if (this.#isLent) return;
+    if (this.#isLent && this.#loan === undefined) return;
     this.#isLent = true;
-    const buffer = this.#buffer;
-    socket.write(NOTHING, (error) => {
-      if (error) this.#pool.discard(buffer);
-      else this.#pool.put(buffer);
-    });
+    const loan = (this.#loan ??= { buffer: this.#buffer, borrowers: 0, ends: 'used_again' });
+    loan.borrowers += 1;
+    socket.write(NOTHING, (error) => this.#returned(loan, error ? 'discarded' : 'used_again'));
+  }
+
+  #returned(loan: Loan, as: Loan['ends']): void {
+    loan.borrowers -= 1;
+    if (as === 'discarded') loan.ends = as;
+    if (loan.borrowers > 0) return;
+    if (loan === this.#loan) this.#loan = undefined;
+    if (loan.ends === 'discarded') this.#pool.discard(loan.buffer);
+    else this.#pool.put(loan.buffer);
   }
 
   /** Nothing is read any more. */
@@ -97,6 +117,7 @@ export class ServerReads {
     if (isRight && !this.#isLent) return this.#buffer;
     if (!this.#isLent) this.#pool.put(this.#buffer);
     this.#isLent = false;
+    this.#loan = undefined;
     this.#smallReads = 0;
     this.#buffer = this.#pool.get(this.#nextBytes);
     return this.#buffer;
