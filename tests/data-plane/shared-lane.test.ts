@@ -383,6 +383,15 @@ describe('the shared lane', () => {
     for (const writer of writers) await ask(writer, 'COMMIT');
   });
 
+  it('comes back after the tenant was paused and resumed', async () => {
+    const connect = await newTenant('resumed');
+    const clients = await crowd('resumed', connect);
+    await proxy.operate('resumed', 'pause');
+    await eventually('no connection is kept', async () => (await kept('resumed')) === 0);
+    await proxy.operate('resumed', 'resume');
+    await untilShared('resumed', clients);
+  });
+
   it('is gone when its clients are, and the pool has its minimum', async () => {
     const connect = await newTenant('leaving', { idleTimeoutMs: 300 });
     const clients = await crowd('leaving', connect);

@@ -11,17 +11,12 @@ import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { PostgresBackend, ReplySink } from '../../../upstream/postgres-backend.ts';
 import type { CancelOptions, ServerCancels } from '../../../upstream/server-cancels.ts';
-import {
-  encodeReadyForQuery,
-  peekSeverity,
-  TRANSACTION_IDLE,
-} from '../../../wire/postgres/backend-messages.ts';
+import { peekSeverity } from '../../../wire/postgres/backend-messages.ts';
 import { DROP } from '../../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../../wire/postgres/frame-scanner.ts';
 import { COLLECT_BYTES_MAX } from '../../../wire/postgres/limits.ts';
 import { BACKEND, showType } from '../../../wire/postgres/message-types.ts';
 import { WireError } from '../../../wire/wire-error.ts';
-import { encodePostgresError } from '../../client-error.ts';
 import type { BackendStatements } from '../prepared/backend-statements.ts';
 import { serverEnded } from '../session-errors.ts';
 import { BatchQueue } from './batch-queue.ts';
@@ -30,13 +25,11 @@ import { LaneReplies } from './lane-replies.ts';
 import type { ResendAllowance } from './resend-allowance.ts';
 import { ServerStopwatch } from './server-stopwatch.ts';
 import type { ServiceTimes } from './service-times.ts';
-import { roundTrip } from './shared-batch.ts';
+import { cancelledReply, giveBack, roundTrip } from './shared-batch.ts';
 import type { ReturnReason, SharedBatch } from './shared-batch.ts';
 
 /** A client that has yet to take more than this has the connection for itself. */
 const SLOW_READER_BYTES = 256 * 1024;
-
-const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
 
 /**
  * - `serving`: takes batches
@@ -186,11 +179,13 @@ export class LaneBackend implements ReplySink {
     this.#replies.reset();
     this.#queue.shift();
     this.#finished.push(head);
+    // What its client has yet to take is no longer the server's to wait for.
+    this.#unpause();
     const { client } = head;
     head.client = undefined;
     this.#options.onFinished();
     if (reason === undefined) client?.answered();
-    else client?.returned(reason);
+    else if (client !== undefined) giveBack(head, client, reason);
   }
 
   settled(): void {
@@ -253,6 +248,7 @@ export class LaneBackend implements ReplySink {
   /** Takes batches again after its rest. */
   serve(): void {
     if (this.#state !== 'resting') return;
+    if (!this.backend.usable) return this.close();
     this.#state = 'serving';
     this.backend.attach(this);
     this.#options.onRoom();
@@ -291,7 +287,7 @@ export class LaneBackend implements ReplySink {
       return false;
     }
     if (nowMs - head.begunMs < stallMs) return true;
-    if (this.#state === 'serving' && this.#queue.depth > 1) this.#state = 'stalled';
+    if (this.#state === 'serving') this.#state = 'stalled';
     this.#returnUnbegun('stalled', allowance);
     if (head.client === undefined && !isCancelling) this.#cancelFirst();
     return true;
@@ -316,8 +312,7 @@ export class LaneBackend implements ReplySink {
   cancel(batch: SharedBatch, error: AppError, explained: 'by_server' | 'by_proxy'): void {
     if (this.#state === 'closed') return;
     if (this.#queue.head === batch) {
-      const explanation = encodePostgresError(error, 'ERROR');
-      batch.cancelled = explained === 'by_server' ? 'by_request' : { explanation };
+      batch.cancelled = { error, explained };
       return this.#cancelFirst();
     }
     const { client } = batch;
@@ -373,7 +368,7 @@ export class LaneBackend implements ReplySink {
       const { client } = batch;
       if (client === undefined) continue;
       batch.client = undefined;
-      if (batch.relayed === 'nothing') client.returned('server_lost');
+      if (batch.relayed === 'nothing') giveBack(batch, client, 'server_lost');
       else client.failed(serverEnded(undefined), within);
     }
   }
@@ -387,9 +382,4 @@ function unasked(type: number, buffer: Buffer, bodyStart: number, bodyEnd: numbe
     if (severity === 'FATAL' || severity === 'PANIC') return DROP;
   }
   throw new WireError(`the server sent "${showType(type)}" though no request was outstanding`);
-}
-
-/** What a client reads whose batch was cancelled before the server had begun it. */
-export function cancelledReply(error: AppError): Buffer {
-  return Buffer.concat([encodePostgresError(error, 'ERROR'), readyIdle]);
 }

@@ -51,6 +51,9 @@ export interface Member {
 /** What becomes of a connection that leaves the lane: it is reset for clients, or closed. */
 type Leaving = 'to_clients' | CloseReason;
 
+/** Reasons to give connections back of a pool that goes on: others may be opened later. */
+const PASSING: ReadonlySet<CloseReason> = new Set(['over_limit', 'paused']);
+
 export interface MembersOptions {
   readonly pool: Pool<PostgresBackend>;
   readonly tenantKey: string;
@@ -216,7 +219,7 @@ export class LaneMembers {
   #keeperOf(backend: PostgresBackend): Keeper {
     return {
       giveUp: (reason) => {
-        if (reason !== 'over_limit') this.#state = 'closed';
+        if (!PASSING.has(reason)) this.#state = 'closed';
         const member = this.#of(backend);
         if (member !== undefined) this.#giveBack(member, reason);
       },

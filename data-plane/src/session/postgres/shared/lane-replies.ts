@@ -18,6 +18,7 @@ import { BACKEND } from '../../../wire/postgres/message-types.ts';
 import { SqlState } from '../../../wire/postgres/sqlstate.ts';
 import { WireError } from '../../../wire/wire-error.ts';
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
+import { encodePostgresError } from '../../client-error.ts';
 import { errorInOwnNames } from '../prepared/own-names.ts';
 import type { ReturnReason, SharedBatch } from './shared-batch.ts';
 
@@ -94,7 +95,7 @@ export class LaneReplies {
     // The server ends the connection: what that means to the batch follows when it is gone.
     if (severity === 'FATAL' || severity === 'PANIC') return DROP;
     const { code } = decodeErrorFields(body);
-    this.#noteStatement(head);
+    this.#noteStatement(head, code);
     if (head.relayed === 'nothing') this.returning = this.#whyReturn(head, code);
     if (this.returning !== undefined) return FORWARD;
     this.#hasResult = true;
@@ -104,16 +105,21 @@ export class LaneReplies {
     return REPLACE;
   }
 
-  #noteStatement(head: SharedBatch): void {
-    if (this.#injectedSeen < head.injectedReplies) return head.statementFailed?.('not_parsed');
+  #noteStatement(head: SharedBatch, code: string): void {
+    if (this.#injectedSeen < head.injectedReplies) {
+      // A name that is taken, against what is known of it, is closed before it is used again.
+      const isThere = code === SqlState.duplicate_prepared_statement;
+      return head.statementFailed?.(isThere ? 'outdated' : 'not_parsed');
+    }
     // Whatever it was: a plan that is outdated fails each time.
     head.statementFailed?.('outdated');
     if (head.parse === 'none') head.parse = 'refused';
   }
 
   #inItsWords(head: SharedBatch, code: string, body: Buffer): Buffer | undefined {
-    if (code === SqlState.query_canceled && typeof head.cancelled === 'object') {
-      return head.cancelled.explanation;
+    const { cancelled } = head;
+    if (code === SqlState.query_canceled && cancelled !== 'no') {
+      if (cancelled.explained === 'by_proxy') return encodePostgresError(cancelled.error, 'ERROR');
     }
     return errorInOwnNames(body, (shared) => head.client?.ownStatementName(shared));
   }

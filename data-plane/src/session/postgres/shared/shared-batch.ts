@@ -4,8 +4,10 @@
  * `returned` and `failed`, unless its client leaves it first.
  */
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { encodeReadyForQuery, TRANSACTION_IDLE } from '../../../wire/postgres/backend-messages.ts';
 import { encodeSync } from '../../../wire/postgres/frontend-messages.ts';
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
+import { encodePostgresError } from '../../client-error.ts';
 import type { TextEffects } from '../sql/effects.ts';
 
 /** Why a batch comes back before a byte of a reply to it was relayed: to be run by itself. */
@@ -48,6 +50,13 @@ export interface BatchClient {
 /** What becomes of the client's unnamed statement is for the client to note. */
 export type ParseOutcome = 'none' | 'parsed' | 'refused';
 
+/** The client has asked for that, or a time limit of it; and what it reads. */
+export interface Cancelled {
+  readonly error: AppError;
+  /** In whose words, where the server has said that it was cancelled. */
+  readonly explained: 'by_server' | 'by_proxy';
+}
+
 export interface SharedBatchOptions {
   readonly client: BatchClient | undefined;
   readonly bytes: Buffer;
@@ -70,8 +79,7 @@ export class SharedBatch {
   readonly injectedReplies: number;
   readonly statementFailed: SharedBatchOptions['statementFailed'];
   relayed: 'nothing' | 'some' = 'nothing';
-  /** Its client has asked for that, and reads this for it where it is not the server's words. */
-  cancelled: 'no' | 'by_request' | { readonly explanation: Buffer } = 'no';
+  cancelled: 'no' | Cancelled = 'no';
   parse: ParseOutcome = 'none';
   /** Since nothing is before it; 0 while something is. */
   begunMs = 0;
@@ -86,6 +94,8 @@ export class SharedBatch {
   }
 }
 
+const readyIdle = encodeReadyForQuery(TRANSACTION_IDLE);
+
 /** A Sync of the proxy's own: behind its reply, nothing that was sent before is under way. */
 export function roundTrip(): SharedBatch {
   return new SharedBatch({
@@ -96,4 +106,16 @@ export function roundTrip(): SharedBatch {
     injectedReplies: 0,
     statementFailed: undefined,
   });
+}
+
+/** A batch that was to be cancelled is not run again: its client reads that it was. */
+export function giveBack(batch: SharedBatch, client: BatchClient, reason: ReturnReason): void {
+  if (batch.cancelled === 'no') return client.returned(reason);
+  client.say(cancelledReply(batch.cancelled.error));
+  client.answered();
+}
+
+/** What a client reads whose batch was cancelled before the server had begun it. */
+export function cancelledReply(error: AppError): Buffer {
+  return Buffer.concat([encodePostgresError(error, 'ERROR'), readyIdle]);
 }

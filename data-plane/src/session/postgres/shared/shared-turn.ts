@@ -21,14 +21,13 @@ import { textEffects, UNPARSABLE } from '../sql/effects.ts';
 import type { TextEffects } from '../sql/effects.ts';
 import type { ToldParameters } from '../state/told-parameters.ts';
 import type { BatchRequest } from './batch-request.ts';
-import { cancelledReply } from './lane-backend.ts';
 import type { LaneBackend } from './lane-backend.ts';
 import type { SharedLane } from './lane.ts';
 import { sharingVerdict } from './harmless.ts';
 import { readBatch } from './read-batch.ts';
 import type { BatchShape, BatchSource } from './read-batch.ts';
 import { ServerStopwatch } from './server-stopwatch.ts';
-import { SharedBatch } from './shared-batch.ts';
+import { cancelledReply, SharedBatch } from './shared-batch.ts';
 import type { Relayed, ReturnReason } from './shared-batch.ts';
 
 /** What the session does for its turn on the lane. */
