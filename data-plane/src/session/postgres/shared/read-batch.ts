@@ -11,8 +11,8 @@ import type { TextEffects } from '../sql/effects.ts';
 import { FIRST_USER_OID } from '../sql/types.ts';
 
 export interface BatchSource {
-  /** The effects of a text, which is about to be run. */
-  effectsOf(sql: string): TextEffects;
+  /** The effects of a text, which is about to be run, from `start` up to `end`. */
+  effectsOf(chunk: Buffer, start: number, end: number): TextEffects;
   /** The client's own prepared statement of this name, if it is certain to be there. */
   statementOf(name: string): PreparedStatement | undefined;
 }
@@ -58,7 +58,7 @@ function readQuery(chunk: Buffer, source: BatchSource): BatchShape | undefined {
   if (frameEnd(chunk, 0) !== chunk.length || chunk.indexOf(0, HEADER_BYTES) !== last) {
     return undefined;
   }
-  const effects = source.effectsOf(chunk.toString('latin1', HEADER_BYTES, last));
+  const effects = source.effectsOf(chunk, HEADER_BYTES, last);
   return { kind: 'query', effects, statement: undefined, headEnd: 0 };
 }
 
@@ -72,7 +72,7 @@ function readUnnamed(chunk: Buffer, source: BatchSource): BatchShape | undefined
   if (names === undefined || names.statement !== '' || !endsInOrder(chunk, names.frameEnd)) {
     return undefined;
   }
-  const effects = source.effectsOf(chunk.toString('latin1', textStart, textEnd));
+  const effects = source.effectsOf(chunk, textStart, textEnd);
   return { kind: 'unnamed', effects, statement: undefined, headEnd };
 }
 

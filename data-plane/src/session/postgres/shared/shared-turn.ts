@@ -17,8 +17,9 @@ import type { PreparedStatement } from '../prepared/statement-catalogue.ts';
 import { relayRun } from '../relay-run.ts';
 import type { ClientRequests } from '../requests.ts';
 import { cancelled } from '../session-errors.ts';
-import { textEffects, UNPARSABLE } from '../sql/effects.ts';
+import { UNPARSABLE } from '../sql/effects.ts';
 import type { TextEffects } from '../sql/effects.ts';
+import { bytesEffects } from '../sql/text-bytes.ts';
 import type { ToldParameters } from '../state/told-parameters.ts';
 import type { BatchRequest } from './batch-request.ts';
 import type { LaneBackend } from './lane-backend.ts';
@@ -228,8 +229,9 @@ export class SharedTurn implements BatchRequest, BatchSource {
 
   // ---- its bytes ----
 
-  effectsOf(sql: string): TextEffects {
-    return this.#client.told.now.reading === 'standard' ? textEffects(sql, STANDARD) : UNPARSABLE;
+  effectsOf(chunk: Buffer, start: number, end: number): TextEffects {
+    const isStandard = this.#client.told.now.reading === 'standard';
+    return isStandard ? bytesEffects(chunk, start, end, STANDARD) : UNPARSABLE;
   }
 
   statementOf(name: string): PreparedStatement | undefined {

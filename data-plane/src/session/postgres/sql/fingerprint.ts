@@ -17,7 +17,7 @@ const MINUS = 0x2d;
 const DOT = 0x2e;
 const SLASH = 0x2f;
 /** As many digits as always are an int4. */
-const INT_DIGITS_MAX = 9;
+export const INT_DIGITS_MAX = 9;
 
 /**
  * The fingerprint of `sql` where standard_conforming_strings is on; undefined when there is none.
