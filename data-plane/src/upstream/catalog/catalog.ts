@@ -51,6 +51,11 @@ export class Catalog {
     return this.#ageMs() < this.#ttlMs ? this.#loaded?.facts : undefined;
   }
 
+  /** Whether there are none yet, and they are on their way. */
+  get isComing(): boolean {
+    return this.#loaded === undefined && this.#loading === 'yes' && this.#definers === 0;
+  }
+
   /** Another number after each change: what was concluded from facts before it may not hold. */
   get generation(): number {
     return this.#generation;

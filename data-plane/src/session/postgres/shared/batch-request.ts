@@ -7,6 +7,8 @@ import type { BatchClient, SharedBatch } from './shared-batch.ts';
 
 export interface BatchRequest extends BatchClient {
   readonly effects: TextEffects;
+  /** Whether it may be shared: that is known, or will be soon. */
+  readonly judgement: 'harmless' | 'coming' | 'refused';
   /** What the connection must have set. */
   readonly vector: ParameterVector;
   /** What the client was told that the server reports. */

@@ -28,11 +28,13 @@ import type { ServiceTimes } from './service-times.ts';
 /** A connection that cannot be had is asked for again so much later. */
 const OPEN_RETRY_MS = 250;
 /** How long one may be waited for: others wait for it to serve many. */
-const OPEN_WAIT_MS = 100;
+const OPEN_WAIT_MS = 500;
 /** Without work for so long, a connection is given back. */
 const IDLE_MAX_MS = 10_000;
 /** After so long, one is given back when it has nothing to do: it is reset then. */
 const TENURE_MS = 60_000;
+/** Parameters are kept for so long, that many batches may share the change. */
+const TARGET_MIN_MS = 2;
 /** When clients have waited for so long, what was idle for as long is given back to them. */
 const SPARE_MS = 20;
 /** How soon idle connections are looked at again. */
@@ -43,6 +45,8 @@ export interface Member {
   /** What its clients have set; the lane's own settings are not in it. */
   vector: ParameterVector;
   readonly sinceMs: number;
+  /** When it was given its parameters. */
+  targetedMs: number;
   lastUseMs: number;
   /** It takes no more batches. */
   leaving: Leaving | undefined;
@@ -142,7 +146,14 @@ export class LaneMembers {
       return this.#giveToClients(backend, () => pool.release(backend, 'dirty'));
     const nowMs = clock.nowMs();
     const lane = this.#laneOn(backend);
-    this.all.push({ lane, vector, sinceMs: nowMs, lastUseMs: nowMs, leaving: undefined });
+    this.all.push({
+      lane,
+      vector,
+      sinceMs: nowMs,
+      targetedMs: nowMs,
+      lastUseMs: nowMs,
+      leaving: undefined,
+    });
   }
 
   #laneOn(backend: PostgresBackend): LaneBackend {
@@ -179,12 +190,21 @@ export class LaneMembers {
 
   // ---- between batches ----
 
-  /** Has one of them take batches with other parameters. @returns whether it will */
-  retarget(member: Member, vector: ParameterVector): boolean {
+  /**
+   * Has one of them take batches with other parameters: that with the least to do which has had its
+   * own for a while. @returns whether one will
+   */
+  retargetOne(vector: ParameterVector, nowMs: number): boolean {
+    const free = this.all.filter(
+      ({ lane, targetedMs }) => lane.takesBatches && nowMs - targetedMs >= TARGET_MIN_MS,
+    );
+    const [member] = free.toSorted((a, b) => a.lane.backlogUs - b.lane.backlogUs);
+    if (member === undefined) return false;
     return this.#rest(member, async () => {
       await applyVector(member.lane.backend, forReads(vector));
       // Statements are known by what their meaning depends on: they may stay.
       member.vector = vector;
+      member.targetedMs = this.#options.clock.nowMs();
     });
   }
 

@@ -28,7 +28,18 @@ export interface LaneOptions extends Omit<
 }
 
 /** Why a batch is not shared now: its client goes its own way. */
-export type LaneRefusal = 'off' | 'unmeasured' | 'being_measured' | 'slow' | 'coming' | 'full';
+export type LaneRefusal =
+  | 'off'
+  /** The catalogue that decides is being read. */
+  | 'unjudged'
+  /** The first of its class. */
+  | 'unmeasured'
+  /** Another one is the first of its class. */
+  | 'being_measured'
+  | 'slow'
+  /** A connection is being opened, or given other parameters. */
+  | 'coming'
+  | 'full';
 
 /** What it takes to wake a server process: less work is not worth another one's waking. */
 const WAKE_US = 100;
@@ -37,8 +48,22 @@ const WAKE_US = 100;
  * rather than take a connection of their own.
  */
 const QUICK_US = 150;
-/** How long one may wait for room, before it gets in line for a connection of its own. */
-const ROOM_WAIT_MAX_MS = 1_000;
+/**
+ * How long one may wait before it gets in line for a connection of its own: what comes soon serves
+ * all who come first, who would otherwise open as many connections as there may be.
+ */
+const WAIT_MAX_MS = Object.freeze({
+  off: 0,
+  slow: 0,
+  unmeasured: 0,
+  unjudged: 500,
+  being_measured: 500,
+  coming: 1_000,
+  full: 1_000,
+});
+/** A lane is opened for so many batches within such a time, if not before. */
+const DEMAND_MIN = 50;
+const DEMAND_MS = 1_000;
 
 export class SharedLane {
   readonly times = new ServiceTimes();
@@ -48,6 +73,9 @@ export class SharedLane {
   readonly #allowance = new ResendAllowance();
   readonly #timer: DueTimer;
   #isServing = false;
+  /** How many batches found no connection since then. */
+  #absences = 0;
+  #absentSinceMs = 0;
 
   constructor(options: LaneOptions) {
     const { clock, settings } = options;
@@ -82,9 +110,8 @@ export class SharedLane {
     if (refusal === 'taken') return 'taken';
     if (!this.#mayWait(refusal, request)) return refusal;
     const nowMs = clock.nowMs();
-    const waitMaxMs = refusal === 'full' ? ROOM_WAIT_MAX_MS : now.pipelineStallMs;
-    this.#line.join(request, nowMs + waitMaxMs);
-    this.#timer.armFor(nowMs + now.pipelineStallMs, nowMs);
+    this.#line.join(request, nowMs + WAIT_MAX_MS[refusal]);
+    this.#timer.armFor(nowMs + SOON_MS, nowMs);
     return 'taken';
   }
 
@@ -94,14 +121,10 @@ export class SharedLane {
    */
   #mayWait(refusal: LaneRefusal, { effects, vector }: BatchRequest): boolean {
     if (!this.#line.hasRoom) return false;
-    if (refusal === 'being_measured') return true;
-    if (
-      this.#options.pool.condition.hasIdle ||
-      this.size + (this.#members.isComing ? 1 : 0) === 0
-    ) {
-      return false;
-    }
-    if (refusal === 'coming') return !this.#options.pool.condition.isShort || this.size > 0;
+    const { hasIdle, isShort } = this.#options.pool.condition;
+    if (hasIdle) return false;
+    if (refusal === 'unjudged' || refusal === 'being_measured') return true;
+    if (refusal === 'coming') return !isShort || this.size > 0;
     if (refusal !== 'full' || (this.times.expectedUs(effects) ?? Infinity) > QUICK_US) return false;
     return this.#members.all.some(
       (member) => member.lane.state === 'serving' && member.vector.key === vector.key,
@@ -132,6 +155,8 @@ export class SharedLane {
   // ---- placing ----
 
   #place(request: BatchRequest, settings: PoolSettings): 'taken' | LaneRefusal {
+    const { judgement } = request;
+    if (judgement !== 'harmless') return judgement === 'coming' ? 'unjudged' : 'off';
     const expectedUs = this.times.expectedUs(request.effects);
     if (expectedUs === undefined) return this.#placeUnmeasured(request, settings);
     if (expectedUs > settings.pipelineBudgetUs) return 'slow';
@@ -144,7 +169,7 @@ export class SharedLane {
   #placeUnmeasured(request: BatchRequest, settings: PoolSettings): 'taken' | LaneRefusal {
     const { effects } = request;
     const nowMs = this.#options.clock.nowMs();
-    if (this.times.isBeingMeasured(effects, nowMs, settings.pipelineStallMs)) {
+    if (this.times.isBeingMeasured(effects, nowMs, WAIT_MAX_MS.being_measured)) {
       return 'being_measured';
     }
     this.times.measuring(effects, nowMs);
@@ -208,18 +233,22 @@ export class SharedLane {
 
   /** No connection takes it: one more is opened, or given its parameters, when that may help. */
   #absent({ vector }: BatchRequest): LaneRefusal {
-    const { pool, clock } = this.#options;
-    // As long as an idle connection is at hand nobody waits, and there is nothing to share for.
-    if (pool.condition.hasIdle || !pool.condition.isBusy)
-      return this.#members.all.length > 0 ? 'full' : 'off';
-    if (this.#members.isComing) return 'coming';
-    if (this.#members.open(vector, clock.nowMs())) return 'coming';
-    const { all } = this.#members;
-    if (all.some((member) => member.vector.key === vector.key)) return 'full';
-    const others = all.filter(({ lane }) => lane.takesBatches);
-    const least = others.toSorted((a, b) => a.lane.backlogUs - b.lane.backlogUs)[0];
-    const isComing = least !== undefined && this.#members.retarget(least, vector);
-    return isComing ? 'coming' : 'full';
+    const nowMs = this.#options.clock.nowMs();
+    const members = this.#members;
+    if (members.isComing) return 'coming';
+    if (this.#isWorthOpening(nowMs) && members.open(vector, nowMs)) return 'coming';
+    if (members.all.some((member) => member.vector.key === vector.key)) return 'full';
+    return members.retargetOne(vector, nowMs) ? 'coming' : 'full';
+  }
+
+  /** Several clients are at work at once, or one without pause. */
+  #isWorthOpening(nowMs: number): boolean {
+    if (nowMs - this.#absentSinceMs >= DEMAND_MS) {
+      this.#absentSinceMs = nowMs;
+      this.#absences = 0;
+    }
+    this.#absences += 1;
+    return this.#absences >= DEMAND_MIN || this.#options.pool.condition.isBusy;
   }
 
   // ---- the line ----

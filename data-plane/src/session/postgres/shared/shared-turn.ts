@@ -7,6 +7,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { Catalog } from '../../../upstream/catalog/catalog.ts';
 import type { ParameterVector } from '../../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
 import { FRONTEND } from '../../../wire/postgres/message-types.ts';
@@ -25,6 +26,7 @@ import type { BatchRequest } from './batch-request.ts';
 import type { LaneBackend } from './lane-backend.ts';
 import type { SharedLane } from './lane.ts';
 import { sharingVerdict } from './harmless.ts';
+import type { SharingVerdict } from './harmless.ts';
 import { readBatch } from './read-batch.ts';
 import type { BatchShape, BatchSource } from './read-batch.ts';
 import { ServerStopwatch } from './server-stopwatch.ts';
@@ -65,9 +67,14 @@ interface Measuring {
 /** What the client has sent, until it is answered. */
 interface Turn {
   readonly lane: SharedLane;
+  readonly catalog: Catalog;
   readonly chunk: Buffer;
   readonly shape: BatchShape;
+  /** As it came. */
+  readonly judgement: Judgement;
 }
+
+type Judgement = BatchRequest['judgement'];
 
 export class SharedTurn implements BatchRequest, BatchSource {
   readonly #host: TurnHost;
@@ -93,11 +100,12 @@ export class SharedTurn implements BatchRequest, BatchSource {
     if (shape === undefined) return 'not_shared';
     const target = this.#client.acquisition.targetNow();
     if (target instanceof AppError || !target.lane.isOn) return 'not_shared';
-    const verdict = sharingVerdict(shape.effects, target.catalog);
-    target.lane.judged(verdict);
-    if (verdict !== 'harmless') return 'not_shared';
-    const { lane } = target;
-    this.#turn = { lane, chunk, shape };
+    const { lane, catalog } = target;
+    const verdict = sharingVerdict(shape.effects, catalog);
+    lane.judged(verdict);
+    const judgement = judgementOf(verdict, catalog);
+    if (judgement === 'refused') return 'not_shared';
+    this.#turn = { lane, catalog, chunk, shape, judgement };
     const taken = lane.offer(this);
     if (taken === 'taken') {
       this.count += 1;
@@ -160,6 +168,12 @@ export class SharedTurn implements BatchRequest, BatchSource {
 
   get effects(): TextEffects {
     return this.#now.shape.effects;
+  }
+
+  get judgement(): Judgement {
+    const { judgement, shape, catalog } = this.#now;
+    if (judgement !== 'coming') return judgement;
+    return judgementOf(sharingVerdict(shape.effects, catalog), catalog);
   }
 
   get vector(): ParameterVector {
@@ -255,6 +269,11 @@ export class SharedTurn implements BatchRequest, BatchSource {
           : (which) => statementFailed(statement, statements, which),
     });
   }
+}
+
+function judgementOf(verdict: SharingVerdict, catalog: Catalog): Judgement {
+  if (verdict === 'harmless') return 'harmless';
+  return verdict === 'catalog_unknown' && catalog.isComing ? 'coming' : 'refused';
 }
 
 const STANDARD = Object.freeze({ standardConformingStrings: true });
