@@ -1,0 +1,84 @@
+/**
+ * What one query costs in system calls, as the kernel counts them: a regression here is slow on any
+ * machine. Client and proxy are in this process: of its three writes for a query one is the
+ * client's own, and so of its three reads.
+ * Source: proc(5), /proc/PID/io: syscr and syscw.
+ */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { after, before, describe, it } from 'node:test';
+import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
+import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
+import { bind, describe as describeMessage, execute } from '../support/raw-client.ts';
+import { parse, query, RawClient, sync } from '../support/raw-client.ts';
+import { TestProxy } from '../support/test-proxy.ts';
+
+const IO = '/proc/self/io';
+const PASSWORD = 'counted secret';
+const QUERIES = 300;
+/** Until code is compiled: threads that compile wake the event loop with writes and reads too. */
+const WARM_UP_QUERIES = 500;
+
+let cluster: PostgresCluster;
+let proxy: TestProxy;
+let client: RawClient;
+
+before(async () => {
+  cluster = await startPostgresCluster({ superuserPassword: PASSWORD });
+  const tenant = { port: cluster.port, username: 'postgres', password: PASSWORD };
+  const pool = { poolMode: 'transaction', leakDetector: 'off' } as const;
+  proxy = await TestProxy.start({
+    tenants: [{ id: 'acme', database: 'postgres', ...tenant, pool }],
+  });
+  client = await RawClient.login(proxy, { user: 'postgres', password: PASSWORD, database: 'acme' });
+});
+after(async () => {
+  client.end();
+  await proxy.stop();
+  await cluster.stop();
+});
+
+function calls(): { readonly reads: number; readonly writes: number } {
+  const text = readFileSync(IO, 'utf8');
+  const count = (name: string) => Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(text)?.[1]);
+  return { reads: count('syscr'), writes: count('syscw') };
+}
+
+/** Asks one after the other. @returns reads and writes for each; reports and timers are few */
+async function callsForEach(message: Buffer): Promise<{ reads: number; writes: number }> {
+  const ask = async (times: number) => {
+    for (let i = 0; i < times; i++) {
+      client.send(message);
+      await client.until('Z');
+    }
+  };
+  await ask(WARM_UP_QUERIES);
+  const earlier = calls();
+  await ask(QUERIES);
+  const later = calls();
+  return {
+    reads: Math.round((later.reads - earlier.reads) / QUERIES),
+    writes: Math.round((later.writes - earlier.writes) / QUERIES),
+  };
+}
+
+const extended = Buffer.concat([
+  parse('SELECT $1::text'),
+  bind(['x']),
+  describeMessage('P'),
+  execute(),
+  sync(),
+]);
+const CASES = {
+  'a query that may be shared': query('SELECT 1'),
+  'a query that runs alone': query('SHOW work_mem'),
+  'a batch of the extended protocol': extended,
+};
+
+describe('system calls', { skip: !existsSync(IO) && 'no kernel that counts them' }, () => {
+  for (const [what, message] of Object.entries(CASES)) {
+    it(`are 2 reads and 2 writes of the proxy for ${what}`, async () => {
+      assert.deepEqual(await callsForEach(message), { reads: 3, writes: 3 });
+    });
+  }
+});
