@@ -3,6 +3,7 @@
  * Owns: the command line and the order of things.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { chartOf } from './chart.ts';
 import { compare } from './comparison.ts';
@@ -84,12 +85,13 @@ async function main(): Promise<void> {
 async function measureAll(rows: readonly Row[]): Promise<Report> {
   const programs = await findPrograms();
   const results: KeptResult[] = [];
-  let versions: readonly [string, string] = ['', ''];
+  const [loadBefore = NaN] = loadavg();
+  let versions = { postgresql: '', pgbouncer: '' };
   for (const stageName of ['common', 'tenants'] as const) {
     const wanted = rows.filter(({ stage: of }) => of === stageName);
     if (wanted.length === 0) continue;
     const stage = await startStage(stageName, programs);
-    versions = [stage.postgresVersion, stage.pgbouncerVersion];
+    versions = { postgresql: stage.postgresVersion, pgbouncer: stage.pgbouncerVersion };
     try {
       for (const row of wanted) {
         const kept = keep(await measure(row, stage, programs), secondsOfTurn(), new Date());
@@ -101,7 +103,7 @@ async function measureAll(rows: readonly Row[]): Promise<Report> {
       await stage.stop();
     }
   }
-  return { machine: machineWith(...versions), results };
+  return { machine: machineWith({ ...versions, loadBefore }), results };
 }
 
 function startStage(name: Row['stage'], programs: Programs): Promise<Stage> {

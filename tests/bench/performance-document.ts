@@ -11,7 +11,7 @@ import { chartOf } from './chart.ts';
 import { reportFrom } from './report.ts';
 import type { KeptResult, Report } from './report.ts';
 import { connectionsInWords, factor, short } from './words.ts';
-import { priceTable, profileTable, readProfiles } from './profile/profile-report.ts';
+import { limitTable, priceTable, profileTable, readProfiles } from './profile/profile-report.ts';
 
 export const REPORT_FILE = join(ROOT, 'docs', 'bench.json');
 export const CHART_FILE = join(ROOT, 'docs', 'bench.svg');
@@ -21,13 +21,15 @@ export const WRITE_COMMAND = 'npm run bench -- --document';
 /** The generated parts by their names. */
 export function partsOf(report: Report): Readonly<Record<string, string>> {
   const profiles = readProfiles();
+  const prices = profiles.after?.prices ?? profiles.before?.prices;
   return {
     machine: machineInWords(report),
     goals: goalTable(report),
     rows: rowTable(report),
     counts: countTable(report),
     profile: profileTable(profiles),
-    prices: priceTable(profiles.after?.prices ?? profiles.before?.prices),
+    prices: priceTable(prices),
+    limit: limitTable(prices),
   };
 }
 
@@ -50,11 +52,11 @@ export function writeDocument(report: Report): void {
 
 function machineInWords({ machine, results }: Report): string {
   const days = results.map(({ measuredAt }) => measuredAt.slice(0, 10)).toSorted();
-  const { processor, cores, memoryGib, kernel, node, postgresql, pgbouncer } = machine;
+  const { processor, cores, memoryGib, kernel, node, postgresql, pgbouncer, loadBefore } = machine;
   return [
     `- ${cores} cores of ${processor}, ${memoryGib} GiB, Linux ${kernel}`,
     `- Node ${node}, PostgreSQL ${postgresql}, PgBouncer ${pgbouncer}`,
-    `- measured on ${[...new Set(days)].join(', ')}`,
+    `- measured on ${[...new Set(days)].join(', ')}; load of the machine before: ${loadBefore}`,
   ].join('\n');
 }
 

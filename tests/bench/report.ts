@@ -10,6 +10,8 @@ export interface Machine {
   readonly node: string;
   readonly postgresql: string;
   readonly pgbouncer: string;
+  /** Processes that wanted to run in the minute before: how much others disturbed. */
+  readonly loadBefore: number;
 }
 
 /** A row's result with what it was measured by: reports are made of several runs. */
@@ -27,15 +29,16 @@ export interface Report {
   readonly results: readonly KeptResult[];
 }
 
-export function machineWith(postgresql: string, pgbouncer: string): Machine {
+type Given = Pick<Machine, 'postgresql' | 'pgbouncer' | 'loadBefore'>;
+
+export function machineWith(given: Given): Machine {
   return {
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryGib: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     node: process.version,
-    postgresql,
-    pgbouncer,
+    ...given,
   };
 }
 

@@ -75,6 +75,29 @@ export function priceTable(prices: Prices | undefined): string {
   );
 }
 
+const DEPTHS = [1, 2, 8, 32];
+
+/** The least that the calls of one query cost, by how many share those to the server. */
+export function limitTable(prices: Prices | undefined): string {
+  const { reads, writes, wakingWrites } = prices ?? { reads: NaN, writes: NaN, wakingWrites: NaN };
+  const heads = [
+    'Queries gathered',
+    'Everybody is awake',
+    'The server and each client sleep',
+    'The server and one client sleep',
+  ];
+  const lines = DEPTHS.map((depth) => {
+    const firstWakes = (wakingWrites + (depth - 1) * writes) / depth;
+    const costs = [
+      reads + writes + (reads + writes) / depth,
+      reads + wakingWrites + (reads + wakingWrites) / depth,
+      reads + firstWakes + (reads + wakingWrites) / depth,
+    ];
+    return [String(depth), ...costs.map((cost) => `${short(cost)} µs`)];
+  });
+  return markdownTable(heads, lines);
+}
+
 export function costOf(calls: Calls, prices: Prices, writeUs: number): number {
   return calls.reads * prices.reads + calls.writes * writeUs + calls.sleeps * prices.sleeps;
 }
