@@ -3,6 +3,7 @@
  * Owns: which parts know each other.
  * Leaves: the order of start and stop to life-cycle.ts, what each part does to its own file.
  */
+import { availableParallelism } from 'node:os';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
@@ -31,6 +32,7 @@ import { CancelRegistry } from './session/postgres/cancel.ts';
 import { Leases } from './session/postgres/leases.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
+import { BusyPoll } from './session/busy-poll.ts';
 import { endForbiddenSessions } from './session/access-changes.ts';
 import { ClientLimits } from './session/client-limits.ts';
 import { HaltedTenants } from './session/halted-tenants.ts';
@@ -196,6 +198,12 @@ function throttles(settings: Settings, clock: Clock) {
   };
 }
 
+/** Who has but one processor would take it from the database by looking. */
+function busyPoll({ busyPollUs }: Settings, clock: Clock): BusyPoll {
+  const limitMs = availableParallelism() > 1 ? busyPollUs / 1_000 : 0;
+  return new BusyPoll({ limitMs, nowMs: () => clock.nowMs(), inNextTurn: setImmediate });
+}
+
 function bufferPool({ bufferInitialSizeBytes, bufferMaxSizeBytes }: Settings): BufferPool {
   return new BufferPool({ initialBytes: bufferInitialSizeBytes, maxBytes: bufferMaxSizeBytes });
 }
@@ -276,6 +284,7 @@ function sessionServices(parts: SessionParts): SessionServices {
     hasConfig,
     whenConfigured,
     targets,
+    busyPoll: busyPoll(settings, clock),
     lookups: new Lookups({ ...common, targets }),
     mockSecret: () => mockSecret.read(),
     registry,

@@ -247,6 +247,16 @@ export const SETTINGS = Object.freeze({
     description: 'Successful checks in a row after which it counts as up again',
     read: wholeNumber(1, 1_000),
   }),
+  busyPollUs: setting<number>({
+    env: 'DBBOUNCER_BUSY_POLL_US',
+    yaml: 'busy_poll_us',
+    default: 0,
+    description:
+      'Microseconds for which the proxy looks for the next bytes without sleeping, while one' +
+      ' client at most is at work and that pays: a lone client waits less, the processor works' +
+      ' more; 0: never',
+    read: wholeNumber(0, 10_000),
+  }),
   bufferInitialSizeBytes: setting<number>({
     env: 'DBBOUNCER_POOL_BUFFER_INITIAL_SIZE',
     yaml: 'pool.buffer_initial_size',

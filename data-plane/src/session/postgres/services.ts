@@ -11,6 +11,7 @@ import type { ClientTls } from '../../tls/client-tls.ts';
 import type { Catalog } from '../../upstream/catalog/catalog.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { PostgresUpstream } from '../../upstream/postgres-upstream.ts';
+import type { BusyPoll } from '../busy-poll.ts';
 import type { ClientLimits } from '../client-limits.ts';
 import type { Meter } from '../meter.ts';
 import type { SessionRegistry } from '../session.ts';
@@ -70,6 +71,8 @@ export interface SessionServices {
   readonly hasConfig: () => boolean;
   /** Resolves when there is one. */
   readonly whenConfigured: Promise<void>;
+  /** Keeps the process awake where bytes come soon. */
+  readonly busyPoll: BusyPoll;
   readonly targets: Targets;
   readonly accounts: Accounts;
   readonly lookups: Lookups;

@@ -83,7 +83,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     this.#frames = new ClientFrames(this, socket, requests, acquisition);
     this.#input = new ClientInput(socket, this.#frames, log);
     this.#leaseEnd = new LeaseEnd(acquisition, services, login, this.#watch, this.#input);
-    this.#batches = new BatchTimer(clock, login.meter);
+    this.#batches = new BatchTimer(clock, login.meter, services.busyPoll);
     listenTo(socket, this);
   }
 
@@ -382,6 +382,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     this.#state = 'closed';
     this.#lease = undefined;
     this.#input.drop();
+    this.#batches.abandon();
     this.#requests.end();
     this.#listening.end();
     this.leaves(this.#services);
