@@ -102,7 +102,7 @@ describe('a cancel at any byte of the BEGIN', () => {
         const second = await ask(client, query(INSERT));
         assert.equal(second, isCancelled ? 'E:25P02 E' : 'INSERT 0 1 T', `byte ${at}`);
         assert.equal(await ask(client, query('ROLLBACK')), 'ROLLBACK I');
-        assert.equal(await rows(), 0, `cancelled at byte ${at}`);
+        assert.equal(await ask(client, query('SELECT FROM notes')), 'T SELECT 0 I', `byte ${at}`);
         assert.equal(relay.next, undefined, 'the BEGIN has come');
       }
     });
@@ -122,9 +122,9 @@ describe('a cancel at any byte of the BEGIN', () => {
       const first = (await client.until('Z')).map(short).join(' ');
       assert.match(first, /^(INSERT 0 1 T|E:57014 E)$/);
       assert.equal(await ask(client, query('ROLLBACK')), 'ROLLBACK I');
-      assert.equal(await rows(), 0);
       await canceller.closed();
     }
+    assert.equal(await rows(), 0);
   });
 });
 
