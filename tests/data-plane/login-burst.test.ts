@@ -1,6 +1,6 @@
 /**
  * Clients that all come at the same moment, as after a restart of their pods: nobody is refused or
- * given up, and all are served soon.
+ * given up, and none is kept waiting by how many they are.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -12,8 +12,12 @@ import { metric, untilAtRest } from '../support/proxy-metrics.ts';
 import { TestProxy } from '../support/test-proxy.ts';
 
 const CLIENTS = isLongForm() ? 10_000 : 2_000;
-/** Ten times what two idle cores take. */
-const WITHIN_MS = CLIENTS * 8;
+/** They come in good order, to know how fast this machine is. */
+const ORDERLY = 500;
+const AT_ONCE = 20;
+/** What is to spare for a crowd: nobody may be left waiting for a packet to be sent again. */
+const SLOWER_MAX = 6;
+const GIVEN_UP_AFTER_MS = 60_000;
 const LOGIN = { user: 'postgres', password: 'burst secret', database: 'acme' };
 let cluster: PostgresCluster;
 let proxy: TestProxy;
@@ -26,7 +30,7 @@ before(async () => {
   proxy = await TestProxy.start({
     tenants: [{ id: 'acme', ...login, pool }],
     env: {
-      DBBOUNCER_CLIENT_LOGIN_TIMEOUT: `${WITHIN_MS}ms`,
+      DBBOUNCER_CLIENT_LOGIN_TIMEOUT: `${GIVEN_UP_AFTER_MS}ms`,
       DBBOUNCER_MAX_CLIENT_CONNECTIONS: String(CLIENTS + 100),
     },
   });
@@ -36,17 +40,19 @@ after(async () => {
   await cluster.stop();
 });
 
+const arrive = (clients: number, atOnce: number) =>
+  Crowd.open({ address: proxy, login: LOGIN, clients, atOnce, sql: 'SELECT 1' });
+
 describe(`${CLIENTS} clients that connect at once`, () => {
-  it(`log in and have the answer to a query, all of them, within ${WITHIN_MS} ms`, async () => {
-    const crowd = await Crowd.open({
-      address: proxy,
-      login: LOGIN,
-      clients: CLIENTS,
-      atOnce: CLIENTS,
-      sql: 'SELECT 1',
-    });
+  it(`are all served, in ${SLOWER_MAX} times what ${AT_ONCE} at a time take at most`, async () => {
+    const orderly = await arrive(ORDERLY, AT_ONCE);
+    assert.deepEqual(orderly.problems, []);
+    await orderly.end();
+    await untilAtRest(proxy);
+    const crowd = await arrive(CLIENTS, CLIENTS);
     assert.deepEqual(crowd.problems, []);
-    assert.ok(crowd.tookMs < WITHIN_MS, `it took ${crowd.tookMs.toFixed(0)} ms`);
+    const [perClient, usual] = [crowd.tookMs / CLIENTS, orderly.tookMs / ORDERLY];
+    assert.ok(perClient < SLOWER_MAX * usual, `${perClient} ms each, ${usual} ms in order`);
     assert.equal(await metric(proxy, 'dbbouncer_tenant_clients', { tenant: 'acme' }), CLIENTS);
     await crowd.end();
     await untilAtRest(proxy);

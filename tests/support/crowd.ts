@@ -41,11 +41,15 @@ export class Crowd implements Arrival {
     const options: CrowdOptions = { address: { host, port }, ...rest };
     const child = fork(import.meta.filename, [JSON.stringify(options)], { execArgv: [] });
     const [arrival] = (await once(child, 'message')) as [Arrival];
+    // A test that fails before it ends its crowd is not held up by it: both end together.
+    child.unref();
+    child.channel?.unref();
     return new Crowd(child, arrival);
   }
 
   /** Resolves when all are gone. */
   async end(): Promise<void> {
+    this.#child.ref();
     const ended = once(this.#child, 'exit');
     this.#child.disconnect();
     await ended;
