@@ -143,7 +143,10 @@ txid_snapshot_xip txid_snapshot_xmax txid_snapshot_xmin txid_visible_in_snapshot
 /**
  * A parameter may be one that the proxy has given a backend (default_transaction_read_only,
  * application_name), and a process or a port is a backend's own. So is what it holds: temporary
- * schema, channels.
+ * schema, channels. Others say the same on any: now() is of the batch's own transaction, which has
+ * no id (txid_current_if_assigned); current_schemas, pg_client_encoding and current_user follow
+ * parameters that a client has everywhere; random() is anybody's, as clients with a seed of their
+ * own keep their backends.
  */
 const SESSION = `
 current_query current_setting inet_client_addr inet_client_port inet_server_addr inet_server_port
