@@ -276,7 +276,7 @@ export const CASES: readonly CatalogCase[] = [
       CREATE FUNCTION of_text(text) RETURNS text LANGUAGE sql AS $$ ${SETS} $$;
       CREATE TABLE other (a int);`,
     clean: ['SELECT other.a FROM other', 'INSERT INTO other VALUES (1)'],
-    plants: ['SELECT t.f FROM t', `SELECT ('a'::text).of_text`],
+    plants: ['SELECT t.f FROM t', 'SELECT s.f FROM (SELECT 1) s', `SELECT ('a'::text).of_text`],
   },
   {
     name: 'a function of a list of rows, or of a domain over them, is called like a column',

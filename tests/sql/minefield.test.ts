@@ -72,7 +72,7 @@ for (const [name, programs] of serverPrograms()) {
       ];
       const counts = { harmless: 0, carriedOut: 0, traces: 0 };
       const seeds = fc.integer({ min: 0, max: 0x7fffffff });
-      const plan = fuzzing({ runs: 300, seed: 1_804 });
+      const plan = fuzzing({ runs: 200, seed: 1_804 });
       await fc.assert(
         fc.asyncProperty(seeds, fc.constantFrom(...fields), async (seed, field) => {
           const sql = generateMineStatement(seed);

@@ -209,6 +209,8 @@ export const MINES: readonly Mine[] = [
       'SELECT (r).of_row FROM rows r',
       'SELECT h.of_row FROM heirs h',
       'SELECT l.of_rows FROM listed l',
+      'SELECT s.of_row FROM (SELECT 1) AS s',
+      'WITH c AS (VALUES (1)) SELECT c.of_row FROM c',
       'SELECT c.checked_row FROM checked_rows c',
       `SELECT ('a'::text).mine_text`,
       'SELECT (1).mine',

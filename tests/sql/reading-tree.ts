@@ -16,6 +16,8 @@ export interface ReadingTree {
   readonly calls: readonly string[];
   readonly relations: readonly string[];
   readonly types: readonly string[];
+  /** What stands behind the last dot of columns. */
+  readonly attributes: readonly string[];
   /** Without their schemas. */
   readonly operators: readonly string[];
 }
@@ -48,13 +50,28 @@ class TreeWalk {
   readonly #relations: string[] = [];
   readonly #types: string[] = [];
   readonly #operators: string[] = [];
+  readonly #attributes: string[] = [];
   /** Of every name, whatever its scope; a plain name refers to one of them or to a relation. */
   readonly #ctes = new Set<string>();
 
   read(): ReadingTree {
     const { strangers, calls } = this;
     const relations = this.#relations.filter((name) => !this.#ctes.has(name));
-    return { strangers, calls, relations, types: this.#types, operators: this.#operators };
+    return {
+      strangers,
+      calls,
+      relations,
+      types: this.#types,
+      operators: this.#operators,
+      attributes: this.#attributes,
+    };
+  }
+
+  #column(fields: readonly Node[]): void {
+    const last = fields.at(-1);
+    if (fields.length > 1 && last !== undefined && 'String' in last) {
+      this.#attributes.push(dotted([last]));
+    }
   }
 
   #operator(name: unknown): void {
@@ -83,6 +100,9 @@ class TreeWalk {
 
   #note(key: string, node: Node): void {
     switch (key) {
+      case 'ColumnRef':
+        this.#column(node['fields'] as Node[]);
+        return;
       case 'A_Expr':
         this.#operator(node['name']);
         return;

@@ -78,6 +78,8 @@ function check(sql: string): 'candidate' | 'refused' | 'unparsable' {
     [],
     sql,
   );
+  const missed = tree.attributes.filter((name) => !effects.attributes.includes(name));
+  assert.deepEqual(missed, [], sql);
   return 'candidate';
 }
 

@@ -42,7 +42,7 @@ export interface KnownFacts {
 export interface NamesInTheWay {
   readonly functions: ReadonlySet<string>;
   readonly operators: ReadonlySet<string>;
-  /** Of functions of any row. */
+  /** Of functions of rows: what a subquery gives is taken for a row of any table. */
   readonly attributes: ReadonlySet<string>;
 }
 

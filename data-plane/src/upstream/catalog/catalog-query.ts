@@ -251,7 +251,7 @@ UNION ALL SELECT 'doubt', 'function_of_grammar', NULL, NULL, NULL, NULL WHERE EX
  * - `type`: schema, name of a plain type of users, whose name no other has
  * - `function`, `operator`: a name by which a text may mean a user's instead of the server's, or a
  *   type
- * - `attribute`: a name that may be a function of any row
+ * - `attribute`: the name of a function of rows; those of a subquery become any
  * - `doubt`: what it is about
  */
 export const FACTS_QUERY = `${HARMLESSLY}
@@ -273,7 +273,7 @@ UNION ALL SELECT 'type', nspname::text, typname::text, NULL, NULL, NULL
     AND t.typname NOT IN (SELECT typname FROM special_type)
 UNION ALL SELECT DISTINCT kind, name::text, NULL, NULL, NULL, NULL FROM in_the_way
 UNION ALL SELECT DISTINCT 'attribute', name::text, NULL, NULL, NULL, NULL
-  FROM row_function WHERE relation = 0
+  FROM row_function
 UNION ALL SELECT DISTINCT 'function', t.typname::text, NULL, NULL, NULL, NULL
   FROM special_type t JOIN pg_proc b ON b.proname = t.typname
   WHERE b.oid < ${USERS} AND ${RUNS_CODE}
