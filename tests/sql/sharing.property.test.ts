@@ -64,6 +64,10 @@ describe('candidates for sharing, held against the parser of PostgreSQL', () => 
 function check(sql: string): 'candidate' | 'refused' | 'unparsable' {
   const effects = readTextEffects(sql, OPTIONS);
   if (effects.sharing !== 'candidate') return 'refused';
+  // Only the library takes a parameter for a literal of the type that a word before it names.
+  if (/[\p{L}\w"]\s+\$\d/u.test(sql.replace(/\b(?:SELECT|AND|OR|WHERE|LIMIT|LIKE)\s+\$/gi, '$'))) {
+    return 'unparsable';
+  }
   const tree = tryRead(sql);
   if (tree === undefined) return 'unparsable';
   assert.deepEqual(tree.strangers, [], sql);
