@@ -1,0 +1,173 @@
+/** The small rooms of the shared lane: queue, line, allowance, times. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ManualClock } from '../../../../../tests/support/manual-clock.ts';
+import { readTextEffects } from '../sql/effects.ts';
+import { BatchQueue } from './batch-queue.ts';
+import type { BatchRequest } from './batch-request.ts';
+import { LaneLine } from './lane-line.ts';
+import { ResendAllowance } from './resend-allowance.ts';
+import { ServerStopwatch } from './server-stopwatch.ts';
+import { ServiceTimes } from './service-times.ts';
+import { roundTrip, SharedBatch } from './shared-batch.ts';
+
+const newClass = () => readTextEffects('SELECT 1', { standardConformingStrings: true });
+
+describe('BatchQueue', () => {
+  const costing = (expectedUs: number) =>
+    new SharedBatch({
+      client: undefined,
+      bytes: Buffer.alloc(0),
+      effects: undefined,
+      expectedUs,
+      injectedReplies: 0,
+      statementFailed: undefined,
+    });
+
+  it('has 1,000 batches in order, and their times summed up', () => {
+    const queue = new BatchQueue();
+    const batches = Array.from({ length: 1_000 }, (_, at) => costing(at));
+    for (const batch of batches) queue.push(batch);
+    assert.equal(queue.backlogUs, 499_500);
+    assert.deepEqual(queue.behindHead(), batches.slice(1));
+    for (const [at, batch] of batches.entries()) {
+      assert.equal(queue.head, batch);
+      assert.equal(queue.depth, 1_000 - at);
+      queue.shift();
+    }
+    assert.deepEqual([queue.head, queue.depth, queue.backlogUs], [undefined, 0, 0]);
+  });
+
+  it('gives all away at once', () => {
+    const queue = new BatchQueue();
+    const batches = [roundTrip(), costing(5), costing(6)];
+    for (const batch of batches) queue.push(batch);
+    queue.shift();
+    assert.deepEqual(queue.takeAll(), batches.slice(1));
+    assert.deepEqual([queue.depth, queue.backlogUs], [0, 0]);
+  });
+});
+
+describe('ResendAllowance', () => {
+  it('allows 128 at once, and then one of ten where the ratio is a tenth', () => {
+    const allowance = new ResendAllowance();
+    for (let i = 0; i < 128; i++) assert.ok(allowance.take());
+    assert.equal(allowance.take(), false);
+    for (let i = 0; i < 9; i++) allowance.earned(1 / 8);
+    assert.equal(allowance.take(), true);
+    assert.equal(allowance.take(), false);
+  });
+
+  it('saves up no more than 128', () => {
+    const allowance = new ResendAllowance();
+    for (let i = 0; i < 10_000; i++) allowance.earned(1);
+    let taken = 0;
+    while (allowance.take()) taken += 1;
+    assert.equal(taken, 128);
+  });
+});
+
+describe('ServerStopwatch', () => {
+  it('counts what was waited, and what was passed busily but for the last 10 ms', async () => {
+    const clock = new ManualClock();
+    const work = new ServerStopwatch(clock);
+    work.start();
+    await clock.pass(3);
+    assert.equal(work.elapsedUs, 3_000);
+    clock.stall(8);
+    assert.equal(work.elapsedUs, 3_000, 'the answer may have lain there for 8 ms');
+    clock.stall(12);
+    assert.equal(work.elapsedUs, 13_000);
+    work.start();
+    assert.equal(work.elapsedUs, 0);
+  });
+});
+
+describe('ServiceTimes', () => {
+  it('follows what is faster quickly, and what is slower slowly', () => {
+    const times = new ServiceTimes();
+    const effects = newClass();
+    assert.equal(times.expectedUs(effects), undefined);
+    times.learn(effects, 1_000);
+    times.learn(effects, 200);
+    assert.equal(times.expectedUs(effects), 800);
+    times.learn(effects, 1_000_000);
+    assert.equal(times.expectedUs(effects), 800 + (6_400 - 800) / 16);
+  });
+
+  it('believes at once that a class is faster when it ran alone', () => {
+    const times = new ServiceTimes();
+    const effects = newClass();
+    times.learn(effects, 1_000);
+    times.learnAlone(effects, 100);
+    assert.equal(times.expectedUs(effects), 100);
+    times.learnAlone(effects, 0);
+    assert.equal(times.expectedUs(effects), 2);
+  });
+
+  it('has one of a class measured at a time, for as long as that may take', () => {
+    const times = new ServiceTimes();
+    const effects = newClass();
+    times.measuring(effects, 100);
+    assert.equal(times.isBeingMeasured(effects, 149, 50), true);
+    assert.equal(times.isBeingMeasured(effects, 150, 50), false);
+    assert.equal(times.isBeingMeasured(newClass(), 149, 50), false);
+  });
+});
+
+describe('LaneLine', () => {
+  const waiting = (key: string) => ({ vector: { key } }) as unknown as BatchRequest;
+
+  it('serves in order of arrival, and keeps who has to stay where they are', () => {
+    const line = new LaneLine();
+    const [a, b, c] = [waiting('utc'), waiting('tokyo'), waiting('utc')];
+    for (const request of [a, b, c]) line.join(request, 100);
+    const seen: BatchRequest[] = [];
+    line.serve(0, (request) => {
+      seen.push(request);
+      return request === b ? 'taken' : 'stays';
+    });
+    assert.deepEqual(seen, [a, b, c]);
+    assert.equal(line.firstRequest, a);
+    assert.deepEqual([line.isBefore('utc'), line.isBefore('tokyo')], [true, false]);
+    line.leave(a);
+    line.leave(b);
+    assert.equal(line.length, 1);
+    line.leave(c);
+    assert.deepEqual([line.length, line.isBefore('utc')], [0, false]);
+  });
+
+  it('tries no more than 32 that cannot be helped, and loses none of those behind', () => {
+    const line = new LaneLine();
+    for (let i = 0; i < 100; i++) line.join(waiting('utc'), 100);
+    let tried = 0;
+    line.serve(0, () => {
+      tried += 1;
+      return 'stays';
+    });
+    assert.deepEqual([tried, line.length], [32, 100]);
+  });
+
+  it('lets go of those whose time is over, and of no other', () => {
+    const line = new LaneLine();
+    const requests = [10, 20, 30].map((untilMs) => {
+      const request = waiting('utc');
+      line.join(request, untilMs);
+      return request;
+    });
+    assert.deepEqual(line.takeLate(9), []);
+    assert.deepEqual(line.takeLate(20), requests.slice(0, 2));
+    const isLate: boolean[] = [];
+    line.serve(30, (_, late) => {
+      isLate.push(late);
+      return 'returned';
+    });
+    assert.deepEqual([isLate, line.length, line.isBefore('utc')], [[true], 0, false]);
+  });
+
+  it('has room for 10,000', () => {
+    const line = new LaneLine();
+    for (let i = 0; i < 10_000; i++) line.join(waiting('utc'), 1);
+    assert.equal(line.hasRoom, false);
+  });
+});
