@@ -206,7 +206,10 @@ describe('LaneBackend', () => {
     const stuck = new Listener();
     append(stuck);
     await clock.pass(STALL_MS);
-    lane.look(clock.nowMs(), STALL_MS, new ResendAllowance());
+    const look = () => lane.look(clock.nowMs(), STALL_MS, new ResendAllowance());
+    assert.equal(look(), 'suspect', 'its answer may have come and lie unread');
+    assert.equal(lane.takesBatches, true);
+    assert.equal(look(), 'busy');
     assert.equal(lane.takesBatches, false);
     server.write(reply('at last'));
     await turn();

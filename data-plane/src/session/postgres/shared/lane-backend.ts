@@ -20,6 +20,7 @@ import { WireError } from '../../../wire/wire-error.ts';
 import type { BackendStatements } from '../prepared/backend-statements.ts';
 import { serverEnded } from '../session-errors.ts';
 import { BatchQueue } from './batch-queue.ts';
+import { Deliveries } from './deliveries.ts';
 import type { FlushSoon } from './flush-soon.ts';
 import { LaneReplies } from './lane-replies.ts';
 import type { ResendAllowance } from './resend-allowance.ts';
@@ -38,6 +39,9 @@ const SLOW_READER_BYTES = 256 * 1024;
  * - `closed`: of no further use
  */
 export type LaneBackendState = 'serving' | 'stalled' | 'resting' | 'closed';
+
+/** `suspect`: to be looked at again as soon as what has come was read. */
+export type Look = 'idle' | 'busy' | 'suspect';
 
 /**
  * - `under_way`: it hits what the server runs when it arrives, whoever's that is
@@ -78,9 +82,12 @@ export class LaneBackend implements ReplySink {
   #cancelsInFlight = 0;
   #cancelledMs = 0;
   #isPaused = false;
+  /** It took too long at the last look. */
+  #suspect: SharedBatch | undefined;
   /** Of the time that the server works without pause; and what it has finished in it. */
   readonly #work: ServerStopwatch;
   readonly #finished: SharedBatch[] = [];
+  readonly #deliveries = new Deliveries();
 
   constructor(options: LaneBackendOptions) {
     this.#options = options;
@@ -148,16 +155,24 @@ export class LaneBackend implements ReplySink {
   forward(run: Buffer): void {
     const { head } = this.#queue;
     assert(head !== undefined, 'what is passed on belongs to a batch');
-    if (this.#replies.returning === undefined && head.client !== undefined) this.#relay(head, run);
+    const { client } = head;
+    const bytes =
+      this.#replies.returning === undefined && client !== undefined
+        ? this.#replies.passOn(run)
+        : undefined;
+    if (bytes !== undefined && client !== undefined) {
+      head.relayed = 'some';
+      this.#deliveries.add(client, bytes);
+    }
     if (this.#replies.ends) this.#finish(head);
   }
 
-  #relay(head: SharedBatch, run: Buffer): void {
-    const bytes = this.#replies.passOn(run);
-    if (bytes === undefined) return;
-    head.relayed = 'some';
-    const pendingBytes = head.client?.relay(bytes, this.backend) ?? 0;
-    if (pendingBytes <= SLOW_READER_BYTES || this.#replies.ends) return;
+  /** Writes what one read has brought. */
+  #deliver(): void {
+    const pendingBytes = this.#deliveries.make(this.backend);
+    // The last one written to is the first in line still, if its reply goes on.
+    const isWithin = this.#queue.head?.relayed === 'some';
+    if (pendingBytes <= SLOW_READER_BYTES || !isWithin || this.#isPaused) return;
     this.#isPaused = true;
     this.backend.socket.pause();
     this.#returnUnbegun('slow_reader');
@@ -184,12 +199,12 @@ export class LaneBackend implements ReplySink {
     const { client } = head;
     head.client = undefined;
     this.#options.onFinished();
-    if (reason === undefined) client?.answered();
-    else if (client !== undefined) giveBack(head, client, reason);
+    if (client !== undefined) this.#deliveries.ends(client, head, reason);
   }
 
   settled(): void {
     this.#learn();
+    this.#deliver();
     if (this.#queue.depth === 0) this.#quiet();
     if (this.takesBatches) this.#options.onRoom();
   }
@@ -276,21 +291,27 @@ export class LaneBackend implements ReplySink {
   /**
    * Looks whether the first batch takes longer than its neighbours should wait, or nobody waits for
    * it any more.
-   * @returns whether there is something to look at again
+   * @returns `suspect`: it seems so, but the proxy itself may not have read the answer yet
    */
-  look(nowMs: number, stallMs: number, allowance: ResendAllowance): boolean {
+  look(nowMs: number, stallMs: number, allowance: ResendAllowance): Look {
     const { head } = this.#queue;
-    if (head === undefined) return false;
+    const suspect = this.#suspect;
+    this.#suspect = undefined;
+    if (head === undefined) return 'idle';
     const isCancelling = this.#cancelling !== 'none';
     if (isCancelling && nowMs - this.#cancelledMs >= this.#options.cancelOptions().limitMs) {
       this.close();
-      return false;
+      return 'idle';
     }
-    if (nowMs - head.begunMs < stallMs) return true;
+    if (nowMs - head.begunMs < stallMs) return 'busy';
+    if (suspect !== head) {
+      this.#suspect = head;
+      return 'suspect';
+    }
     if (this.#state === 'serving') this.#state = 'stalled';
     this.#returnUnbegun('stalled', allowance);
     if (head.client === undefined && !isCancelling) this.#cancelFirst();
-    return true;
+    return 'busy';
   }
 
   // ---- cancels ----
@@ -360,6 +381,7 @@ export class LaneBackend implements ReplySink {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#whenQuiet = undefined;
+    this.#deliveries.make(this.backend);
     const within = this.backend.atBoundary ? 'whole_messages' : 'within_a_message';
     const batches = this.#queue.takeAll();
     this.#outgoing.length = 0;

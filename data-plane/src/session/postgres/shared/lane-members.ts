@@ -33,6 +33,8 @@ const OPEN_WAIT_MS = 500;
 const IDLE_MAX_MS = 10_000;
 /** After so long, one is given back when it has nothing to do: it is reset then. */
 const TENURE_MS = 60_000;
+/** How soon one that seems to stand still is looked at again: its answer may lie unread. */
+const SUSPECT_MS = 5;
 /** Parameters are kept for so long, that many batches may share the change. */
 const TARGET_MIN_MS = 2;
 /** When clients have waited for so long, what was idle for as long is given back to them. */
@@ -279,13 +281,14 @@ export class LaneMembers {
     const { pool, settings } = this.#options;
     const { pipelineStallMs } = settings();
     this.#shortSinceMs = pool.condition.isShort ? Math.min(this.#shortSinceMs, nowMs) : Infinity;
+    const waitsMs = { idle: Infinity, busy: pipelineStallMs, suspect: SUSPECT_MS };
     let nextMs = Infinity;
     for (const member of Array.from(this.all)) {
-      const isBusy = member.lane.look(nowMs, pipelineStallMs, allowance);
-      if (isBusy) member.lastUseMs = nowMs;
+      const look = member.lane.look(nowMs, pipelineStallMs, allowance);
+      if (look !== 'idle') member.lastUseMs = nowMs;
       if (this.#isOver(member, nowMs)) this.#giveBack(member, 'to_clients');
       const soonMs = this.#shortSinceMs < Infinity ? SPARE_MS : IDLE_LOOK_MS;
-      nextMs = Math.min(nextMs, nowMs + (isBusy ? Math.min(soonMs, pipelineStallMs) : soonMs));
+      nextMs = Math.min(nextMs, nowMs + Math.min(soonMs, waitsMs[look]));
     }
     return nextMs;
   }
