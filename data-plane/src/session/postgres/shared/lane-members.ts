@@ -30,7 +30,7 @@ const OPEN_RETRY_MS = 250;
 /** How long one may be waited for: others wait for it to serve many. */
 const OPEN_WAIT_MS = 500;
 /** Without work for so long, a connection is given back. */
-const IDLE_MAX_MS = 10_000;
+const IDLE_MAX_MS = 60_000;
 /** After so long, one is given back when it has nothing to do: it is reset then. */
 const TENURE_MS = 60_000;
 /** How soon one that seems to stand still is looked at again: its answer may lie unread. */

@@ -102,7 +102,7 @@ describe('ServiceTimes', () => {
     times.learnAlone(effects, 100);
     assert.equal(times.expectedUs(effects), 100);
     times.learnAlone(effects, 0);
-    assert.equal(times.expectedUs(effects), 2);
+    assert.equal(times.expectedUs(effects), 20);
   });
 
   it('has one of a class measured at a time, for as long as that may take', () => {

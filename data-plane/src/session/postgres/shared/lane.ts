@@ -228,6 +228,10 @@ export class SharedLane {
       best = member;
       bestUs = waitUs;
     }
+    // Worth another one, for the next: this one is better off here than waiting for it.
+    if (bestUs > WAKE_US && best !== undefined && !this.#members.isComing) {
+      this.#members.open(request.vector, this.#options.clock.nowMs());
+    }
     return best;
   }
 

@@ -12,8 +12,8 @@ import type { TextEffects } from '../sql/effects.ts';
  */
 const WEIGHT_OF_FASTER = 1 / 4;
 const WEIGHT_OF_SLOWER = 1 / 16;
-/** The server's part of a round trip may be too short to be seen. */
-const SHORTEST_US = 2;
+/** Less is not believed: a busy proxy sees nothing of what its server does meanwhile. */
+const SHORTEST_US = 20;
 /** One sample alone, of a moment when the server stood still, must not decide. */
 const SLOWER_MAX = 8;
 
