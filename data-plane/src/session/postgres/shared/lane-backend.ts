@@ -11,18 +11,16 @@ import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { PostgresBackend, ReplySink } from '../../../upstream/postgres-backend.ts';
 import type { CancelOptions, ServerCancels } from '../../../upstream/server-cancels.ts';
-import { peekSeverity } from '../../../wire/postgres/backend-messages.ts';
 import { DROP } from '../../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../../wire/postgres/frame-scanner.ts';
 import { COLLECT_BYTES_MAX } from '../../../wire/postgres/limits.ts';
-import { BACKEND, showType } from '../../../wire/postgres/message-types.ts';
-import { WireError } from '../../../wire/wire-error.ts';
+import { BACKEND } from '../../../wire/postgres/message-types.ts';
 import type { BackendStatements } from '../prepared/backend-statements.ts';
 import { serverEnded } from '../session-errors.ts';
 import { BatchQueue } from './batch-queue.ts';
 import { Deliveries } from './deliveries.ts';
 import type { FlushSoon } from './flush-soon.ts';
-import { LaneReplies } from './lane-replies.ts';
+import { LaneReplies, unasked } from './lane-replies.ts';
 import type { ResendAllowance } from './resend-allowance.ts';
 import { ServerStopwatch } from './server-stopwatch.ts';
 import type { ServiceTimes } from './service-times.ts';
@@ -394,14 +392,4 @@ export class LaneBackend implements ReplySink {
       else client.failed(serverEnded(undefined), within);
     }
   }
-}
-
-/** Between batches a server may say goodbye, or something to everybody. */
-function unasked(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): FrameVerdict {
-  if (type === BACKEND.NoticeResponse) return DROP;
-  if (type === BACKEND.ErrorResponse) {
-    const severity = peekSeverity(buffer, bodyStart, bodyEnd);
-    if (severity === 'FATAL' || severity === 'PANIC') return DROP;
-  }
-  throw new WireError(`the server sent "${showType(type)}" though no request was outstanding`);
 }

@@ -14,7 +14,7 @@ import {
 } from '../../../wire/postgres/backend-messages.ts';
 import { DROP, FORWARD, FORWARD_NOW, REPLACE } from '../../../wire/postgres/frame-scanner.ts';
 import type { FrameVerdict, Replacement } from '../../../wire/postgres/frame-scanner.ts';
-import { BACKEND } from '../../../wire/postgres/message-types.ts';
+import { BACKEND, showType } from '../../../wire/postgres/message-types.ts';
 import { SqlState } from '../../../wire/postgres/sqlstate.ts';
 import { WireError } from '../../../wire/wire-error.ts';
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
@@ -141,4 +141,19 @@ export class LaneReplies {
     // Its own cancel, or the server's own: statement_timeout.
     return this.strayCancel && head.cancelled === 'no' ? 'cancelled_for_another' : undefined;
   }
+}
+
+/** Between batches a server may say goodbye, or something to everybody. */
+export function unasked(
+  type: number,
+  buffer: Buffer,
+  bodyStart: number,
+  bodyEnd: number,
+): FrameVerdict {
+  if (type === BACKEND.NoticeResponse) return DROP;
+  if (type === BACKEND.ErrorResponse) {
+    const severity = peekSeverity(buffer, bodyStart, bodyEnd);
+    if (severity === 'FATAL' || severity === 'PANIC') return DROP;
+  }
+  throw new WireError(`the server sent "${showType(type)}" though no request was outstanding`);
 }
