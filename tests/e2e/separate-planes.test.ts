@@ -13,7 +13,7 @@ import { shell } from '../support/processes.ts';
 import type { TenantFields } from './api-client.ts';
 import { startFleet } from './fleet.ts';
 import type { Fleet } from './fleet.ts';
-import { ask, connect, disconnectAll, value, Workers } from './sql-clients.ts';
+import { ask, begin, connect, disconnectAll, value, Workers } from './sql-clients.ts';
 import type { Login } from './sql-clients.ts';
 
 const USER = 'app';
@@ -88,7 +88,7 @@ async function addServedTenant(change: Partial<TenantFields> = {}): Promise<Tena
 async function connectClients(logins: readonly Login[]) {
   const running = await Promise.all(logins.map(connect));
   const idle = await Promise.all(logins.map(connect));
-  for (const client of running) await client.query('BEGIN');
+  for (const client of running) await begin(client);
   return { running, idle };
 }
 
@@ -283,7 +283,7 @@ describe('GET /fleet', () => {
     const tenant = await addServedTenant();
     const logins = loginsOf(tenant);
     const clients = await Promise.all([...logins, ...logins].map(connect));
-    for (const client of clients.slice(0, 2)) await client.query('BEGIN');
+    for (const client of clients.slice(0, 2)) await begin(client);
     const seen = await eventually('the clients are reported', async () => {
       const answer = await fleet.settled();
       return answer.proxies.every((proxy) => proxy.clients === 2) && answer;

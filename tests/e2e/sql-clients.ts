@@ -42,6 +42,12 @@ export async function value(client: Client, text: string): Promise<unknown> {
   return Object.values(rows[0] ?? {})[0];
 }
 
+/** Opens a transaction that a server knows of: a BEGIN alone takes no server connection. */
+export async function begin(client: Client): Promise<void> {
+  await client.query('BEGIN');
+  await client.query('SELECT 1');
+}
+
 /** The first value that `text` returns on a connection of its own. */
 export async function ask(login: Login, text: string): Promise<unknown> {
   const client = await connect(login);

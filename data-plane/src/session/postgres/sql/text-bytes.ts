@@ -29,7 +29,7 @@ const NONE = 0;
 /** A longer text is read as a string. */
 const TEXT_BYTES_MAX = 8 * 1024;
 /** Of one generation; at most twice as much is kept. */
-const ENTRIES_MAX = 4096;
+const ENTRIES_MAX = 2048;
 const BYTES_MAX = 2 * 1024 * 1024;
 
 const BYTES = 256;
