@@ -1,6 +1,7 @@
 /**
  * What one read of a server connection has brought for its clients, written when all of it is
- * sorted: a write wakes whoever waits for it, and who is awake costs the next write less.
+ * sorted: no client is answered, and sends more, in the midst of a read. The writes stand close
+ * together that way; that alone made no difference that could be measured.
  * Owns: the order, and that a client hears of the end of its batch behind its last bytes.
  */
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
@@ -8,7 +9,7 @@ import { giveBack } from './shared-batch.ts';
 import type { BatchClient, ReturnReason, SharedBatch } from './shared-batch.ts';
 
 export class Deliveries {
-  /** By place: whose bytes, and those. Arrays that are used again. */
+  /** By place: whose bytes, and those. */
   readonly #clients: BatchClient[] = [];
   readonly #bytes: Buffer[] = [];
   /** By place: whose batch is over, and why it goes back if it does. */
