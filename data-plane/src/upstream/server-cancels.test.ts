@@ -55,6 +55,20 @@ describe('ServerCancels', () => {
     assert.deepEqual(cancels.counts, { waiting: 0, running: 0 });
   });
 
+  it('sends the one that waits for whoever still wants it, not for the first alone', async () => {
+    const cancels = new ServerCancels(systemClock);
+    const busy = backend();
+    const running = cancels.send(busy, options('acme'));
+    await eventually('the first arrives', () => open.length === 1);
+    const over = cancels.send(busy, { ...options('acme'), isWanted: () => false });
+    const wanted = cancels.send(busy, options('acme'));
+    closeOne();
+    await running;
+    await eventually('the one that is wanted arrives', () => seen === 2, { withinMs: 2_000 });
+    closeOne();
+    await Promise.all([over, wanted]);
+  });
+
   it('opens 10 connections for a tenant and 100 in all, and serves the rest in turn', async () => {
     const cancels = new ServerCancels(systemClock);
     const sent = Array.from({ length: 15 }, () => cancels.send(backend(), options('acme')));

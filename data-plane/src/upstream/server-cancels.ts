@@ -24,7 +24,9 @@ interface WantedCancel extends CancelOptions {
   readonly isWanted: () => boolean;
 }
 
-interface Cancel extends WantedCancel {
+interface Cancel extends CancelOptions {
+  /** Of who asked last. */
+  isWanted: () => boolean;
   readonly backend: PostgresBackend;
   readonly over: PromiseWithResolvers<void>;
   readonly deadline: Timer;
@@ -47,7 +49,11 @@ export class ServerCancels {
    */
   send(backend: PostgresBackend, options: WantedCancel): Promise<void> {
     const waiting = this.#waiting.get(backend);
-    if (waiting !== undefined) return waiting.over.promise;
+    if (waiting !== undefined) {
+      // Whoever asked before has been answered by now, or wants the same as the last one.
+      waiting.isWanted = options.isWanted;
+      return waiting.over.promise;
+    }
     const deadline = this.#clock.after(options.limitMs, () => this.#giveUp(cancel));
     const cancel: Cancel = { ...options, backend, deadline, over: Promise.withResolvers() };
     this.#waiting.set(backend, cancel);
