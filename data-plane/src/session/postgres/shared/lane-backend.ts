@@ -225,10 +225,7 @@ export class LaneBackend implements ReplySink {
   #learn(): void {
     const finished = this.#finished;
     if (finished.length === 0) return;
-    const us = this.#work.elapsedUs / finished.length;
-    for (const { effects } of finished) {
-      if (effects !== undefined) this.#options.times.learn(effects, us);
-    }
+    this.#options.times.learnTogether(finished, this.#work.elapsedUs);
     finished.length = 0;
     const nowMs = this.#work.start();
     const { head } = this.#queue;

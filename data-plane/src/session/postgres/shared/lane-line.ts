@@ -1,6 +1,5 @@
 /**
- * Batches that wait for the shared lane: for a connection that is being opened or changed, for
- * room, or for the first of their class to be measured.
+ * Batches that wait for the shared lane: for room, or for what is about to be known of them.
  * Owns: their order, and until when each may wait. Leaves: where they go to lane.ts.
  */
 import type { BatchRequest } from './batch-request.ts';
@@ -15,8 +14,8 @@ interface Waiting {
   readonly untilMs: number;
 }
 
-/** What becomes of one in line: `taken` and `returned` are in line no more. */
-export type Served = 'taken' | 'returned' | 'stays';
+/** What becomes of one in line: `left` is in line no more. */
+export type Served = 'left' | 'stays';
 
 export class LaneLine {
   #waiting: Waiting[] = [];
@@ -54,7 +53,7 @@ export class LaneLine {
   }
 
   /** Offers each to `serve`, in order of arrival, as long as that helps. */
-  serve(nowMs: number, serve: (request: BatchRequest, isLate: boolean) => Served): void {
+  serve(serve: (request: BatchRequest, untilMs: number) => Served): void {
     const line = this.#waiting;
     const stay: Waiting[] = [];
     this.#waiting = stay;
@@ -64,7 +63,7 @@ export class LaneLine {
         break;
       }
       this.#count(waiting.request, -1);
-      const served = serve(waiting.request, nowMs >= waiting.untilMs);
+      const served = serve(waiting.request, waiting.untilMs);
       if (served !== 'stays') continue;
       stay.push(waiting);
       this.#count(waiting.request, 1);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ManualClock } from '../../../../../tests/support/manual-clock.ts';
 import { readTextEffects } from '../sql/effects.ts';
+import type { TextEffects } from '../sql/effects.ts';
 import { BatchQueue } from './batch-queue.ts';
 import type { BatchRequest } from './batch-request.ts';
 import { LaneLine } from './lane-line.ts';
@@ -84,25 +85,61 @@ describe('ServerStopwatch', () => {
 });
 
 describe('ServiceTimes', () => {
+  const learn = (times: ServiceTimes, effects: TextEffects, us: number) =>
+    times.learnTogether([{ effects }], us);
+
   it('follows what is faster quickly, and what is slower slowly', () => {
     const times = new ServiceTimes();
     const effects = newClass();
-    assert.equal(times.expectedUs(effects), undefined);
-    times.learn(effects, 1_000);
-    times.learn(effects, 200);
-    assert.equal(times.expectedUs(effects), 800);
-    times.learn(effects, 1_000_000);
-    assert.equal(times.expectedUs(effects), 800 + (6_400 - 800) / 16);
+    learn(times, effects, 100);
+    assert.equal(times.expectedUs(effects), 100);
+    learn(times, effects, 20);
+    assert.equal(times.expectedUs(effects), 80);
+    learn(times, effects, 1_000_000);
+    assert.equal(times.expectedUs(effects), 80 + (640 - 80) / 16);
   });
 
   it('believes at once that a class is faster when it ran alone', () => {
     const times = new ServiceTimes();
     const effects = newClass();
-    times.learn(effects, 1_000);
+    learn(times, effects, 1_000);
     times.learnAlone(effects, 100);
     assert.equal(times.expectedUs(effects), 100);
     times.learnAlone(effects, 0);
     assert.equal(times.expectedUs(effects), 20);
+  });
+
+  it('takes 30 answers that a standstill of the server delayed for one that was slow', () => {
+    const times = new ServiceTimes();
+    const effects = newClass();
+    learn(times, effects, 20);
+    times.learnTogether(
+      Array.from({ length: 30 }, () => ({ effects })),
+      90_000,
+    );
+    assert.equal(times.expectedUs(effects), 20 + (160 - 20) / 16);
+  });
+
+  it('believes the first of a class where it was quick or very slow, else the third', () => {
+    const times = new ServiceTimes();
+    const [quick, slow, cold] = [newClass(), newClass(), newClass()];
+    times.learnAlone(quick, 150);
+    times.learnAlone(slow, 50_000);
+    assert.deepEqual([times.expectedUs(quick), times.expectedUs(slow)], [150, 50_000]);
+    times.learnAlone(cold, 9_000);
+    times.learnAlone(cold, 3_000);
+    assert.equal(times.expectedUs(cold), undefined);
+    times.learnAlone(cold, 2_000);
+    assert.equal(times.expectedUs(cold), 2_000);
+  });
+
+  it('has the next of a class measured as soon as the first was, while it needs more', () => {
+    const times = new ServiceTimes();
+    const effects = newClass();
+    times.measuring(effects, 100);
+    assert.equal(times.isBeingMeasured(effects, 101, 500), true);
+    times.learnAlone(effects, 2_000);
+    assert.equal(times.isBeingMeasured(effects, 101, 500), false);
   });
 
   it('has one of a class measured at a time, for as long as that may take', () => {
@@ -123,9 +160,9 @@ describe('LaneLine', () => {
     const [a, b, c] = [waiting('utc'), waiting('tokyo'), waiting('utc')];
     for (const request of [a, b, c]) line.join(request, 100);
     const seen: BatchRequest[] = [];
-    line.serve(0, (request) => {
+    line.serve((request) => {
       seen.push(request);
-      return request === b ? 'taken' : 'stays';
+      return request === b ? 'left' : 'stays';
     });
     assert.deepEqual(seen, [a, b, c]);
     assert.equal(line.firstRequest, a);
@@ -141,7 +178,7 @@ describe('LaneLine', () => {
     const line = new LaneLine();
     for (let i = 0; i < 100; i++) line.join(waiting('utc'), 100);
     let tried = 0;
-    line.serve(0, () => {
+    line.serve(() => {
       tried += 1;
       return 'stays';
     });
@@ -157,12 +194,12 @@ describe('LaneLine', () => {
     });
     assert.deepEqual(line.takeLate(9), []);
     assert.deepEqual(line.takeLate(20), requests.slice(0, 2));
-    const isLate: boolean[] = [];
-    line.serve(30, (_, late) => {
-      isLate.push(late);
-      return 'returned';
+    const left: number[] = [];
+    line.serve((_, untilMs) => {
+      left.push(untilMs);
+      return 'left';
     });
-    assert.deepEqual([isLate, line.length, line.isBefore('utc')], [[true], 0, false]);
+    assert.deepEqual([left, line.length, line.isBefore('utc')], [[30], 0, false]);
   });
 
   it('has room for 10,000', () => {

@@ -61,6 +61,8 @@ const WAIT_MAX_MS = Object.freeze({
   coming: 1_000,
   full: 1_000,
 });
+/** And so long at most while a connection of its own is at hand. */
+const WAIT_BESIDE_IDLE_MS = 10;
 /** A lane is opened for so many batches within such a time, if not before. */
 const DEMAND_MIN = 50;
 const DEMAND_MS = 1_000;
@@ -69,7 +71,10 @@ export class SharedLane {
   readonly times = new ServiceTimes();
   readonly #options: LaneOptions;
   readonly #members: LaneMembers;
+  /** For a connection of the lane, or room on one. */
   readonly #line = new LaneLine();
+  /** For what is about to be known of them; they hold nobody up. */
+  readonly #unknown = new LaneLine();
   readonly #allowance = new ResendAllowance();
   readonly #timer: DueTimer;
   #isServing = false;
@@ -105,27 +110,38 @@ export class SharedLane {
     const { settings, clock } = this.#options;
     if (!this.#members.isOpen) return 'off';
     const now = settings();
-    const waitsAlready = this.#line.isBefore(request.vector.key);
-    const refusal: 'taken' | LaneRefusal = waitsAlready ? 'full' : this.#place(request, now);
+    const refusal = this.#line.isBefore(request.vector.key)
+      ? this.#behindOthers(request, now)
+      : this.#place(request, now);
     if (refusal === 'taken') return 'taken';
-    if (!this.#mayWait(refusal, request)) return refusal;
+    const waitMs = this.#waitMs(refusal, request);
+    if (waitMs === 0) return refusal;
     const nowMs = clock.nowMs();
-    this.#line.join(request, nowMs + WAIT_MAX_MS[refusal]);
+    this.#lineFor(refusal).join(request, nowMs + waitMs);
     this.#timer.armFor(nowMs + SOON_MS, nowMs);
     return 'taken';
   }
 
+  #lineFor(refusal: LaneRefusal): LaneLine {
+    return refusal === 'unjudged' || refusal === 'being_measured' ? this.#unknown : this.#line;
+  }
+
   /**
-   * Whether it is better to wait a little than to run by itself: for room only where another server
-   * connection would have to be waited for as well.
+   * For how long it is better to wait than to run by itself, in milliseconds: for room only where
+   * another server connection would have to be waited for as well, or is not worth being woken.
    */
-  #mayWait(refusal: LaneRefusal, { effects, vector }: BatchRequest): boolean {
-    if (!this.#line.hasRoom) return false;
+  #waitMs(refusal: LaneRefusal, request: BatchRequest): number {
     const { hasIdle, isShort } = this.#options.pool.condition;
-    if (hasIdle) return false;
-    if (refusal === 'unjudged' || refusal === 'being_measured') return true;
-    if (refusal === 'coming') return !isShort || this.size > 0;
-    if (refusal !== 'full' || (this.times.expectedUs(effects) ?? Infinity) > QUICK_US) return false;
+    if (!this.#line.hasRoom || !this.#unknown.hasRoom) return 0;
+    if (refusal === 'unjudged' && hasIdle) return 0;
+    if (refusal === 'coming' && isShort && this.size === 0) return 0;
+    if (refusal === 'full' && !this.#hasRoomSoon(request)) return 0;
+    const waitMs = WAIT_MAX_MS[refusal];
+    return hasIdle ? Math.min(waitMs, WAIT_BESIDE_IDLE_MS) : waitMs;
+  }
+
+  #hasRoomSoon({ effects, vector }: BatchRequest): boolean {
+    if ((this.times.expectedUs(effects) ?? Infinity) > QUICK_US) return false;
     return this.#members.all.some(
       (member) => member.lane.state === 'serving' && member.vector.key === vector.key,
     );
@@ -144,6 +160,7 @@ export class SharedLane {
   /** The client gives up a batch that waits. */
   withdraw(request: BatchRequest): void {
     this.#line.leave(request);
+    this.#unknown.leave(request);
   }
 
   /** A batch of this class that ran by itself took so long. */
@@ -155,14 +172,30 @@ export class SharedLane {
   // ---- placing ----
 
   #place(request: BatchRequest, settings: PoolSettings): 'taken' | LaneRefusal {
-    const { judgement } = request;
-    if (judgement !== 'harmless') return judgement === 'coming' ? 'unjudged' : 'off';
-    const expectedUs = this.times.expectedUs(request.effects);
+    const expectedUs = this.#expectedUs(request, settings);
     if (expectedUs === undefined) return this.#placeUnmeasured(request, settings);
-    if (expectedUs > settings.pipelineBudgetUs) return 'slow';
+    if (typeof expectedUs === 'string') return expectedUs;
     const member = this.#choose(request, expectedUs, settings);
     if (member === undefined) return this.#absent(request);
     return this.#append(member, request, expectedUs, settings);
+  }
+
+  /** Others of its kind wait already: it does not overtake them. */
+  #behindOthers(request: BatchRequest, settings: PoolSettings): 'taken' | LaneRefusal {
+    const expectedUs = this.#expectedUs(request, settings);
+    if (expectedUs === undefined) return this.#placeUnmeasured(request, settings);
+    if (typeof expectedUs === 'string') return expectedUs;
+    return this.#members.isComing ? 'coming' : 'full';
+  }
+
+  /** What it will take, or why that is of no interest; undefined when it is to be measured. */
+  #expectedUs(
+    { judgement, effects }: BatchRequest,
+    { pipelineBudgetUs }: PoolSettings,
+  ): number | LaneRefusal | undefined {
+    if (judgement !== 'harmless') return judgement === 'coming' ? 'unjudged' : 'off';
+    const expectedUs = this.times.expectedUs(effects);
+    return expectedUs !== undefined && expectedUs > pipelineBudgetUs ? 'slow' : expectedUs;
   }
 
   /** The first of its class runs alone: on an idle connection of the lane, or by itself. */
@@ -259,23 +292,42 @@ export class SharedLane {
 
   /** Places those in line as far as it goes; who cannot be helped here goes its own way. */
   #serveLine(): void {
-    if (this.#line.length === 0 || this.#isServing) return;
+    if (this.#waiting === 0 || this.#isServing) return;
     const { clock, settings } = this.#options;
     const now = settings();
+    const nowMs = clock.nowMs();
     this.#isServing = true;
     try {
-      this.#line.serve(clock.nowMs(), (request, isLate) => this.#serve(request, isLate, now));
+      for (const line of [this.#line, this.#unknown]) {
+        line.serve((request, untilMs) => this.#serve(line, request, untilMs, nowMs, now));
+      }
     } finally {
       this.#isServing = false;
     }
   }
 
-  #serve(request: BatchRequest, isLate: boolean, settings: PoolSettings): Served {
+  #serve(
+    line: LaneLine,
+    request: BatchRequest,
+    untilMs: number,
+    nowMs: number,
+    settings: PoolSettings,
+  ): Served {
+    const isLate = nowMs >= untilMs;
     const refusal = isLate ? 'full' : this.#place(request, settings);
-    if (refusal === 'taken') return 'taken';
-    if (!isLate && this.#mayWait(refusal, request)) return 'stays';
-    request.returned('not_placed');
-    return 'returned';
+    if (refusal === 'taken') return 'left';
+    if (isLate || this.#waitMs(refusal, request) === 0) {
+      request.returned('not_placed');
+      return 'left';
+    }
+    const next = this.#lineFor(refusal);
+    if (next === line) return 'stays';
+    next.join(request, untilMs);
+    return 'left';
+  }
+
+  get #waiting(): number {
+    return this.#line.length + this.#unknown.length;
   }
 
   /** A connection came or went, or is wanted elsewhere. */
@@ -290,10 +342,12 @@ export class SharedLane {
   /** One timer for all, as long as there is something to look at: none for each batch. */
   #look(nowMs: number): void {
     this.#serveLine();
-    for (const request of this.#line.takeLate(nowMs)) request.returned('not_placed');
+    for (const line of [this.#line, this.#unknown]) {
+      for (const request of line.takeLate(nowMs)) request.returned('not_placed');
+    }
     const nextMs = this.#members.look(nowMs, this.#allowance);
     const { pipelineStallMs } = this.#options.settings();
-    const lineMs = this.#line.length > 0 ? nowMs + pipelineStallMs : Infinity;
+    const lineMs = this.#waiting > 0 ? nowMs + pipelineStallMs : Infinity;
     this.#timer.armFor(Math.min(nextMs, lineMs), nowMs);
   }
 }

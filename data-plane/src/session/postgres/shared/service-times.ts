@@ -16,9 +16,21 @@ const WEIGHT_OF_SLOWER = 1 / 16;
 const SHORTEST_US = 20;
 /** One sample alone, of a moment when the server stood still, must not decide. */
 const SLOWER_MAX = 8;
+/**
+ * Nor the first one of a class: the server reads its catalog for it, on a connection that may be
+ * new. It is believed when it was as quick as this,
+ */
+const QUICK_US = 150;
+/** or so long that nothing of this explains it; */
+const LONG_US = 50_000;
+/** else so many are taken. */
+const SAMPLES_MIN = 3;
 
 interface Estimate {
   us: number;
+  samples: number;
+  /** The latest measurement that it was raised by. */
+  raisedBy: number;
 }
 
 export class ServiceTimes {
@@ -26,8 +38,10 @@ export class ServiceTimes {
   readonly #byClass = new WeakMap<TextEffects, Estimate>();
 
   readonly #measuredSinceMs = new WeakMap<TextEffects, number>();
+  /** Measurements so far. */
+  #count = 0;
 
-  /** The first of a class begins to run: others of it are to wait for what it takes. */
+  /** One of a class begins to run: others of it are to wait for what it takes. */
   measuring(effects: TextEffects, nowMs: number): void {
     this.#measuredSinceMs.set(effects, nowMs);
   }
@@ -38,9 +52,12 @@ export class ServiceTimes {
     return sinceMs !== undefined && nowMs - sinceMs < limitMs;
   }
 
-  /** Microseconds; undefined for a class that was never measured. */
+  /** Microseconds; undefined for a class that was not measured often enough. */
   expectedUs(effects: TextEffects): number | undefined {
-    return this.#byClass.get(effects)?.us;
+    const estimate = this.#byClass.get(effects);
+    if (estimate === undefined) return undefined;
+    const { us, samples } = estimate;
+    return samples >= SAMPLES_MIN || us <= QUICK_US || us >= LONG_US ? us : undefined;
   }
 
   /**
@@ -48,17 +65,39 @@ export class ServiceTimes {
    * takes longest.
    */
   learnAlone(effects: TextEffects, measuredUs: number): void {
+    this.#count += 1;
     const estimate = this.#byClass.get(effects);
-    if (estimate === undefined || measuredUs > estimate.us) this.learn(effects, measuredUs);
-    else estimate.us = Math.max(SHORTEST_US, measuredUs);
+    if (estimate === undefined || measuredUs > estimate.us) return this.#learn(effects, measuredUs);
+    estimate.us = Math.max(SHORTEST_US, measuredUs);
+    this.#sampled(effects, estimate);
   }
 
-  /** One of several that ran one behind another took its share of so much time. */
-  learn(effects: TextEffects, measuredUs: number): void {
+  /**
+   * These ran one behind another and were answered together: each took its share of so much time.
+   * That is one measurement, however many they are.
+   */
+  learnTogether(ran: readonly { readonly effects: TextEffects | undefined }[], us: number): void {
+    this.#count += 1;
+    const share = us / ran.length;
+    for (const { effects } of ran) if (effects !== undefined) this.#learn(effects, share);
+  }
+
+  #learn(effects: TextEffects, measuredUs: number): void {
     const us = Math.max(SHORTEST_US, measuredUs);
-    const estimate = this.#byClass.get(effects);
-    if (estimate === undefined) this.#byClass.set(effects, { us });
-    else if (us < estimate.us) estimate.us += (us - estimate.us) * WEIGHT_OF_FASTER;
-    else estimate.us += (Math.min(us, estimate.us * SLOWER_MAX) - estimate.us) * WEIGHT_OF_SLOWER;
+    const estimate = this.#byClass.get(effects) ?? { us, samples: 0, raisedBy: this.#count };
+    if (estimate.samples === 0) this.#byClass.set(effects, estimate);
+    if (us < estimate.us) estimate.us += (us - estimate.us) * WEIGHT_OF_FASTER;
+    else if (estimate.raisedBy !== this.#count) {
+      estimate.us += (Math.min(us, estimate.us * SLOWER_MAX) - estimate.us) * WEIGHT_OF_SLOWER;
+      estimate.raisedBy = this.#count;
+    }
+    this.#sampled(effects, estimate);
+  }
+
+  /** The next of the class may be measured, where one more is needed. */
+  #sampled(effects: TextEffects, estimate: Estimate): void {
+    if (estimate.samples >= SAMPLES_MIN) return;
+    estimate.samples += 1;
+    this.#measuredSinceMs.delete(effects);
   }
 }

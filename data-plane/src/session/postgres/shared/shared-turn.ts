@@ -72,6 +72,8 @@ interface Turn {
   readonly shape: BatchShape;
   /** As it came. */
   readonly judgement: Judgement;
+  /** Whether the lane has had it before, and gave it back. */
+  offered: 'once' | 'again';
 }
 
 type Judgement = BatchRequest['judgement'];
@@ -105,18 +107,19 @@ export class SharedTurn implements BatchRequest, BatchSource {
     lane.judged(verdict);
     const judgement = judgementOf(verdict, catalog);
     if (judgement === 'refused') return 'not_shared';
-    this.#turn = { lane, catalog, chunk, shape, judgement };
+    this.#turn = { lane, catalog, chunk, shape, judgement, offered: 'once' };
     const taken = lane.offer(this);
     if (taken === 'taken') {
       this.count += 1;
       return 'begun';
     }
     this.#turn = undefined;
-    if (taken !== 'off') {
-      const work = new ServerStopwatch(this.#client.clock);
-      this.#measuring = { effects: shape.effects, lane, work };
-    }
+    if (taken !== 'off') this.#measures(shape.effects, lane);
     return 'not_shared';
+  }
+
+  #measures(effects: TextEffects, lane: SharedLane): void {
+    this.#measuring = { effects, lane, work: new ServerStopwatch(this.#client.clock) };
   }
 
   /** The batch that was not shared has a server connection now. */
@@ -210,10 +213,16 @@ export class SharedTurn implements BatchRequest, BatchSource {
   }
 
   returned(reason: ReturnReason): void {
-    const { chunk, lane } = this.#now;
+    const turn = this.#now;
+    const { chunk, lane, shape } = turn;
     lane.gaveBack(reason);
-    this.#turn = undefined;
     this.#place = undefined;
+    if (turn.offered === 'once' && ELSEWHERE.has(reason)) {
+      turn.offered = 'again';
+      if (lane.offer(this) === 'taken') return;
+    }
+    this.#turn = undefined;
+    if (reason === 'not_placed') this.#measures(shape.effects, lane);
     this.#host.turnReturned(chunk);
   }
 
@@ -276,6 +285,13 @@ function judgementOf(verdict: SharingVerdict, catalog: Catalog): Judgement {
   return verdict === 'catalog_unknown' && catalog.isComing ? 'coming' : 'refused';
 }
 
+/** The batch itself is as good as any: another connection of the lane may have room for it. */
+const ELSEWHERE: ReadonlySet<ReturnReason> = new Set([
+  'stalled',
+  'slow_reader',
+  'server_lost',
+  'cancelled_for_another',
+]);
 const STANDARD = Object.freeze({ standardConformingStrings: true });
 const NOTHING: readonly Buffer[] = Object.freeze([]);
 const BIND_HEADER_BYTES = 5;
