@@ -1,6 +1,6 @@
 /**
  * Batches that wait for the shared lane: for room, or for what is about to be known of them.
- * Owns: their order, and until when each may wait. Leaves: where they go to lane.ts.
+ * Owns: their order, and since when each waits. Leaves: where they go, and when, to lane.ts.
  */
 import type { BatchRequest } from './batch-request.ts';
 
@@ -9,9 +9,9 @@ const LINE_MAX = 10_000;
 /** After so many that have to stay, those behind them are not tried. */
 const PATIENCE = 32;
 
-interface Waiting {
+export interface Waiting {
   readonly request: BatchRequest;
-  readonly untilMs: number;
+  readonly sinceMs: number;
 }
 
 /** What becomes of one in line: `left` is in line no more. */
@@ -40,9 +40,9 @@ export class LaneLine {
     return this.#waiting[0]?.request;
   }
 
-  join(request: BatchRequest, untilMs: number): void {
-    this.#waiting.push({ request, untilMs });
-    this.#count(request, 1);
+  join(waiting: Waiting): void {
+    this.#waiting.push(waiting);
+    this.#count(waiting.request, 1);
   }
 
   leave(request: BatchRequest): void {
@@ -53,7 +53,7 @@ export class LaneLine {
   }
 
   /** Offers each to `serve`, in order of arrival, as long as that helps. */
-  serve(serve: (request: BatchRequest, untilMs: number) => Served): void {
+  serve(serve: (waiting: Waiting) => Served): void {
     const line = this.#waiting;
     const stay: Waiting[] = [];
     this.#waiting = stay;
@@ -63,18 +63,18 @@ export class LaneLine {
         break;
       }
       this.#count(waiting.request, -1);
-      const served = serve(waiting.request, waiting.untilMs);
+      const served = serve(waiting);
       if (served !== 'stays') continue;
       stay.push(waiting);
       this.#count(waiting.request, 1);
     }
   }
 
-  /** Takes out those that have waited for too long. */
-  takeLate(nowMs: number): readonly BatchRequest[] {
-    const late = this.#waiting.filter(({ untilMs }) => nowMs >= untilMs);
+  /** Takes out those that have waited since then, or for longer. */
+  takeLate(thenMs: number): readonly BatchRequest[] {
+    const late = this.#waiting.filter(({ sinceMs }) => sinceMs <= thenMs);
     if (late.length === 0) return NOBODY;
-    this.#waiting = this.#waiting.filter(({ untilMs }) => nowMs < untilMs);
+    this.#waiting = this.#waiting.filter(({ sinceMs }) => sinceMs > thenMs);
     for (const { request } of late) this.#count(request, -1);
     return late.map(({ request }) => request);
   }

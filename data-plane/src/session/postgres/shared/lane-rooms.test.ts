@@ -158,9 +158,9 @@ describe('LaneLine', () => {
   it('serves in order of arrival, and keeps who has to stay where they are', () => {
     const line = new LaneLine();
     const [a, b, c] = [waiting('utc'), waiting('tokyo'), waiting('utc')];
-    for (const request of [a, b, c]) line.join(request, 100);
+    for (const request of [a, b, c]) line.join({ request, sinceMs: 100 });
     const seen: BatchRequest[] = [];
-    line.serve((request) => {
+    line.serve(({ request }) => {
       seen.push(request);
       return request === b ? 'left' : 'stays';
     });
@@ -176,7 +176,7 @@ describe('LaneLine', () => {
 
   it('tries no more than 32 that cannot be helped, and loses none of those behind', () => {
     const line = new LaneLine();
-    for (let i = 0; i < 100; i++) line.join(waiting('utc'), 100);
+    for (let i = 0; i < 100; i++) line.join({ request: waiting('utc'), sinceMs: 100 });
     let tried = 0;
     line.serve(() => {
       tried += 1;
@@ -185,18 +185,18 @@ describe('LaneLine', () => {
     assert.deepEqual([tried, line.length], [32, 100]);
   });
 
-  it('lets go of those whose time is over, and of no other', () => {
+  it('lets go of those who have waited for long, and of no other', () => {
     const line = new LaneLine();
-    const requests = [10, 20, 30].map((untilMs) => {
+    const requests = [10, 20, 30].map((sinceMs) => {
       const request = waiting('utc');
-      line.join(request, untilMs);
+      line.join({ request, sinceMs });
       return request;
     });
     assert.deepEqual(line.takeLate(9), []);
     assert.deepEqual(line.takeLate(20), requests.slice(0, 2));
     const left: number[] = [];
-    line.serve((_, untilMs) => {
-      left.push(untilMs);
+    line.serve(({ sinceMs }) => {
+      left.push(sinceMs);
       return 'left';
     });
     assert.deepEqual([left, line.length, line.isBefore('utc')], [[30], 0, false]);
@@ -204,7 +204,7 @@ describe('LaneLine', () => {
 
   it('has room for 10,000', () => {
     const line = new LaneLine();
-    for (let i = 0; i < 10_000; i++) line.join(waiting('utc'), 1);
+    for (let i = 0; i < 10_000; i++) line.join({ request: waiting('utc'), sinceMs: 1 });
     assert.equal(line.hasRoom, false);
   });
 });

@@ -13,7 +13,7 @@ import type { TextEffects } from '../sql/effects.ts';
 import type { BatchRequest } from './batch-request.ts';
 import type { SharingVerdict } from './harmless.ts';
 import { LaneLine } from './lane-line.ts';
-import type { Served } from './lane-line.ts';
+import type { Served, Waiting } from './lane-line.ts';
 import { LaneMembers } from './lane-members.ts';
 import type { Member, MembersOptions } from './lane-members.ts';
 import { ResendAllowance } from './resend-allowance.ts';
@@ -61,8 +61,11 @@ const WAIT_MAX_MS = Object.freeze({
   coming: 1_000,
   full: 1_000,
 });
+const WAIT_LONGEST_MS = Math.max(...Object.values(WAIT_MAX_MS));
 /** And so long at most while a connection of its own is at hand. */
 const WAIT_BESIDE_IDLE_MS = 10;
+/** What opening another server connection takes: as much as these may wait for room. */
+const DIAL_MS = 25;
 /** A lane is opened for so many batches within such a time, if not before. */
 const DEMAND_MIN = 50;
 const DEMAND_MS = 1_000;
@@ -114,10 +117,9 @@ export class SharedLane {
       ? this.#behindOthers(request, now)
       : this.#place(request, now);
     if (refusal === 'taken') return 'taken';
-    const waitMs = this.#waitMs(refusal, request);
-    if (waitMs === 0) return refusal;
+    if (this.#waitMs(refusal, request) === 0) return refusal;
     const nowMs = clock.nowMs();
-    this.#lineFor(refusal).join(request, nowMs + waitMs);
+    this.#lineFor(refusal).join({ request, sinceMs: nowMs });
     this.#timer.armFor(nowMs + SOON_MS, nowMs);
     return 'taken';
   }
@@ -135,16 +137,18 @@ export class SharedLane {
     if (!this.#line.hasRoom || !this.#unknown.hasRoom) return 0;
     if (refusal === 'unjudged' && hasIdle) return 0;
     if (refusal === 'coming' && isShort && this.size === 0) return 0;
-    if (refusal === 'full' && !this.#hasRoomSoon(request)) return 0;
-    const waitMs = WAIT_MAX_MS[refusal];
+    const waitMs = refusal === 'full' ? this.#roomWaitMs(request) : WAIT_MAX_MS[refusal];
     return hasIdle ? Math.min(waitMs, WAIT_BESIDE_IDLE_MS) : waitMs;
   }
 
-  #hasRoomSoon({ effects, vector }: BatchRequest): boolean {
-    if ((this.times.expectedUs(effects) ?? Infinity) > QUICK_US) return false;
-    return this.#members.all.some(
-      (member) => member.lane.state === 'serving' && member.vector.key === vector.key,
-    );
+  /** Where all stand still, or are busy with what takes its time, a wait is not worth much. */
+  #roomWaitMs({ effects, vector }: BatchRequest): number {
+    const mine = this.#members.all.filter((member) => member.vector.key === vector.key);
+    const expectedUs = this.times.expectedUs(effects);
+    if (mine.length === 0 || expectedUs === undefined) return 0;
+    const isServing = mine.some(({ lane }) => lane.state === 'serving');
+    if (isServing && expectedUs <= QUICK_US) return WAIT_MAX_MS.full;
+    return this.#options.pool.condition.hasIdle ? 0 : DIAL_MS;
   }
 
   /** A batch could be shared, or why not. */
@@ -299,30 +303,24 @@ export class SharedLane {
     this.#isServing = true;
     try {
       for (const line of [this.#line, this.#unknown]) {
-        line.serve((request, untilMs) => this.#serve(line, request, untilMs, nowMs, now));
+        line.serve((waiting) => this.#serve(line, waiting, nowMs, now));
       }
     } finally {
       this.#isServing = false;
     }
   }
 
-  #serve(
-    line: LaneLine,
-    request: BatchRequest,
-    untilMs: number,
-    nowMs: number,
-    settings: PoolSettings,
-  ): Served {
-    const isLate = nowMs >= untilMs;
-    const refusal = isLate ? 'full' : this.#place(request, settings);
+  #serve(line: LaneLine, waiting: Waiting, nowMs: number, settings: PoolSettings): Served {
+    const { request, sinceMs } = waiting;
+    const refusal = this.#place(request, settings);
     if (refusal === 'taken') return 'left';
-    if (isLate || this.#waitMs(refusal, request) === 0) {
+    if (nowMs - sinceMs >= this.#waitMs(refusal, request)) {
       request.returned('not_placed');
       return 'left';
     }
     const next = this.#lineFor(refusal);
     if (next === line) return 'stays';
-    next.join(request, untilMs);
+    next.join(waiting);
     return 'left';
   }
 
@@ -343,11 +341,11 @@ export class SharedLane {
   #look(nowMs: number): void {
     this.#serveLine();
     for (const line of [this.#line, this.#unknown]) {
-      for (const request of line.takeLate(nowMs)) request.returned('not_placed');
+      const late = line.takeLate(nowMs - WAIT_LONGEST_MS);
+      for (const request of late) request.returned('not_placed');
     }
     const nextMs = this.#members.look(nowMs, this.#allowance);
-    const { pipelineStallMs } = this.#options.settings();
-    const lineMs = this.#waiting > 0 ? nowMs + pipelineStallMs : Infinity;
+    const lineMs = this.#waiting > 0 ? nowMs + SOON_MS : Infinity;
     this.#timer.armFor(Math.min(nextMs, lineMs), nowMs);
   }
 }
