@@ -7,13 +7,13 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { hmacSha256 } from '../hmac-sha256.ts';
 import { SCRAM_ITERATIONS_MAX, SCRAM_SALT_BYTES_MAX } from './limits.ts';
 import {
   AttributeReader,
   bindingAttribute,
   decodeBase64,
   gs2Header,
-  hmacSha256,
   KEY_BYTES,
   messageText,
   NONCE_PATTERN,

@@ -7,12 +7,11 @@
  * Source: RFC 5802, RFC 7677, RFC 5929 (tls-server-end-point); PostgreSQL 18 manual, "SASL
  * Authentication", and common/scram-common.c.
  */
-import { createHmac, createSecretKey, hash, pbkdf2, randomBytes } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
+import { hash, pbkdf2, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { saslprep } from '@mongodb-js/saslprep';
-import type { TextEncoding } from '../byte-reader.ts';
+import { hmacSha256 } from '../hmac-sha256.ts';
 import { WireError } from '../wire-error.ts';
 import { SCRAM_MESSAGE_BYTES_MAX, SCRAM_SALT_BYTES_MAX } from './limits.ts';
 
@@ -138,24 +137,6 @@ export function preparePassword(password: string): string {
   } catch {
     return password;
   }
-}
-
-/** @param encoding of text; 'latin1' for the text of messages, see `messageText`. */
-export function hmacSha256(key: Buffer, text: string, encoding: TextEncoding = 'utf8'): Buffer {
-  return createHmac('sha256', secretKeyOf(key)).update(text, encoding).digest();
-}
-
-/** Of bytes that stay as they are, which is so of all that a verifier or a secret is made of. */
-const secretKeys = new WeakMap<Buffer, KeyObject>();
-
-/** Given bytes, Node tries them as each kind of key first: three times the cost of all the rest. */
-function secretKeyOf(bytes: Buffer): KeyObject {
-  let key = secretKeys.get(bytes);
-  if (key === undefined) {
-    key = createSecretKey(bytes);
-    secretKeys.set(bytes, key);
-  }
-  return key;
 }
 
 export function sha256(data: Buffer): Buffer {
