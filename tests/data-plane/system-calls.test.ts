@@ -1,7 +1,7 @@
 /**
- * What one query costs in system calls, as the kernel counts them: a regression here is slow on any
- * machine. Client and proxy are in this process: of its three writes for a query one is the
- * client's own, and so of its three reads.
+ * What one query and one login cost in system calls, as the kernel counts them: a regression here
+ * is slow on any machine. Client and proxy are in this process: of its three writes for a query one
+ * is the client's own, and so of its three reads.
  * Source: proc(5), /proc/PID/io: syscr and syscw.
  */
 import assert from 'node:assert/strict';
@@ -15,7 +15,9 @@ import { TestProxy } from '../support/test-proxy.ts';
 
 const IO = '/proc/self/io';
 const PASSWORD = 'counted secret';
+const LOGIN = { user: 'postgres', password: PASSWORD, database: 'acme' };
 const QUERIES = 300;
+const LOGINS = 100;
 /** Until code is compiled: threads that compile wake the event loop with writes and reads too. */
 const WARM_UP_QUERIES = 500;
 
@@ -30,7 +32,7 @@ before(async () => {
   proxy = await TestProxy.start({
     tenants: [{ id: 'acme', database: 'postgres', ...tenant, pool }],
   });
-  client = await RawClient.login(proxy, { user: 'postgres', password: PASSWORD, database: 'acme' });
+  client = await RawClient.login(proxy, LOGIN);
 });
 after(async () => {
   client.end();
@@ -44,22 +46,32 @@ function calls(): { readonly reads: number; readonly writes: number } {
   return { reads: count('syscr'), writes: count('syscw') };
 }
 
-/** Asks one after the other. @returns reads and writes for each; reports and timers are few */
-async function callsForEach(message: Buffer): Promise<{ reads: number; writes: number }> {
-  const ask = async (times: number) => {
-    for (let i = 0; i < times; i++) {
-      client.send(message);
-      await client.until('Z');
-    }
-  };
-  await ask(WARM_UP_QUERIES);
+interface Rounds {
+  readonly warmUp: number;
+  readonly counted: number;
+}
+
+/** One after the other. @returns reads and writes for each; reports and timers are few */
+async function callsForEach(round: () => Promise<unknown>, { warmUp, counted }: Rounds) {
+  for (let i = 0; i < warmUp; i++) await round();
   const earlier = calls();
-  await ask(QUERIES);
+  for (let i = 0; i < counted; i++) await round();
   const later = calls();
   return {
-    reads: Math.round((later.reads - earlier.reads) / QUERIES),
-    writes: Math.round((later.writes - earlier.writes) / QUERIES),
+    reads: Math.round((later.reads - earlier.reads) / counted),
+    writes: Math.round((later.writes - earlier.writes) / counted),
   };
+}
+
+function ask(message: Buffer): Promise<unknown> {
+  client.send(message);
+  return client.until('Z');
+}
+
+async function comeAndGo(): Promise<void> {
+  const visitor = await RawClient.login(proxy, LOGIN);
+  visitor.end();
+  await visitor.closed();
 }
 
 const extended = Buffer.concat([
@@ -78,7 +90,14 @@ const CASES = {
 describe('system calls', { skip: !existsSync(IO) && 'no kernel that counts them' }, () => {
   for (const [what, message] of Object.entries(CASES)) {
     it(`are 2 reads and 2 writes of the proxy for ${what}`, async () => {
-      assert.deepEqual(await callsForEach(message), { reads: 3, writes: 3 });
+      const rounds = { warmUp: WARM_UP_QUERIES, counted: QUERIES };
+      assert.deepEqual(await callsForEach(() => ask(message), rounds), { reads: 3, writes: 3 });
     });
   }
+
+  it('are 4 reads and 3 writes of the proxy for a SCRAM login and its end', async () => {
+    const rounds = { warmUp: LOGINS, counted: LOGINS };
+    // The client writes each time before the proxy does, and Terminate; it reads all, and the end.
+    assert.deepEqual(await callsForEach(comeAndGo, rounds), { reads: 4 + 4, writes: 3 + 4 });
+  });
 });

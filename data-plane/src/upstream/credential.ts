@@ -35,7 +35,7 @@ export class Credential {
   /** Equal exactly for equal credentials, within this process; says nothing about them. */
   readonly fingerprint: string;
   readonly #form: Form;
-  readonly #derived = new Map<string, Promise<Derived>>();
+  readonly #derived = new Map<string, Derived | Promise<Derived>>();
   #clientKey: Buffer | undefined;
 
   /** @param text not empty. What has the form of a verifier is one, as PostgreSQL takes it. */
@@ -74,14 +74,19 @@ export class Credential {
   // ---- what a client is checked against ----
 
   /**
-   * What a SCRAM client is checked against; nothing when the form does not allow SCRAM.
+   * What a SCRAM client is checked against; nothing when the form does not allow SCRAM. At once
+   * where it is known, as it is at all logins but the first.
    * @param salt for a password, which has none of its own.
    */
-  async verifier(salt: Buffer): Promise<ScramVerifier | undefined> {
+  verifier(salt: Buffer): ScramVerifier | Promise<ScramVerifier> | undefined {
     const form = this.#form;
     switch (form.kind) {
-      case 'password':
-        return (await this.#derive(form.text, salt, SCRAM_ITERATIONS)).verifier;
+      case 'password': {
+        const derived = this.#derive(form.text, salt, SCRAM_ITERATIONS);
+        return derived instanceof Promise
+          ? derived.then(({ verifier }) => verifier)
+          : derived.verifier;
+      }
       case 'scram_verifier':
         return form.verifier;
       case 'md5_verifier':
@@ -177,15 +182,17 @@ export class Credential {
   }
 
   /** The keys of the password under a salt; derived off the event loop, once. */
-  #derive(password: string, salt: Buffer, iterations: number): Promise<Derived> {
+  #derive(password: string, salt: Buffer, iterations: number): Derived | Promise<Derived> {
     const cacheKey = `${iterations}:${salt.toString('base64')}`;
-    let derived = this.#derived.get(cacheKey);
-    if (derived === undefined) {
-      derived = derive(password, salt, iterations);
-      if (this.#derived.size >= DERIVED_MAX) this.#derived.clear();
-      this.#derived.set(cacheKey, derived);
-    }
-    return derived;
+    const known = this.#derived.get(cacheKey);
+    if (known !== undefined) return known;
+    const deriving = derive(password, salt, iterations).then((derived) => {
+      if (this.#derived.get(cacheKey) === deriving) this.#derived.set(cacheKey, derived);
+      return derived;
+    });
+    if (this.#derived.size >= DERIVED_MAX) this.#derived.clear();
+    this.#derived.set(cacheKey, deriving);
+    return deriving;
   }
 }
 

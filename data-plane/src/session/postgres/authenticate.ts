@@ -33,17 +33,18 @@ export async function authenticate(
   claimant: Claimant,
   presentedUser: string,
 ): Promise<Account> {
-  const expected = await expectedOf(services, claimant);
+  const found = accountOf(services, claimant);
+  const account = found instanceof Promise ? await found : found;
+  const expected = expectedOf(services, claimant, account);
   const { kind } = expected.credential ?? expected.typical ?? { kind: 'password' };
   const method = methodFor(reader, clientAuthOf(services, claimant, expected), kind);
   const isProved = await prove(reader, services, claimant, { expected, method, presentedUser });
-  const { account, credential } = expected;
   if (isProved && account !== undefined) {
     if (account.found !== undefined) services.lookups.proved(account.found);
     return account;
   }
   if (account?.found !== undefined) services.lookups.doubt(account);
-  const isUnfit = method === 'scram' && credential?.kind === 'md5_verifier';
+  const isUnfit = method === 'scram' && expected.credential?.kind === 'md5_verifier';
   count(services, claimant, isUnfit ? 'method_refused' : expected.failure);
   // As presented: a selector that was taken off would tell that there is such a tenant.
   const text = `password authentication failed for user "${presentedUser}"`;
@@ -61,10 +62,23 @@ interface Expected {
   readonly failure: AuthFailure;
 }
 
-async function expectedOf(services: SessionServices, claimant: Claimant): Promise<Expected> {
-  if (claimant.kind === 'unknown') return { failure: claimant.reason };
+/** At once where the config names it. */
+function accountOf(
+  services: SessionServices,
+  claimant: Claimant,
+): Account | Promise<Account | undefined> | undefined {
+  if (claimant.kind === 'unknown') return undefined;
   const { tenant, user } = claimant;
-  const account = services.accounts.find(tenant, user) ?? (await lookedUp(services, tenant, user));
+  return services.accounts.find(tenant, user) ?? lookedUp(services, tenant, user);
+}
+
+function expectedOf(
+  services: SessionServices,
+  claimant: Claimant,
+  account: Account | undefined,
+): Expected {
+  if (claimant.kind === 'unknown') return { failure: claimant.reason };
+  const { tenant } = claimant;
   if (account === undefined) {
     return { typical: services.lookups.typical(tenant), failure: 'unknown_user' };
   }
@@ -140,7 +154,9 @@ async function prove(
   const standIn = () => mockVerifier(salt, typical?.iterations ?? SCRAM_ITERATIONS);
   switch (method) {
     case 'scram': {
-      const verdict = await proveByScram(reader, (await credential?.verifier(salt)) ?? standIn());
+      const known = credential?.verifier(salt);
+      const verifier = known instanceof Promise ? await known : known;
+      const verdict = await proveByScram(reader, verifier ?? standIn());
       if (verdict.outcome === 'accepted') credential?.learn(verdict.clientKey);
       return verdict.outcome === 'accepted';
     }

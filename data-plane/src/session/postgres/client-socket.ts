@@ -1,6 +1,8 @@
 /**
- * What the socket of a logged-in client tells its session, and how it is closed. The listeners are
- * the same few functions for all clients: closures of its own would cost each half a kilobyte.
+ * What the socket of a client tells its login and then its session, and how it is closed. The
+ * listeners are the same few functions for all clients: closures of its own would cost each half a
+ * kilobyte. They stay when the socket goes from one to the other: adding and removing them costs
+ * more than a hash.
  */
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
@@ -20,18 +22,34 @@ export interface SocketOwner {
 const OWNER = Symbol('owner');
 
 interface OwnedSocket extends Socket {
-  [OWNER]?: SocketOwner;
+  [OWNER]?: SocketOwner | undefined;
 }
 
-/** From here on `owner` hears of the socket, until it is closed. */
+/** From here on `owner` hears of the socket instead of who did before, until it is closed. */
 export function listenTo(socket: OwnedSocket, owner: SocketOwner): void {
+  const isHeard = socket[OWNER] !== undefined;
   socket[OWNER] = owner;
+  if (isHeard) return;
   socket.on('data', received);
   socket.on('drain', drained);
   socket.on('end', left);
   socket.on('error', left);
   socket.on('close', left);
 }
+
+/** Nobody hears of the socket any more: for who is to listen to it himself. */
+export function stopListening(socket: OwnedSocket): void {
+  socket[OWNER] = undefined;
+  socket.off('data', received).off('drain', drained);
+  socket.off('end', left).off('error', left).off('close', left);
+}
+
+/** For a socket that was given up: what still arrives is thrown away. */
+export const NOBODY: SocketOwner = Object.freeze({
+  received: () => {},
+  drained: () => {},
+  left: () => {},
+});
 
 function received(this: OwnedSocket, chunk: Buffer): void {
   this[OWNER]?.received(chunk);

@@ -65,18 +65,18 @@ export async function greet(
   const known = target.upstream.parameters;
   const all = settings.applicationName === 'exact' ? withName(asked) : asked.vector;
   const vector = known === undefined ? all : withoutDefaults(all, known);
-  const { reported, needed } = await parametersUnder(target, vector, () =>
-    orThrow(targetNow(services, seat)),
-  );
+  const told = target.upstream.reportedUnder(vector.key);
+  const { reported, needed } =
+    told === undefined
+      ? await askForParameters(vector, () => orThrow(targetNow(services, seat)))
+      : { reported: told, needed: vector };
   const cancelKey = services.cancels.newKey(asked.cancelKeys);
   const welcome = welcomeUnder(reported, needed);
-  reader.socket.write(
-    Buffer.concat([
-      welcome.messages,
-      encodeParameterStatus('application_name', asked.applicationName),
-      encodeBackendKeyData(cancelKey),
-      readyIdle,
-    ]),
+  reader.say(
+    welcome.messages,
+    encodeParameterStatus('application_name', asked.applicationName),
+    encodeBackendKeyData(cancelKey),
+    readyIdle,
   );
   return new LoggedIn(seat, {
     address: access.address,
@@ -102,14 +102,11 @@ interface Parameters {
   readonly needed: ParameterVector;
 }
 
-/** @param targetNow where to ask when `known` does not tell */
-async function parametersUnder(
-  known: Target,
+/** Of a server connection, which is told to apply `vector`. */
+async function askForParameters(
   vector: ParameterVector,
   targetNow: () => Target,
 ): Promise<Parameters> {
-  const reported = known.upstream.reportedUnder(vector.key);
-  if (reported !== undefined) return { reported, needed: vector };
   const { target, backend } = await leaseWhereverItIs(targetNow);
   const needed = withoutDefaults(vector, target.upstream.parameters ?? backend.parameters);
   try {

@@ -11,6 +11,8 @@ import type { FirstPacket } from '../../wire/postgres/startup-message.ts';
 import { AUTH_MESSAGE_BYTES_MAX } from '../../wire/postgres/limits.ts';
 import { FRONTEND } from '../../wire/postgres/message-types.ts';
 import { WireError } from '../../wire/wire-error.ts';
+import { listenTo, NOBODY, stopListening } from './client-socket.ts';
+import type { SocketOwner } from './client-socket.ts';
 
 /** The client closed its side or said Terminate, or its time ran out, before it was logged in. */
 export class ClientGone extends Error {
@@ -32,20 +34,23 @@ const TERMINATE = Buffer.from([FRONTEND.Terminate, 0, 0, 0, 4]);
  */
 export type Transport = 'clear' | 'handshake' | 'encrypted';
 
-export class LoginReader {
+export class LoginReader implements SocketOwner {
   #socket: Socket;
   #transport: Transport = 'clear';
   #channel: SecureChannel | undefined;
   #buffer: Buffer = EMPTY;
-  readonly #left: () => void;
+  /** Said already, and not sent yet. */
+  #first: Buffer | undefined;
+  readonly #leave: () => void;
   #gone = false;
-  #wake: (() => void) | undefined;
+  /** For the one who waits for bytes. */
+  #waiting: PromiseWithResolvers<void> | undefined;
 
-  /** @param left the client is gone, or given up; called once or more */
-  constructor(socket: Socket, left: () => void) {
+  /** @param leave the client is gone, or given up; called once or more */
+  constructor(socket: Socket, leave: () => void) {
     this.#socket = socket;
-    this.#left = left;
-    this.#listen();
+    this.#leave = leave;
+    listenTo(socket, this);
   }
 
   /** Of the moment: encryption puts another in its place. */
@@ -62,50 +67,45 @@ export class LoginReader {
     return this.#channel;
   }
 
-  #listen(): void {
-    const socket = this.#socket;
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onGone);
-    socket.on('error', this.#onGone);
-    socket.on('close', this.#onGone);
-  }
-
-  readonly #onData = (chunk: Buffer): void => {
+  received(chunk: Buffer): void {
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
     // Nobody may make us keep more than one read ahead of the conversation.
-    if (this.#wake === undefined) this.#socket.pause();
-    else this.#awake();
-  };
+    if (waiting === undefined) this.#socket.pause();
+    else waiting.resolve();
+  }
 
-  readonly #onGone = (): void => {
+  drained(): void {}
+
+  left(): void {
     this.#gone = true;
-    this.#left();
-    this.#awake();
-  };
-
-  /** Says what more will follow: all that is said in one turn is one write. */
-  sayFirst(bytes: Buffer): void {
-    const socket = this.#socket;
-    socket.cork();
-    process.nextTick(() => socket.uncork());
-    socket.write(bytes);
+    this.#leave();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (this.#buffer.length > 0) waiting?.resolve();
+    else waiting?.reject(clientGone());
   }
 
-  #awake(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+  /** Sends `messages` in one write, behind what was said first. */
+  say(...messages: readonly Buffer[]): void {
+    const said = this.#first === undefined ? messages : [this.#first, ...messages];
+    this.#first = undefined;
+    const [only] = said;
+    this.#socket.write(said.length === 1 && only !== undefined ? only : Buffer.concat(said));
   }
 
-  async #more(): Promise<void> {
-    if (this.#gone) throw new ClientGone('the client closed the connection during its login');
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-      if (this.#socket.isPaused()) this.#socket.resume();
-    });
-    if (this.#gone && this.#buffer.length === 0) {
-      throw new ClientGone('the client closed the connection during its login');
-    }
+  /** Says what more will follow: it is sent with that. */
+  sayFirst(message: Buffer): void {
+    this.#first = this.#first === undefined ? message : Buffer.concat([this.#first, message]);
+  }
+
+  /** Resolves when more bytes have come. @throws ClientGone */
+  #more(): Promise<void> {
+    if (this.#gone) throw clientGone();
+    this.#waiting = Promise.withResolvers();
+    if (this.#socket.isPaused()) this.#socket.resume();
+    return this.#waiting.promise;
   }
 
   /** Whether bytes have come that nobody has read yet. */
@@ -118,8 +118,9 @@ export class LoginReader {
    * @throws HandshakeFailed; the connection is closed then
    */
   async encrypt(tls: ClientTlsPort): Promise<void> {
-    const begun = this.release();
+    const begun = this.#buffer;
     const clear = this.#socket;
+    stopListening(clear);
     this.#transport = 'handshake';
     clear.pause();
     if (begun.length > 0) clear.unshift(begun);
@@ -127,7 +128,7 @@ export class LoginReader {
     this.#channel = await tls.accept(clear);
     this.#socket = this.#channel.socket;
     this.#transport = 'encrypted';
-    this.#listen();
+    listenTo(this.#socket, this);
   }
 
   /** @throws WireError, ClientGone */
@@ -168,22 +169,22 @@ export class LoginReader {
 
   /** Ends the conversation: whoever waits for a message reads ClientGone. */
   abandon(): void {
-    this.release();
-    this.#onGone();
+    if (this.#transport !== 'handshake') listenTo(this.#socket, NOBODY);
+    this.left();
   }
 
-  /** Lets go of the socket. @returns what the client has sent beyond its login. */
-  release(): Buffer {
-    this.#socket.off('data', this.#onData);
-    this.#socket.off('end', this.#onGone);
-    this.#socket.off('error', this.#onGone);
-    this.#socket.off('close', this.#onGone);
+  /** What the client has sent beyond its login. */
+  get rest(): Buffer {
     return this.#buffer;
   }
 
   get gone(): boolean {
     return this.#gone;
   }
+}
+
+function clientGone(): ClientGone {
+  return new ClientGone('the client closed the connection during its login');
 }
 
 function beginsWithTerminate(bytes: Buffer): boolean {

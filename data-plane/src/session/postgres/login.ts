@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
 import type { ClientAddress } from '../../access/client-address.ts';
@@ -100,25 +101,31 @@ class ClientLogin implements Session {
     const refusal = clientLimits.refusalBeyond(registry.size);
     registry.add(this);
     const deadline = clock.after(settings.clientLoginTimeoutMs, () => this.#timedOut());
-    this.#steps(refusal)
-      .catch((error: unknown) => this.#failed(error))
-      .finally(() => {
-        deadline.cancel();
-        registry.delete(this);
-      });
+    void this.#serve(refusal, deadline);
   }
 
-  async #steps(tooMany: (() => AppError) | undefined): Promise<void> {
-    const asked = await readStartup(this.#reader, tlsFor(this.#address, this.#services));
-    if (asked.kind === 'cancel') {
-      requestCancel(asked.key, this.#address, this.#services);
-      return this.#end();
+  async #serve(tooMany: (() => AppError) | undefined, deadline: Timer): Promise<void> {
+    try {
+      const asked = await readStartup(this.#reader, tlsFor(this.#address, this.#services));
+      if (asked.kind === 'session') this.#handOver(await this.#logIn(asked, tooMany));
+      else {
+        requestCancel(asked.key, this.#address, this.#services);
+        this.#end();
+      }
+    } catch (error) {
+      this.#failed(error);
+    } finally {
+      deadline.cancel();
+      this.#services.registry.delete(this);
     }
+  }
+
+  async #logIn(asked: Asked, tooMany: (() => AppError) | undefined): Promise<LoggedIn> {
     // Only now: a client that has not sent its startup message cannot read an error.
     if (tooMany !== undefined) throw tooMany();
     const { transport } = this.#services.settings;
     this.#refuseIf(transportRefusal(this.#reader.channel, this.#address, transport));
-    await this.#configured();
+    if (!this.#services.hasConfig()) await this.#configured();
     const resolution = this.#resolve(asked);
     const tenant = resolution.kind === 'tenant' ? resolution.tenant.id : (resolution.claimed ?? '');
     const attempt = { address: this.#address, tenant };
@@ -130,7 +137,7 @@ class ClientLogin implements Session {
     this.#admitted = { tenantKey: tenantKey(resolved.tenant.id), access, admission };
     this.#services.registry.placed(this);
     const proven = { account: this.#asItIsNow(account), access, admission };
-    this.#handOver(await greet(this.#reader, this.#services, asked, resolved, proven));
+    return await greet(this.#reader, this.#services, asked, resolved, proven);
   }
 
   /** Who it is, and that it may come from where it comes. */
@@ -152,7 +159,7 @@ class ClientLogin implements Session {
   }
 
   /** By its certificate where that suffices, else by its password. */
-  async #prove(claimant: Claimant, presentedUser: string): Promise<Account> {
+  #prove(claimant: Claimant, presentedUser: string): Account | Promise<Account> {
     const { accounts, settings } = this.#services;
     const { channel } = this.#reader;
     const verdict = certificateVerdict(channel, settings.transport, claimant, presentedUser);
@@ -183,8 +190,7 @@ class ClientLogin implements Session {
 
   /** Shortly after its start a proxy may have to wait for its config; so do its first clients. */
   async #configured(): Promise<void> {
-    const { hasConfig, whenConfigured, clock } = this.#services;
-    if (hasConfig()) return;
+    const { whenConfigured, clock } = this.#services;
     await new Promise<void>((resolve) => {
       const timer = clock.after(CONFIG_WAIT_MS, resolve);
       void whenConfigured.finally(() => {
@@ -211,13 +217,12 @@ class ClientLogin implements Session {
     if (this.#state === 'closed' || this.#reader.gone) throw new ClientGone('the client has left');
     this.#state = 'closed';
     const { registry, timeLimits, cancels } = this.#services;
-    // First: an array of listeners that has once been longer stays so for the socket's life.
-    const rest = this.#reader.release();
-    const session = new PostgresSession(this.#reader.socket, this.#services, loggedIn);
+    const { socket, rest } = this.#reader;
+    const session = new PostgresSession(socket, this.#services, loggedIn);
     registry.add(session);
     timeLimits.expect(loggedIn.tenantKey);
     cancels.register(loggedIn.cancelName, session);
-    this.#reader.socket.resume();
+    socket.resume();
     // What the client had sent behind its login.
     if (rest.length > 0) session.received(rest);
   }
@@ -280,7 +285,7 @@ class ClientLogin implements Session {
     if (this.#state === 'closed') return;
     // Bytes of ours in the middle of a handshake would say nothing.
     if (this.#reader.transport === 'handshake') return this.#abandonHandshake();
-    this.#reader.socket.write(encodePostgresError(error, 'FATAL'));
+    this.#reader.say(encodePostgresError(error, 'FATAL'));
     this.#end();
   }
 
@@ -297,8 +302,6 @@ class ClientLogin implements Session {
     this.#reader.abandon();
     const { socket } = this.#reader;
     // What still arrives is read and thrown away: unread bytes would turn our close into a reset.
-    socket.on('error', () => {});
-    socket.on('data', () => {});
     socket.resume();
     socket.end();
     socket.setTimeout(CLOSE_TIMEOUT_MS, () => socket.destroy());

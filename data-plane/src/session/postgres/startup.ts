@@ -83,10 +83,10 @@ async function answerRequest(
   // Somebody may have put these bytes in front of an encrypted session (CVE-2021-23222).
   if (reader.hasRest) throw violation('bytes follow a request for encryption before its answer');
   if (kind === 'gss_enc_request' || tls === undefined) {
-    reader.socket.write(NOT_OFFERED);
+    reader.say(NOT_OFFERED);
     return;
   }
-  reader.socket.write(OFFERED);
+  reader.say(OFFERED);
   await reader.encrypt(tls);
 }
 
@@ -131,7 +131,7 @@ function understand(packet: StartupMessage, reader: LoginReader): Asked {
   refuseReplication(parameters.get('replication'));
   const minor = Math.min(packet.minor, MINOR_VERSION_MAX);
   if (packet.minor > minor || packet.protocolOptions.length > 0) {
-    reader.socket.write(
+    reader.sayFirst(
       encodeNegotiateProtocolVersion({
         major: 3,
         minor,

@@ -140,7 +140,10 @@ export function preparePassword(password: string): string {
 }
 
 export function sha256(data: Buffer): Buffer {
-  return hash('sha256', data, 'buffer');
+  const digest = Buffer.alloc(KEY_BYTES);
+  // As text, as in hmac-sha256.ts.
+  digest.write(hash('sha256', data, 'binary'), 'latin1');
+  return digest;
 }
 
 /** Of two keys, signatures or proofs. */

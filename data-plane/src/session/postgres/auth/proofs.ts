@@ -27,17 +27,29 @@ import { unseenBytes } from '../unseen-bytes.ts';
 
 const NONCE_BYTES = 18;
 
+/** Which mechanisms a client may choose from, and how it is told. */
+interface Offer {
+  readonly mechanisms: readonly ScramMechanism[];
+  readonly message: Buffer;
+}
+
+const UNBOUND = offerOf([SCRAM_SHA_256]);
+const BOUND = offerOf([SCRAM_SHA_256_PLUS, SCRAM_SHA_256]);
+
+function offerOf(mechanisms: readonly ScramMechanism[]): Offer {
+  return Object.freeze({ mechanisms, message: encodeAuthenticationSASL(mechanisms) });
+}
+
 /** @throws WireError, ClientGone */
 export async function proveByScram(
   reader: LoginReader,
   verifier: ScramVerifier,
 ): Promise<ScramVerdict> {
   const { endPoint } = reader.channel ?? {};
-  const offered: readonly ScramMechanism[] =
-    endPoint === undefined ? [SCRAM_SHA_256] : [SCRAM_SHA_256_PLUS, SCRAM_SHA_256];
-  reader.socket.write(encodeAuthenticationSASL(offered));
+  const offer = endPoint === undefined ? UNBOUND : BOUND;
+  reader.say(offer.message);
   const initial = decodeSASLInitialResponse(await reader.message(FRONTEND.Password));
-  const mechanism = offered.find((name) => name === initial.mechanism);
+  const mechanism = offer.mechanisms.find((name) => name === initial.mechanism);
   if (mechanism === undefined) {
     throw new WireError(`SASL mechanism "${initial.mechanism}" was not offered`);
   }
@@ -45,7 +57,7 @@ export async function proveByScram(
   const binding = endPoint === undefined ? {} : { endPoint };
   const scram = new ScramServer({ mechanism, verifier, nonce, ...binding });
   const serverFirst = scram.first(initial.data ?? (await emptyChallenge(reader)));
-  reader.socket.write(encodeAuthenticationSASLContinue(serverFirst));
+  reader.say(encodeAuthenticationSASLContinue(serverFirst));
   const verdict = scram.final(await reader.message(FRONTEND.Password));
   if (verdict.outcome === 'accepted') {
     reader.sayFirst(encodeAuthenticationSASLFinal(verdict.serverFinal));
@@ -58,18 +70,18 @@ export async function askForMd5(
   reader: LoginReader,
 ): Promise<{ readonly answer: string; readonly challenge: Buffer }> {
   const challenge = unseenBytes(MD5_SALT_BYTES);
-  reader.socket.write(encodeAuthenticationMD5Password(challenge));
+  reader.say(encodeAuthenticationMD5Password(challenge));
   return { answer: decodePasswordMessage(await reader.message(FRONTEND.Password)), challenge };
 }
 
 /** The password itself. @throws WireError, ClientGone */
 export async function askForPassword(reader: LoginReader): Promise<string> {
-  reader.socket.write(encodeAuthenticationCleartextPassword());
+  reader.say(encodeAuthenticationCleartextPassword());
   return decodePasswordMessage(await reader.message(FRONTEND.Password));
 }
 
 /** A client that sent no initial response is asked for it with an empty challenge. */
 async function emptyChallenge(reader: LoginReader): Promise<Buffer> {
-  reader.socket.write(encodeAuthenticationSASLContinue(''));
+  reader.say(encodeAuthenticationSASLContinue(''));
   return reader.message(FRONTEND.Password);
 }
