@@ -12,6 +12,7 @@ import { after, before, describe, it } from 'node:test';
 import { BufferPool } from '@dbbouncer/data-plane/buffers/buffer-pool.ts';
 import { relayRun } from '@dbbouncer/data-plane/session/postgres/relay-run.ts';
 import { ServerReads } from '@dbbouncer/data-plane/upstream/server-reads.ts';
+import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { SETTINGS } from '@dbbouncer/shared/settings/setting-list.ts';
 
 const CLIENTS = 8;
@@ -110,9 +111,9 @@ describe('memory that server connections read into', () => {
     const buffers = new BufferPool({ initialBytes, maxBytes });
     const ours = new Growth();
     const ourPort = await listen((client) => {
-      const reads = new ServerReads(buffers);
+      const reads = new ServerReads(buffers, systemClock);
       const upstream = connect({ port, host: '127.0.0.1', noDelay: true, onread: reads.onread });
-      upstream.once('close', () => reads.close());
+      reads.readFrom(upstream);
       tie(client, upstream);
       const from = { lendRun: (to: Socket) => reads.lendTo(to) };
       reads.consume((chunk) => {

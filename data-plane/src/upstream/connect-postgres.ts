@@ -94,7 +94,7 @@ async function connectInOneWay(
   tls: ServerTls,
   way: Way,
 ): Promise<PostgresBackend> {
-  const reads = new ServerReads(options.buffers);
+  const reads = new ServerReads(options.buffers, options.clock);
   const transport = await connectSocket(options, reads);
   let established = false;
   const events: ServerEvents = {
@@ -153,7 +153,7 @@ function connectSocket(options: ConnectOptions, reads: ServerReads): Promise<Soc
       keepAliveInitialDelay: keepaliveIdleMs,
       onread: reads.onread,
     });
-    socket.once('close', () => reads.close());
+    reads.readFrom(socket);
     const abort = () => socket.destroy(new Error('the proxy gave up'));
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort);

@@ -211,6 +211,7 @@ export class PostgresBackend implements Backend {
       return sinkNeeds || type === BACKEND.ParameterStatus || type === BACKEND.ReadyForQuery;
     },
     frame: (type, buffer, bodyStart, bodyEnd): FrameVerdict => {
+      if (type !== BACKEND.DataRow && type !== BACKEND.CopyData) this.#reads?.pace.resultEnded();
       if (type === BACKEND.ReadyForQuery) {
         this.transactionStatus = decodeReadyForQuery(buffer, bodyStart, bodyEnd);
         this.answered += 1;

@@ -1,11 +1,14 @@
 /** The memory that is read into: when it is used again, and when it must not be. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { connect, createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
-import { after, before, describe, it } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { ManualClock } from '../../../tests/support/manual-clock.ts';
 import { BufferPool } from '../buffers/buffer-pool.ts';
+import { BYTES_BEFORE_REST, REST_MS } from './read-pace.ts';
 import { ServerReads } from './server-reads.ts';
 
 const INITIAL = 1_024;
@@ -23,7 +26,7 @@ interface Rig {
 /** Plays Node: asks for the buffer before each read. */
 function rig(consume: (reads: ServerReads) => void = () => {}): Rig {
   const buffers = new BufferPool({ initialBytes: INITIAL, maxBytes: MAX });
-  const reads = new ServerReads(buffers);
+  const reads = new ServerReads(buffers, new ManualClock());
   const memory: ArrayBufferLike[] = [];
   reads.consume((chunk) => {
     memory.push(chunk.buffer);
@@ -162,5 +165,73 @@ describe('ServerReads, of a client that does not read', () => {
     await once(accepted, 'close');
     assert.equal(buffers.counts.discards, 1);
     assert.equal(buffers.counts.returns, 0);
+  });
+});
+
+describe('ServerReads, over a large result', () => {
+  let clock: ManualClock;
+  let server: Server;
+  let sender: Socket;
+  let receiver: Socket;
+  let received: { bytes: number; readonly told: EventEmitter };
+
+  beforeEach(async () => {
+    clock = new ManualClock();
+    const reads = new ServerReads(new BufferPool({ initialBytes: INITIAL, maxBytes: MAX }), clock);
+    server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    receiver = connect({ port, host: '127.0.0.1', onread: reads.onread });
+    reads.readFrom(receiver);
+    [sender] = (await once(server, 'connection')) as [Socket];
+    received = { bytes: 0, told: new EventEmitter() };
+    reads.consume((chunk) => {
+      received.bytes += chunk.length;
+      received.told.emit('read');
+    });
+    // So much of the result has come that a read which finds no more is followed by a rest.
+    reads.pace.after(BYTES_BEFORE_REST, BYTES_BEFORE_REST);
+    await send(100);
+    await heard(100);
+  });
+  afterEach(() => {
+    receiver.destroy();
+    sender.destroy();
+    server.close();
+  });
+
+  /** The receiver's kernel has it; a socket that is read from would have told by now. */
+  async function send(bytes: number): Promise<void> {
+    await promisify<Buffer, void>(sender.write.bind(sender))(Buffer.alloc(bytes));
+    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+  }
+
+  async function heard(bytes: number): Promise<void> {
+    while (received.bytes < bytes) await once(received.told, 'read');
+    assert.equal(received.bytes, bytes);
+  }
+
+  it('reads nothing for a millisecond, then all that has come', async () => {
+    for (let i = 0; i < 10; i++) await send(1_000);
+    assert.equal(received.bytes, 100);
+    await clock.pass(REST_MS);
+    await heard(10_100);
+  });
+
+  it('leaves a socket paused that somebody has paused meanwhile', async () => {
+    receiver.pause();
+    await send(1_000);
+    await clock.pass(REST_MS);
+    await send(1_000);
+    assert.equal(received.bytes, 100);
+    receiver.resume();
+    await heard(2_100);
+  });
+
+  it('forgets the rest when the connection ends', async () => {
+    assert.equal(clock.pendingTimers, 1);
+    receiver.destroy();
+    await once(receiver, 'close');
+    assert.equal(clock.pendingTimers, 0);
   });
 });

@@ -1,13 +1,15 @@
 /**
  * What one server connection reads into: one buffer, used again for each read. It grows while reads
- * fill it, and shrinks when they have become small.
+ * fill it, and shrinks when they have become small. Over large results it rests between reads.
  * Owns: the buffer of the connection, and when another takes its place. Leaves: what the bytes mean
- * to who consumes them, memory to buffers/.
+ * to who consumes them, when to rest to read-pace.ts, memory to buffers/.
  * Source: Node, `onread` of net.Socket: the buffer function is asked after each read where the next
- * one goes to.
+ * one goes to; no more is read when the callback answers false.
  */
 import type { OnReadOpts, Socket } from 'node:net';
+import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { BufferPool } from '../buffers/buffer-pool.ts';
+import { ReadPace, REST_MS } from './read-pace.ts';
 
 /** Reads in a row that leave three quarters of a large buffer empty before it is given back. */
 const SMALL_READS_MAX = 16;
@@ -29,7 +31,11 @@ interface Loan {
 export class ServerReads {
   /** For the socket that is connected. */
   readonly onread: OnReadOpts;
+  readonly pace = new ReadPace();
   readonly #pool: BufferPool;
+  readonly #clock: Clock;
+  #socket: Socket | undefined;
+  #rest: Timer | undefined;
   #buffer: Buffer;
   #consumer: ReadConsumer | undefined;
   /** Somebody has yet to read what is in the buffer. */
@@ -40,14 +46,21 @@ export class ServerReads {
   #nextBytes: number;
   #state: 'open' | 'closed' = 'open';
 
-  constructor(pool: BufferPool) {
+  constructor(pool: BufferPool, clock: Clock) {
     this.#pool = pool;
+    this.#clock = clock;
     this.#nextBytes = pool.initialBytes;
     this.#buffer = pool.get();
     this.onread = {
       buffer: () => this.#next(),
       callback: (bytes) => this.#received(bytes),
     };
+  }
+
+  /** The socket that reads with `onread`; once it is closed, nothing is read any more. */
+  readFrom(socket: Socket): void {
+    this.#socket = socket;
+    socket.once('close', () => this.close());
   }
 
   /** Who has what is read from now on; a server says nothing before it is spoken to. */
@@ -88,6 +101,7 @@ export class ServerReads {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     this.#consumer = undefined;
+    this.#rest?.cancel();
     if (!this.#isLent) this.#pool.put(this.#buffer);
     this.#isLent = true;
   }
@@ -98,6 +112,17 @@ export class ServerReads {
     else if (bytes > length / GROWTH) this.#smallReads = 0;
     else if (length > this.#pool.initialBytes) this.#shrink();
     this.#consumer?.(bytes === length ? this.#buffer : this.#buffer.subarray(0, bytes));
+    return this.pace.after(bytes, length) === 'read' || !this.#restsNow();
+  }
+
+  /** Whoever pauses the socket meanwhile resumes it; who resumes it earlier ends the rest. */
+  #restsNow(): boolean {
+    const socket = this.#socket;
+    if (socket === undefined || this.#state === 'closed') return false;
+    this.#rest?.cancel();
+    this.#rest = this.#clock.after(REST_MS, () => {
+      if (!socket.isPaused()) socket.resume();
+    });
     return true;
   }
 
