@@ -35,7 +35,18 @@ interface Json {
 describe('npm run bench', () => {
   it('measures a row for DBBouncer, PgBouncer and direct, and writes it down', async () => {
     const [json, chart] = [join(folder, 'bench.json'), join(folder, 'bench.svg')];
-    const short = ['--repeats', '1', '--seconds', '1', '--pool-sizes', '4', '--scale', '1'];
+    const short = [
+      '--repeats',
+      '1',
+      '--seconds',
+      '1',
+      '--warm-up',
+      '1',
+      '--pool-sizes',
+      '4',
+      '--scale',
+      '1',
+    ];
     const { stdout } = await bench(
       '--rows',
       'simple-16',

@@ -46,6 +46,7 @@ async function run(
   };
   const result = await compare(row, [OURS, SMALL, LARGE], {
     context: { programs: { pgbench: '', psql: '' }, seconds: 1 },
+    warmUpSeconds: 1,
     repeats: 3,
     connectionsInUse: async ({ name }) => name.length,
     onProgress: () => {},

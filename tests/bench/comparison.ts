@@ -52,6 +52,8 @@ export interface ConnectionsInUse {
 export interface ComparisonOptions {
   readonly context: RowContext;
   readonly repeats: number;
+  /** Of the first turn, which is not counted: compilers at run time take their time. */
+  readonly warmUpSeconds: number;
   readonly connectionsInUse: ConnectionsInUse;
   readonly onProgress: (text: string) => void;
 }
@@ -80,7 +82,8 @@ export async function compare(
     for (const contender of present) {
       options.onProgress(`${row.title}: ${turn === 0 ? 'warm-up' : turn}, ${contender.name}`);
       try {
-        const measured = await measure(row, contender, options);
+        const seconds = turn === 0 ? options.warmUpSeconds : options.context.seconds;
+        const measured = await measure(row, contender, options, seconds);
         if (turn > 0) samples.get(contender)?.push(measured);
       } catch (error) {
         failures.set(contender, error instanceof Error ? error.message : String(error));
@@ -99,12 +102,13 @@ async function measure(
   row: Row,
   contender: Contender,
   { context, connectionsInUse }: ComparisonOptions,
+  seconds: number,
 ): Promise<Measured> {
   const { pid } = contender;
   const watch = watchConnections((since) => connectionsInUse(contender, since));
   const before = pid === undefined ? NaN : cpuUs(pid);
   try {
-    const sample = await row.run(contender, context);
+    const sample = await row.run(contender, { ...context, seconds });
     const used = pid === undefined ? NaN : cpuUs(pid) - before;
     return { cpuUs: used, ...sample, ...(await watch.counts()) };
   } finally {

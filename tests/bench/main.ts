@@ -31,6 +31,7 @@ connections. PgBouncer is the system's, or what PGBOUNCER_BIN names.
   --rows A,B         only these: ${KEYS.join(', ')}
   --repeats N        counted turns after one to warm up (default 5)
   --seconds N        of one turn (default 5)
+  --warm-up N        seconds of the turn to warm up (default 10, at least those of one turn)
   --pool-sizes A,B   of PgBouncer; the best one counts (default 4,10,20,64)
   --scale N          of pgbench's tables (default ${SCALE})
   --checkout DIR     DBBouncer of another checkout takes part
@@ -49,6 +50,7 @@ const { values: flags } = parseArgs({
     rows: { type: 'string' },
     repeats: { type: 'string' },
     seconds: { type: 'string' },
+    'warm-up': { type: 'string' },
     'pool-sizes': { type: 'string' },
     scale: { type: 'string', default: String(SCALE) },
     checkout: { type: 'string', multiple: true, default: [] },
@@ -123,10 +125,15 @@ function startStage(name: Row['stage'], programs: Programs): Promise<Stage> {
 function measure(row: Row, stage: Stage, programs: Programs): Promise<RowResult> {
   return compare(row, contendersOf(row, stage), {
     context: { programs, seconds: secondsOfTurn() },
+    warmUpSeconds: warmUpSeconds(),
     repeats: Number(flags.repeats ?? (flags.quick ? 1 : 5)),
     connectionsInUse: stage.connectionsInUse,
     onProgress: progress,
   });
+}
+
+function warmUpSeconds(): number {
+  return Math.max(Number(flags['warm-up'] ?? (flags.quick ? 2 : 10)), secondsOfTurn());
 }
 
 function secondsOfTurn(): number {

@@ -71,6 +71,8 @@ export interface BackendOptions {
   readonly log: Logger;
 }
 
+const NOTHING = Buffer.alloc(0);
+
 let lastId = 0;
 let lastMark = 0;
 
@@ -109,6 +111,7 @@ export class PostgresBackend implements Backend {
   readonly #log: Logger;
   readonly #clock: Clock;
   #sink: ReplySink;
+  #ahead: Buffer | undefined;
   #closedBecause: CloseReason | undefined;
   #ended = false;
   #closing: Timer | undefined;
@@ -168,7 +171,21 @@ export class PostgresBackend implements Backend {
 
   /** @returns false when the caller must wait for `drained()` before it writes more. */
   write(bytes: Buffer): boolean {
-    return this.socket.write(bytes);
+    const ahead = this.#ahead;
+    if (ahead === undefined) return this.socket.write(bytes);
+    this.#ahead = undefined;
+    return this.socket.write(Buffer.concat([ahead, bytes]));
+  }
+
+  /** Sends `bytes` in one write with what is written next; `flush` sends them without. */
+  writeAhead(bytes: Buffer): void {
+    this.flush();
+    this.#ahead = bytes;
+  }
+
+  /** Sends what waits for the next write. */
+  flush(): void {
+    if (this.#ahead !== undefined) this.write(NOTHING);
   }
 
   /** The run that is being passed on stays as it is until `client` has sent it. */

@@ -250,7 +250,7 @@ export const SETTINGS = Object.freeze({
   busyPollUs: setting<number>({
     env: 'DBBOUNCER_BUSY_POLL_US',
     yaml: 'busy_poll_us',
-    default: 0,
+    default: 200,
     description:
       'Microseconds for which the proxy looks for the next bytes without sleeping, while one' +
       ' client at most is at work and that pays: a lone client waits less, the processor works' +

@@ -156,8 +156,10 @@ export class Outstanding {
    * @param assumed of that of the kind `about`
    */
   sentBefore(kinds: readonly RequestKind[], about: RequestKind, assumed: Consequence): void {
-    this.#consequences.unshift(assumed);
-    for (const kind of kinds.toReversed()) {
+    if (this.#consequences.length === 0) this.#consequences.push(assumed);
+    else this.#consequences.unshift(assumed);
+    for (let at = kinds.length - 1; at >= 0; at -= 1) {
+      const kind = kinds[at] as RequestKind;
       this.#entries.unshift(kind | OWN | (kind === about ? RECORDED : 0));
       if (kind === EXECUTE) this.#hasExecuted = true;
       if (endsBatch(kind)) this.#readiesOwed++;

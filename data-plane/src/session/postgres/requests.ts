@@ -8,10 +8,10 @@ import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import {
   decodeParse,
-  decodeQuery,
   encodeParse,
   encodeQuery,
   FRONTEND,
+  queryTextEnd,
 } from '../../wire/postgres/frontend-messages.ts';
 import type { Parse } from '../../wire/postgres/frontend-messages.ts';
 import { FORWARD, HOLD, REPLACE } from '../../wire/postgres/frame-scanner.ts';
@@ -172,9 +172,8 @@ export class ClientRequests {
       if (this.#listening.admitUnread(lease) === 'hold') return HOLD;
       return this.#sendQuery(this.watch.unread(), lease);
     }
-    const { effects, carried } = this.#listening.read(
-      decodeQuery(buffer, bodyStart, bodyEnd, 'latin1').sql,
-    );
+    const textEnd = queryTextEnd(buffer, bodyStart, bodyEnd);
+    const { effects, carried } = this.#listening.readAt(buffer, bodyStart, textEnd);
     const admission = this.#listening.admit(effects, lease);
     if (admission === 'hold') return HOLD;
     if (admission instanceof AppError)

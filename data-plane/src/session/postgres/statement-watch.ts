@@ -6,7 +6,6 @@
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { FRONTEND, TRANSACTION_IDLE } from '../../wire/postgres/message-types.ts';
-import type { LeakDetector } from '../../upstream/leaks/leak-detector.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import type { TenantMeter } from '../meter.ts';
 import type { LeaseCondition } from './leases.ts';
@@ -17,12 +16,7 @@ import { CLOSE, PARSE } from './outstanding.ts';
 import type { Failure } from './outstanding.ts';
 import { givesUpShared } from './prepared/giving-up.ts';
 import { frameHead } from './prepared/messages.ts';
-import { carryListen } from './sql/carry-listen.ts';
-import type { CarriedText } from './sql/carry-listen.ts';
-import { isAscii } from './sql/characters.ts';
-import { dirtied, textEffects, UNPARSABLE } from './sql/effects.ts';
-import { namesMoment } from './sql/moments.ts';
-import type { LexOptions } from './sql/tokens.ts';
+import { dirtied, UNPARSABLE } from './sql/effects.ts';
 import { FIRST_USER_OID } from './sql/types.ts';
 import type { PinReason, TextEffects } from './sql/effects.ts';
 import type { ClientSettings } from './state/client-settings.ts';
@@ -30,6 +24,7 @@ import { LeaseEffects } from './state/lease-effects.ts';
 import type { LostDefaults } from './state/lost-defaults.ts';
 import { FOLLOWING } from './state/setting-changes.ts';
 import type { SessionAnswer, SessionQuestion } from './state/session-questions.ts';
+import { TextReader } from './text-reader.ts';
 
 /** A longer statement is not read: it pins the session and dirties the backend. */
 export const TEXT_BYTES_MAX = 256 * 1024;
@@ -72,6 +67,7 @@ let lastClient = 0;
 let lastMoment = 0;
 
 export class StatementWatch {
+  readonly texts = new TextReader();
   readonly #login: WatchTerms;
   readonly #settings: ClientSettings;
   readonly #effects: LeaseEffects;
@@ -82,11 +78,7 @@ export class StatementWatch {
   #notifies = false;
   #committing = false;
   readonly #definitions = new Definitions();
-  /** A statement that was sent may change how the server reads the next one. */
-  #readingChanges = false;
   #target: Target | undefined;
-  /** While somebody looks for what clients leave. */
-  #looker: LeakDetector | undefined;
   #backend: PostgresBackend | undefined;
   #unnamed: UnnamedState = NEVER_UNNAMED;
   /** Whether this lease's backend has that unnamed statement. */
@@ -103,7 +95,7 @@ export class StatementWatch {
     this.#backend = backend;
     this.#target = target;
     this.#definitions.leaseBegan(target.catalog);
-    this.#looker = backend.leaks.isOn ? backend.leaks : undefined;
+    this.texts.leaseBegan(backend);
     this.#effects.begin(backend.vector);
   }
 
@@ -131,7 +123,7 @@ export class StatementWatch {
   /** The same for `sql`; no other statement has it when its meaning is a matter of its time. */
   parseContextOf(sql: string): string {
     const { parseContext } = this;
-    return namesMoment(sql, this.#reading) ? `at ${++lastMoment} ${parseContext}` : parseContext;
+    return this.texts.namesMoment(sql) ? `at ${++lastMoment} ${parseContext}` : parseContext;
   }
 
   /** In session mode only short texts are looked at, to know a COMMIT. */
@@ -153,29 +145,10 @@ export class StatementWatch {
     }
   }
 
-  /** What a text does that is about to be run or parsed. */
-  read(sql: string): TextEffects {
-    const reading = this.#backend?.textReading ?? 'standard';
-    this.#looker?.noteText(sql);
-    const isUncertain = this.#readingChanges || reading === 'opaque';
-    // Without these it is read the same in any way.
-    if (isUncertain && (!isAscii(sql) || sql.includes('\\'))) return UNPARSABLE;
-    return textEffects(sql, this.#reading);
-  }
-
   /** A batch that ran elsewhere has parsed this unnamed statement, or failed to. */
   unnamedParsedElsewhere(statement: UnnamedStatement | undefined): void {
     this.#unnamed = { statement };
     this.#unnamedHere = false;
-  }
-
-  /** The same of a text whose LISTEN another session carries out. */
-  carriesListen(sql: string, effects: TextEffects): CarriedText {
-    return carryListen(sql, effects, this.#reading);
-  }
-
-  get #reading(): LexOptions {
-    return this.#backend?.textReading === 'escapes' ? ESCAPES : STANDARD;
   }
 
   /**
@@ -218,7 +191,7 @@ export class StatementWatch {
     this.#definitions.sent(effects);
     // A shared statement that its own client does not know of: it is there for others no more.
     if (givesUpShared(effects)) this.#dirty = true;
-    if (effects.changesParsing === 'lexing') this.#readingChanges = true;
+    if (effects.changesParsing === 'lexing') this.texts.changes();
   }
 
   /** Whether notifications may come of this lease, with a statement of these effects. */
@@ -307,7 +280,7 @@ export class StatementWatch {
 
   /** Everything that was sent is answered. */
   quiet(): void {
-    this.#readingChanges = false;
+    this.texts.settled();
     if (this.#backend?.transactionStatus === TRANSACTION_IDLE) this.#definitions.transactionOver();
   }
 
@@ -375,15 +348,12 @@ export class StatementWatch {
     this.#definitions.transactionOver();
     const isDirty = this.#dirty || !isKnown || isAlways || this.#definitions.haveChanged;
     this.#dirty = false;
-    this.#readingChanges = false;
+    this.texts.settled();
     this.#notifies = false;
     this.#unnamedHere = false;
     return isDirty ? 'dirty' : 'clean';
   }
 }
-
-const STANDARD: LexOptions = Object.freeze({ standardConformingStrings: true });
-const ESCAPES: LexOptions = Object.freeze({ standardConformingStrings: false });
 
 /** Nothing that lease-effects.ts would have to know of. */
 function isPlain(effects: TextEffects): boolean {

@@ -136,6 +136,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
   }
 
   #scanned(ended: AppError | undefined): void {
+    this.#lease?.backend.flush();
     if (ended !== undefined) return this.kill(ended);
     if (this.#terminating) return this.#close();
     this.#lease?.sendLocalReplies();

@@ -73,6 +73,17 @@ export function decodeQuery(
   return { sql };
 }
 
+/**
+ * Where the text of a Query ends that begins at `start`; the body up to `end` is whole.
+ * @throws WireError when no zero byte ends it, or more follows
+ */
+export function queryTextEnd(buffer: Buffer, start: number, end: number): number {
+  const zero = buffer.indexOf(0, start);
+  // Says what is wrong.
+  if (zero !== end - 1) decodeQuery(buffer, start, end);
+  return zero;
+}
+
 export function decodeParse(
   buffer: Buffer,
   start = 0,

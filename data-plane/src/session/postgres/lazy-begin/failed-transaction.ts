@@ -74,7 +74,7 @@ export class FailedTransaction {
     const { watch } = this.#host.texts;
     const sql = queryText('any', message);
     if (sql === undefined) return 'refused';
-    const effects = watch.read(sql);
+    const effects = watch.texts.read(sql);
     const { statements } = effects;
     if (statements[0]?.kind === 'empty') return this.#say(EMPTY_QUERY);
     const chain = endOf(effects);
@@ -93,7 +93,7 @@ export class FailedTransaction {
     const { watch } = this.#host.texts;
     const sql = unnamedParseText('any', message);
     if (sql === undefined) return 'refused';
-    const effects = watch.read(sql);
+    const effects = watch.texts.read(sql);
     if (effects.statements.length !== 1 || endOf(effects) === undefined) return 'refused';
     watch.unnamedParse(message.buffer.subarray(message.bodyStart, message.bodyEnd), effects);
     watch.unnamedEnded();

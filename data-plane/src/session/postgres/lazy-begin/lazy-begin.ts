@@ -198,10 +198,7 @@ export class LazyBegin {
     // A Query has a portal of its own.
     const closes = this.#cameAs === 'query' && type !== FRONTEND.Query;
     outstanding.sentBefore(closes ? OPENING_CLOSING : OPENING, EXECUTE, this.#outcome);
-    // In one write with what the client has sent.
-    backend.socket.cork();
-    backend.write(closes ? opening.messageClosing : opening.message);
-    process.nextTick(() => backend.socket.uncork());
+    backend.writeAhead(closes ? opening.messageClosing : opening.message);
   }
 
   readonly #outcome: Consequence = {

@@ -4,12 +4,13 @@ import { describe, it } from 'node:test';
 import type { PreparedStatement } from '../prepared/statement-catalogue.ts';
 import { readTextEffects } from '../sql/effects.ts';
 import type { StatementWatch } from '../statement-watch.ts';
+import type { TextReader } from '../text-reader.ts';
 import { readLocalBatch } from './local-batch.ts';
 import type { LocalBatch, LocalTexts } from './local-batch.ts';
 
 const read = (sql: string) => readTextEffects(sql, { standardConformingStrings: true });
 const texts: LocalTexts = {
-  watch: { read } as StatementWatch,
+  watch: { texts: { read } as TextReader } as StatementWatch,
   statementOf: (name) => {
     const sql = name === 'b' ? 'BEGIN' : 'SELECT 1';
     const definition = Buffer.from(`${sql}\0\0\0`);

@@ -55,7 +55,7 @@ export function readLocalBatch(
     case FRONTEND.Query: {
       const sql = queryText(wanted, message);
       if (sql === undefined) return undefined;
-      return { sql, effects: texts.watch.read(sql), messages: 'Q', end: message.bodyEnd };
+      return { sql, effects: texts.watch.texts.read(sql), messages: 'Q', end: message.bodyEnd };
     }
     case FRONTEND.Parse:
       return parsedBatch(wanted, message, texts);
@@ -110,7 +110,12 @@ function parsedBatch(
   if (sql === undefined || bind?.type !== FRONTEND.Bind || boundName(bind) !== '') return undefined;
   const rest = runThrough(bind);
   return (
-    rest && { sql, effects: texts.watch.read(sql), messages: `P${rest.messages}`, end: rest.end }
+    rest && {
+      sql,
+      effects: texts.watch.texts.read(sql),
+      messages: `P${rest.messages}`,
+      end: rest.end,
+    }
   );
 }
 

@@ -39,16 +39,24 @@ export class ListenRequests {
   holdsBack(type: number, buffer: Buffer, bodyStart: number, bodyEnd: number): boolean {
     const sql = listenText(type, buffer, bodyStart, bodyEnd);
     if (sql === undefined) return false;
-    const effects = this.#watch.read(sql);
+    const effects = this.#watch.texts.read(sql);
     if (effects.listening !== 'native' || !this.#relay.carries(effects, sql)) return false;
     return this.#relay.holdsBack(effects);
   }
 
+  /** The text (latin1) from `start` up to `end`. */
+  readAt(buffer: Buffer, start: number, end: number): ReadText {
+    const effects = this.#watch.texts.readAt(buffer, start, end);
+    return effects.listening === 'native'
+      ? this.read(buffer.toString('latin1', start, end))
+      : { effects, carried: undefined };
+  }
+
   read(sql: string): ReadText {
-    const effects = this.#watch.read(sql);
+    const effects = this.#watch.texts.read(sql);
     if (effects.listening !== 'native') return { effects, carried: undefined };
     if (this.#relay.carries(effects, sql)) {
-      const carried = this.#watch.carriesListen(sql, effects);
+      const carried = this.#watch.texts.carriesListen(sql, effects);
       return { effects: carried.effects, carried: carried.sql };
     }
     // The session listens on its own backend, and keeps it.
