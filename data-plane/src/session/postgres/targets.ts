@@ -170,9 +170,10 @@ export class PostgresTargets implements Targets {
     const catalogue = this.#catalogues.get(key) ?? this.#newCatalogue(tenant);
     this.#catalogues.delete(key);
     this.#catalogues.set(key, catalogue);
-    const [oldest] = this.#catalogues.keys();
-    if (this.#catalogues.size > CATALOGUES_MAX && oldest !== undefined) {
-      this.#catalogues.delete(oldest);
+    // Asked for only then: what was taken out of a map is walked over to find what is first in it.
+    if (this.#catalogues.size > CATALOGUES_MAX) {
+      const [oldest] = this.#catalogues.keys();
+      if (oldest !== undefined) this.#catalogues.delete(oldest);
     }
     return catalogue;
   }

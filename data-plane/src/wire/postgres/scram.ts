@@ -175,9 +175,16 @@ export function gs2Header(binding: ChannelBinding): string {
 
 /** The value of the `c` attribute: header and binding data, base64. */
 export function bindingAttribute(binding: ChannelBinding): string {
-  const header = Buffer.from(gs2Header(binding));
-  const data = binding.kind === 'tls-server-end-point' ? [header, binding.data] : [header];
-  return Buffer.concat(data).toString('base64');
+  switch (binding.kind) {
+    case 'none':
+      return 'biws';
+    case 'not_offered':
+      return 'eSws';
+    case 'tls-server-end-point':
+      return Buffer.concat([Buffer.from(gs2Header(binding)), binding.data]).toString('base64');
+    default:
+      return unreachable(binding);
+  }
 }
 
 /**
