@@ -24,6 +24,7 @@ import { BIND, CLOSE, DESCRIBE, EXECUTE, PARSE, QUERY } from './outstanding.ts';
 import { givenUpBy } from './prepared/giving-up.ts';
 import { frameHead } from './prepared/messages.ts';
 import { readNames } from './prepared/names.ts';
+import type { ParsedElsewhere } from './prepared/parsed-elsewhere.ts';
 import { PreparedRelay } from './prepared/prepared-relay.ts';
 import type { ClientMessage, PreparedLimits } from './prepared/prepared-relay.ts';
 import type { PreparedStatement, StatementCatalogue } from './prepared/statement-catalogue.ts';
@@ -84,6 +85,10 @@ export class ClientRequests {
   /** The client's prepared statement of this name. */
   statementOf(name: string): PreparedStatement | undefined {
     return this.#prepared?.statementOf(name);
+  }
+
+  get parsedElsewhere(): ParsedElsewhere {
+    return this.#preparedRelay().elsewhere;
   }
 
   /** The client is gone. */

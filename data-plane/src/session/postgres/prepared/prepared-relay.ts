@@ -23,6 +23,7 @@ import type { GivenUp } from './giving-up.ts';
 import { closeMessage, failingParse, frameHead, parseMessage } from './messages.ts';
 import { readNames, statementName, TARGET_STATEMENT } from './names.ts';
 import type { Names } from './names.ts';
+import { ParsedElsewhere } from './parsed-elsewhere.ts';
 import { Replay } from './replay.ts';
 import { NAME_PREFIX } from './statement-catalogue.ts';
 import type { PreparedStatement, StatementCatalogue } from './statement-catalogue.ts';
@@ -80,6 +81,8 @@ export class PreparedRelay {
   readonly #watcher: TextWatcher;
   readonly #mine: ClientStatements;
   readonly #givingUp: GivingUp;
+  /** What the client parses on connections that it does not own. */
+  readonly elsewhere: ParsedElsewhere;
   #replacement: Replacement = { bytes: Buffer.alloc(0), bodySkipped: 0 };
 
   constructor(catalogue: StatementCatalogue, limits: PreparedLimits, watcher: TextWatcher) {
@@ -88,6 +91,7 @@ export class PreparedRelay {
     this.#watcher = watcher;
     const mine = new ClientStatements(limits.perClientMax);
     this.#mine = mine;
+    this.elsewhere = new ParsedElsewhere(catalogue, mine);
     this.#givingUp = new GivingUp({
       catalogue,
       mine,
@@ -219,7 +223,9 @@ export class PreparedRelay {
     if (name === undefined) return 'unnamed';
     const found = this.#find(name, lease);
     if (found === undefined) return HOLD;
-    lease.outstanding.sent(DESCRIBE, 'client', { undo: () => {}, name });
+    const { statement } = found;
+    const outdated = () => statement && lease.statements.outdated(statement);
+    lease.outstanding.sent(DESCRIBE, 'client', { undo: nothing, name, outdated });
     const head = frameHead(message.type, [TARGET_STATEMENT + found.name], 0);
     return this.#replace(Buffer.concat([...found.before, head]), message.bodyLength);
   }

@@ -19,7 +19,7 @@ import { LaneBackend } from './lane-backend.ts';
 import { ResendAllowance } from './resend-allowance.ts';
 import { ServiceTimes } from './service-times.ts';
 import { SharedBatch } from './shared-batch.ts';
-import type { BatchClient, SharedBatchOptions } from './shared-batch.ts';
+import type { BatchClient, SharedBatchOptions, StatementUse, ClientParse } from './shared-batch.ts';
 
 const STALL_MS = 10;
 const turn = () => new Promise(setImmediate);
@@ -94,12 +94,16 @@ function rig(): Rig {
   });
   const append = (client: Listener, more: Partial<SharedBatchOptions> = {}) => {
     const plain = { bytes: query('SELECT'), effects: undefined, expectedUs: 10 };
-    const rest = { injectedReplies: 0, statementFailed: undefined };
+    const rest = { injectedReplies: 0, statement: undefined };
     const batch = new SharedBatch({ client, ...plain, ...rest, ...more });
     lane.append(batch);
     return batch;
   };
   return { lane, clock, server, append };
+}
+
+function use(clientParse: ClientParse, failed: StatementUse['failed']): StatementUse {
+  return { clientParse, isThere: true, parsed: () => {}, failed };
 }
 
 const ready = frame('Z', Buffer.from('I'));
@@ -241,15 +245,38 @@ describe('LaneBackend', () => {
   it('closes a prepared statement before its next use that is there unknown to it', async () => {
     const { server, append } = rig();
     const heard: string[] = [];
-    const statementFailed = (which: string) => void heard.push(which);
+    const statement = use('none', (which) => void heard.push(which));
     for (const code of ['42P05', '42601']) {
       const client = new Listener();
-      append(client, { injectedReplies: 1, statementFailed });
+      append(client, { injectedReplies: 1, statement });
       server.write(Buffer.concat([failure(code), ready]));
       await turn();
       assert.deepEqual(client.ends, ['refused']);
     }
     assert.deepEqual(heard, ['outdated', 'not_parsed']);
+  });
+
+  it('answers a Parse itself where the statement is there, else gives it back', async () => {
+    for (const isThere of [true, false]) {
+      const { server, append } = rig();
+      const client = new Listener();
+      append(client, { statement: { ...use('assumed', () => {}), isThere } });
+      server.write(ready);
+      await turn();
+      const words = Buffer.concat([frame('1', Buffer.alloc(0)), ready]).toString('latin1');
+      assert.deepEqual(client.ends, [isThere ? 'answered' : 'refused']);
+      assert.equal(client.words, isThere ? words : '');
+    }
+  });
+
+  it('forgets a statement that a client has parsed in vain', async () => {
+    const { server, append } = rig();
+    const client = new Listener();
+    const heard: string[] = [];
+    append(client, { statement: use('sent', (which) => void heard.push(which)) });
+    server.write(Buffer.concat([failure('42P01'), ready]));
+    await turn();
+    assert.deepEqual([client.ends, heard], [['refused'], ['not_parsed']]);
   });
 
   it('tells nobody what nobody has asked for', async () => {

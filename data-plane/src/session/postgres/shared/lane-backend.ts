@@ -156,7 +156,7 @@ export class LaneBackend implements ReplySink {
     const { client } = head;
     const bytes =
       this.#replies.returning === undefined && client !== undefined
-        ? this.#replies.passOn(run)
+        ? this.#replies.passOn(head, run)
         : undefined;
     if (bytes !== undefined && client !== undefined) {
       head.relayed = 'some';

@@ -24,6 +24,7 @@ import type { ReturnReason, SharedBatch } from './shared-batch.ts';
 
 /** What comes before the first row; more of it than that is passed on as it comes. */
 const HELD_BYTES_MAX = 64 * 1024;
+const PARSE_COMPLETE = Buffer.from([BACKEND.ParseComplete, 0, 0, 0, 4]);
 
 export class LaneReplies {
   /** The reply ends with the run that is passed on next. */
@@ -76,9 +77,13 @@ export class LaneReplies {
       case BACKEND.CloseComplete:
         if (this.#injectedSeen < head.injectedReplies) {
           this.#injectedSeen += 1;
+          if (type === BACKEND.ParseComplete) head.statement?.parsed();
           return DROP;
         }
-        if (type === BACKEND.ParseComplete) head.parse = 'parsed';
+        if (type === BACKEND.ParseComplete) {
+          head.parse = 'parsed';
+          head.statement?.parsed();
+        }
         return FORWARD;
       default:
         return FORWARD;
@@ -106,14 +111,17 @@ export class LaneReplies {
   }
 
   #noteStatement(head: SharedBatch, code: string): void {
-    if (this.#injectedSeen < head.injectedReplies) {
+    const { statement } = head;
+    const isInjected = this.#injectedSeen < head.injectedReplies;
+    if (isInjected || (statement?.clientParse === 'sent' && head.parse === 'none')) {
       // A name that is taken, against what is known of it, is closed before it is used again.
       const isThere = code === SqlState.duplicate_prepared_statement;
-      return head.statementFailed?.(isThere ? 'outdated' : 'not_parsed');
+      statement?.failed(isThere ? 'outdated' : 'not_parsed');
+    } else {
+      // Whatever it was: a plan that is outdated fails each time.
+      statement?.failed('outdated');
     }
-    // Whatever it was: a plan that is outdated fails each time.
-    head.statementFailed?.('outdated');
-    if (head.parse === 'none') head.parse = 'refused';
+    if (!isInjected && head.parse === 'none') head.parse = 'refused';
   }
 
   #inItsWords(head: SharedBatch, code: string, body: Buffer): Buffer | undefined {
@@ -125,13 +133,26 @@ export class LaneReplies {
   }
 
   /** What of `run` can be passed on now, with what was held before. */
-  passOn(run: Buffer): Buffer | undefined {
+  passOn(head: SharedBatch, run: Buffer): Buffer | undefined {
     const together = this.#held === undefined ? run : Buffer.concat([this.#held, run]);
     this.#held = undefined;
-    if (this.#hasResult || this.ends || together.length > HELD_BYTES_MAX) return together;
+    if (this.#hasResult || this.ends || together.length > HELD_BYTES_MAX) {
+      const isAssumed = head.parse === 'none' && head.statement?.clientParse === 'assumed';
+      return isAssumed ? this.#behindParse(head, together) : together;
+    }
     // A copy: the run lives as long as its chunk.
     this.#held = together === run ? Buffer.from(run) : together;
     return undefined;
+  }
+
+  /** The Parse that was not sent is answered here, now that what came before it has been. */
+  #behindParse(head: SharedBatch, bytes: Buffer): Buffer | undefined {
+    if (head.statement?.isThere !== true) {
+      this.returning = 'refused';
+      return undefined;
+    }
+    head.parse = 'parsed';
+    return Buffer.concat([PARSE_COMPLETE, bytes]);
   }
 
   /** Undefined: its client reads the error. */

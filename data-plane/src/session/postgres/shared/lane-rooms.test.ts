@@ -22,7 +22,7 @@ describe('BatchQueue', () => {
       effects: undefined,
       expectedUs,
       injectedReplies: 0,
-      statementFailed: undefined,
+      statement: undefined,
     });
 
   it('has 1,000 batches in order, and their times summed up', () => {

@@ -39,12 +39,43 @@ const SHAREABLE: Readonly<Record<string, readonly [BatchShape['kind'], Buffer]>>
     together(parse(SQL), describeMessage('S'), bind(), portal, execute(), sync()),
   ],
   'Bind of a named statement': ['named', together(bind(['1'], 'mine'), portal, execute(), sync())],
+  'a named Parse': ['named', together(parse(SQL, 'new'), sync())],
+  'a named Parse and its Describe': [
+    'named',
+    together(parse(SQL, 'new'), describeMessage('S', 'new'), sync()),
+  ],
+  'a named Parse that is run': [
+    'named',
+    together(parse(SQL, 'new'), bind([], 'new'), portal, execute(), sync()),
+  ],
+  'Describe of a named statement': ['named', together(describeMessage('S', 'mine'), sync())],
+  'with its Bind': [
+    'named',
+    together(describeMessage('S', 'mine'), bind([], 'mine'), execute(), sync()),
+  ],
 };
 const REFUSED: Readonly<Record<string, Buffer>> = {
   nothing: Buffer.alloc(0),
   'two Queries': together(query(SQL), query(SQL)),
   'a Query with a zero byte': query(`${SQL}\0; DELETE FROM numbers`),
-  'a named Parse': together(parse(SQL, 'mine'), bind([], 'mine'), execute(), sync()),
+  'a named Parse with a type of the database': together(parse(SQL, 'new', [16_384]), sync()),
+  'a named Parse and the Describe of another': together(
+    parse(SQL, 'new'),
+    describeMessage('S', 'mine'),
+    sync(),
+  ),
+  'a named Parse and the Bind of another': together(
+    parse(SQL, 'new'),
+    bind([], 'mine'),
+    execute(),
+    sync(),
+  ),
+  'a named Parse without Sync': parse(SQL, 'new'),
+  'Describe of what is not known': together(describeMessage('S', 'new'), sync()),
+  'Describe of the unnamed statement': together(describeMessage('S'), sync()),
+  'Describe of a portal': together(portal, sync()),
+  'an unnamed Parse that is not run': together(parse(SQL), sync()),
+  'nothing but Sync': sync(),
   'a type of the database': together(parse(SQL, '', [16_384]), bind(), execute(), sync()),
   'a named portal': together(parse(SQL), bind([], '', 'p'), execute('p'), sync()),
   'Execute of another portal': together(parse(SQL), bind(), execute('p'), sync()),
@@ -91,16 +122,20 @@ describe('readBatch', () => {
         const types = wholeMessages(bytes);
         assert.match(types, ORDER[shape.kind]);
         // The text that was judged is the one that the server reads: up to its first zero byte.
-        const textAt = shape.kind === 'query' ? 5 : 6;
+        const textAt = shape.kind === 'query' ? 5 : bytes.indexOf(0, 5) + 1;
         const text = bytes.toString('latin1', textAt, bytes.indexOf(0, textAt));
-        if (shape.kind !== 'named') assert.deepEqual(texts, [text]);
+        assert.deepEqual(texts, shape.statement === undefined ? [text] : []);
       }),
       { numRuns: 20_000 },
     );
   });
 });
 
-const ORDER = { query: /^Q$/, unnamed: /^PD?BD?ES$/, named: /^BD?ES$/ } as const;
+const ORDER = {
+  query: /^Q$/,
+  unnamed: /^PD?BD?ES$/,
+  named: /^(?:PD?|D)?(?:BD?E)?(?<!^)S$/,
+} as const;
 
 /** Their types, cut by other lines than those under test. */
 function wholeMessages(bytes: Buffer): string {

@@ -1,6 +1,7 @@
 /**
  * A client's bytes as a batch that may be shared: one simple Query, or one statement in extended
- * messages up to their Sync, whole and with nothing behind.
+ * messages up to their Sync, whole and with nothing behind. A named statement may be parsed or
+ * described only.
  * Owns: the shape. Anything else, also what is malformed, is no such batch and goes the way where
  * every message is looked at by itself. Leaves: whether the statement is harmless to the lane.
  * Source: PostgreSQL manual, "Message Formats", "Extended Query" in Message Flow.
@@ -21,32 +22,47 @@ export interface BatchShape {
   /**
    * - `query`: a simple Query
    * - `unnamed`: Parse of the unnamed statement, Bind, Execute …
-   * - `named`: Bind of a statement that was parsed before, Execute …
+   * - `named`: Parse of a named statement, or one that was parsed before; Describe; Bind, Execute …
    */
   readonly kind: 'query' | 'unnamed' | 'named';
   readonly effects: TextEffects;
-  /** Of a `named` one. */
+  /** Of a `named` one that was parsed before. */
   readonly statement: PreparedStatement | undefined;
+  /** Of a `named` one that begins with its Parse. */
+  readonly naming: Naming | undefined;
+  /** Of a `named` one: a Describe of the statement comes before its Bind, or in place of it. */
+  readonly describes: 'nothing' | 'statement';
+  /** Where the Bind of a `named` one begins. */
+  readonly bindStart: number;
   /**
-   * Of an `unnamed` one where its Parse ends, of a `named` one where the names of its Bind end;
-   * else 0.
+   * Of an `unnamed` one where its Parse ends, of a `named` one where the names of its Bind end, if
+   * it has one; else 0.
    */
   readonly headEnd: number;
+}
+
+/** A Parse of a named statement. */
+export interface Naming {
+  readonly name: string;
+  /** Where its text begins, behind which there are parameter types. */
+  readonly textStart: number;
+  readonly textEnd: number;
+  readonly frameEnd: number;
 }
 
 const HEADER_BYTES = 5;
 const PORTAL = 0x50;
 const STATEMENT = 0x53;
-
 /** @param chunk all that the client has sent and that was not handled */
 export function readBatch(chunk: Buffer, source: BatchSource): BatchShape | undefined {
   switch (chunk[0]) {
     case FRONTEND.Query:
       return readQuery(chunk, source);
     case FRONTEND.Parse:
-      return readUnnamed(chunk, source);
+      return chunk[HEADER_BYTES] === 0 ? readUnnamed(chunk, source) : readNaming(chunk, source);
     case FRONTEND.Bind:
-      return readNamed(chunk, source);
+    case FRONTEND.Describe:
+      return readNamed(chunk, source, undefined);
     case undefined:
     default:
       return undefined;
@@ -59,7 +75,7 @@ function readQuery(chunk: Buffer, source: BatchSource): BatchShape | undefined {
     return undefined;
   }
   const effects = source.effectsOf(chunk, HEADER_BYTES, last);
-  return { kind: 'query', effects, statement: undefined, headEnd: 0 };
+  return unnamed('query', effects, 0);
 }
 
 function readUnnamed(chunk: Buffer, source: BatchSource): BatchShape | undefined {
@@ -73,7 +89,19 @@ function readUnnamed(chunk: Buffer, source: BatchSource): BatchShape | undefined
     return undefined;
   }
   const effects = source.effectsOf(chunk, textStart, textEnd);
-  return { kind: 'unnamed', effects, statement: undefined, headEnd };
+  return unnamed('unnamed', effects, headEnd);
+}
+
+function unnamed(kind: 'query' | 'unnamed', effects: TextEffects, headEnd: number): BatchShape {
+  return {
+    kind,
+    effects,
+    statement: undefined,
+    naming: undefined,
+    describes: 'nothing',
+    bindStart: 0,
+    headEnd,
+  };
 }
 
 /** Whether a Parse names parameter types that are not the server's: their input may run code. */
@@ -94,14 +122,61 @@ function describeEnd(chunk: Buffer, at: number): number {
   return (isUnnamed ? frameEnd(chunk, at) : undefined) ?? at;
 }
 
-function readNamed(chunk: Buffer, source: BatchSource): BatchShape | undefined {
-  const names = bindNames(chunk, 0);
-  if (names === undefined || names.statement === '' || !endsInOrder(chunk, names.frameEnd)) {
-    return undefined;
-  }
-  const statement = source.statementOf(names.statement);
-  if (statement === undefined) return undefined;
-  return { kind: 'named', effects: statement.effects, statement, headEnd: names.end };
+function readNaming(chunk: Buffer, source: BatchSource): BatchShape | undefined {
+  const end = frameEnd(chunk, 0);
+  if (end === undefined) return undefined;
+  const nameEnd = chunk.indexOf(0, HEADER_BYTES);
+  const textEnd = nameEnd === -1 ? -1 : chunk.indexOf(0, nameEnd + 1);
+  if (textEnd === -1 || textEnd >= end || hasOwnTypes(chunk, textEnd + 1)) return undefined;
+  const name = chunk.toString('latin1', HEADER_BYTES, nameEnd);
+  return readNamed(chunk, source, { name, textStart: nameEnd + 1, textEnd, frameEnd: end });
+}
+
+/** Of one name: its Parse, as far as it was read, its Describe, its Bind and what runs it. */
+function readNamed(
+  chunk: Buffer,
+  source: BatchSource,
+  naming: Naming | undefined,
+): BatchShape | undefined {
+  const start = naming?.frameEnd ?? 0;
+  const described = chunk[start] === FRONTEND.Describe ? describedName(chunk, start) : undefined;
+  const bindStart = described?.frameEnd ?? start;
+  const bound = chunk[bindStart] === FRONTEND.Bind ? bindNames(chunk, bindStart) : undefined;
+  const isWhole =
+    bound === undefined ? isLastSync(chunk, bindStart) : endsInOrder(chunk, bound.frameEnd);
+  const name = naming?.name ?? described?.statement ?? bound?.statement;
+  if (!isWhole || name === undefined || name === '') return undefined;
+  if (described !== undefined && described.statement !== name) return undefined;
+  if (bound !== undefined && bound.statement !== name) return undefined;
+  const statement = naming === undefined ? source.statementOf(name) : undefined;
+  const effects = naming
+    ? source.effectsOf(chunk, naming.textStart, naming.textEnd)
+    : statement?.effects;
+  if (effects === undefined) return undefined;
+  return {
+    kind: 'named',
+    effects,
+    statement,
+    naming,
+    describes: described === undefined ? 'nothing' : 'statement',
+    bindStart,
+    headEnd: bound?.end ?? 0,
+  };
+}
+
+interface Described {
+  readonly statement: string;
+  readonly frameEnd: number;
+}
+
+/** Of a Describe of a statement. */
+function describedName(chunk: Buffer, at: number): Described | undefined {
+  const end = frameEnd(chunk, at);
+  const nameStart = at + HEADER_BYTES + 1;
+  if (end === undefined || chunk[nameStart - 1] !== STATEMENT) return undefined;
+  const nameEnd = end - 1;
+  if (nameEnd < nameStart || chunk.indexOf(0, nameStart) !== nameEnd) return undefined;
+  return { statement: chunk.toString('latin1', nameStart, nameEnd), frameEnd: end };
 }
 
 interface BindNames {
@@ -133,6 +208,10 @@ function endsInOrder(chunk: Buffer, from: number): boolean {
     return false;
   }
   at = frameEnd(chunk, at);
+  return at !== undefined && isLastSync(chunk, at);
+}
+
+function isLastSync(chunk: Buffer, at: number): boolean {
   return at === chunk.length - HEADER_BYTES && chunk[at] === FRONTEND.Sync
     ? frameEnd(chunk, at) === chunk.length
     : false;

@@ -47,8 +47,24 @@ export interface BatchClient {
   ownStatementName(shared: string): string | undefined;
 }
 
-/** What becomes of the client's unnamed statement is for the client to note. */
+/** What becomes of the statement that the client parses is for the client to note. */
 export type ParseOutcome = 'none' | 'parsed' | 'refused';
+
+/**
+ * Where the client's own Parse of a named statement is answered: `sent` to the server, or `assumed`
+ * to succeed, as the connection has the statement, or will have it then.
+ */
+export type ClientParse = 'none' | 'sent' | 'assumed';
+
+/** A batch about a named statement, to the memory of what its connection has. */
+export interface StatementUse {
+  readonly clientParse: ClientParse;
+  /** Whether the connection has the statement, as far as it has answered. */
+  readonly isThere: boolean;
+  parsed(): void;
+  /** It was not parsed, or is of no use any more. */
+  failed(which: 'not_parsed' | 'outdated'): void;
+}
 
 /** The client has asked for that, or a time limit of it; and what it reads. */
 export interface Cancelled {
@@ -63,8 +79,8 @@ export interface SharedBatchOptions {
   readonly effects: TextEffects | undefined;
   readonly expectedUs: number;
   readonly injectedReplies: number;
-  /** The injected messages have failed, or a prepared statement is of no use any more. */
-  readonly statementFailed: ((which: 'not_parsed' | 'outdated') => void) | undefined;
+  /** Of one about a named statement. */
+  readonly statement: StatementUse | undefined;
 }
 
 export class SharedBatch {
@@ -77,7 +93,7 @@ export class SharedBatch {
   readonly expectedUs: number;
   /** Replies to messages the client did not send, which come first. */
   readonly injectedReplies: number;
-  readonly statementFailed: SharedBatchOptions['statementFailed'];
+  readonly statement: StatementUse | undefined;
   relayed: 'nothing' | 'some' = 'nothing';
   cancelled: 'no' | Cancelled = 'no';
   parse: ParseOutcome = 'none';
@@ -90,7 +106,7 @@ export class SharedBatch {
     this.effects = options.effects;
     this.expectedUs = options.expectedUs;
     this.injectedReplies = options.injectedReplies;
-    this.statementFailed = options.statementFailed;
+    this.statement = options.statement;
   }
 }
 
@@ -104,7 +120,7 @@ export function roundTrip(): SharedBatch {
     effects: undefined,
     expectedUs: 0,
     injectedReplies: 0,
-    statementFailed: undefined,
+    statement: undefined,
   });
 }
 

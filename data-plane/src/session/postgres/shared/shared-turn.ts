@@ -10,16 +10,15 @@ import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Catalog } from '../../../upstream/catalog/catalog.ts';
 import type { ParameterVector } from '../../../upstream/parameter-vector.ts';
 import type { PostgresBackend } from '../../../upstream/postgres-backend.ts';
-import { FRONTEND } from '../../../wire/postgres/message-types.ts';
 import type { Acquisition } from '../acquisition.ts';
 import type { BackendStatements } from '../prepared/backend-statements.ts';
-import { closeMessage, parseMessage } from '../prepared/messages.ts';
 import type { PreparedStatement } from '../prepared/statement-catalogue.ts';
 import { relayRun } from '../relay-run.ts';
 import type { ClientRequests } from '../requests.ts';
 import { cancelled } from '../session-errors.ts';
 import { UNPARSABLE } from '../sql/effects.ts';
 import type { TextEffects } from '../sql/effects.ts';
+import { namesMoment } from '../sql/moments.ts';
 import { bytesEffects } from '../sql/text-bytes.ts';
 import type { ToldParameters } from '../state/told-parameters.ts';
 import type { BatchRequest } from './batch-request.ts';
@@ -27,8 +26,9 @@ import type { LaneBackend } from './lane-backend.ts';
 import type { SharedLane } from './lane.ts';
 import { sharingVerdict } from './harmless.ts';
 import type { SharingVerdict } from './harmless.ts';
+import { namedBatch } from './named-batch.ts';
 import { readBatch } from './read-batch.ts';
-import type { BatchShape, BatchSource } from './read-batch.ts';
+import type { BatchShape, BatchSource, Naming } from './read-batch.ts';
 import { ServerStopwatch } from './server-stopwatch.ts';
 import { cancelledReply, SharedBatch } from './shared-batch.ts';
 import type { Relayed, ReturnReason } from './shared-batch.ts';
@@ -70,6 +70,8 @@ interface Turn {
   readonly catalog: Catalog;
   readonly chunk: Buffer;
   readonly shape: BatchShape;
+  /** What it is about, if that has a name. */
+  readonly statement: PreparedStatement | undefined;
   /** As it came. */
   readonly judgement: Judgement;
   /** Whether the lane has had it before, and gave it back. */
@@ -107,19 +109,46 @@ export class SharedTurn implements BatchRequest, BatchSource {
     lane.judged(verdict);
     const judgement = judgementOf(verdict, catalog);
     if (judgement === 'refused') return 'not_shared';
-    this.#turn = { lane, catalog, chunk, shape, judgement, offered: 'once' };
+    const statement = shape.naming ? this.#named(chunk, shape, shape.naming) : shape.statement;
+    if (shape.kind === 'named' && statement === undefined) return 'not_shared';
+    this.#turn = { lane, catalog, chunk, shape, statement, judgement, offered: 'once' };
     const taken = lane.offer(this);
     if (taken === 'taken') {
       this.count += 1;
       return 'begun';
     }
-    this.#turn = undefined;
-    if (taken !== 'off') this.#measures(shape.effects, lane);
+    if (taken !== 'off') this.#measures();
+    this.#end('unparsed');
     return 'not_shared';
   }
 
-  #measures(effects: TextEffects, lane: SharedLane): void {
-    this.#measuring = { effects, lane, work: new ServerStopwatch(this.#client.clock) };
+  /** What the name of a Parse will stand for; undefined where that is not for the lane to say. */
+  #named(chunk: Buffer, { effects }: BatchShape, naming: Naming): PreparedStatement | undefined {
+    const { requests } = this.#client;
+    const { name, textStart, textEnd, frameEnd } = naming;
+    // Parsed at another time it is another one.
+    if (namesMoment(chunk.toString('latin1', textStart, textEnd), STANDARD)) return undefined;
+    const definition = chunk.subarray(textStart, frameEnd);
+    const { parseContext } = requests.watch;
+    return requests.parsedElsewhere.begin(name, definition, parseContext, effects);
+  }
+
+  #measures(): void {
+    const { lane } = this.#now;
+    const work = new ServerStopwatch(this.#client.clock);
+    this.#measuring = { effects: this.effects, lane, work };
+  }
+
+  /** The turn is over, and so is what was assumed of its Parse. */
+  #end(parse: 'parsed' | 'unparsed'): void {
+    const turn = this.#turn;
+    this.#turn = undefined;
+    this.#place = undefined;
+    const naming = turn?.shape.naming;
+    if (naming === undefined || turn?.statement === undefined) return;
+    const { parsedElsewhere } = this.#client.requests;
+    if (parse === 'parsed') parsedElsewhere.succeeded(naming.name, turn.statement);
+    else parsedElsewhere.failed(turn.statement);
   }
 
   /** The batch that was not shared has a server connection now. */
@@ -153,8 +182,7 @@ export class SharedTurn implements BatchRequest, BatchSource {
     const place = this.#place;
     if (place === undefined) this.#turn?.lane.withdraw(this);
     else place.on.abandon(place.batch);
-    this.#turn = undefined;
-    this.#place = undefined;
+    this.#end('unparsed');
   }
 
   clientDrained(): void {
@@ -170,7 +198,8 @@ export class SharedTurn implements BatchRequest, BatchSource {
   // ---- what the lane asks (BatchRequest) ----
 
   get effects(): TextEffects {
-    return this.#now.shape.effects;
+    const { kind, headEnd, effects } = this.#now.shape;
+    return kind === 'named' && headEnd === 0 ? PARSING : effects;
   }
 
   get judgement(): Judgement {
@@ -207,28 +236,26 @@ export class SharedTurn implements BatchRequest, BatchSource {
 
   answered(): void {
     this.#noteUnnamed();
-    this.#turn = undefined;
-    this.#place = undefined;
+    this.#end(this.#place?.batch.parse === 'parsed' ? 'parsed' : 'unparsed');
     this.#host.turnEnded();
   }
 
   returned(reason: ReturnReason): void {
     const turn = this.#now;
-    const { chunk, lane, shape } = turn;
+    const { chunk, lane } = turn;
     lane.gaveBack(reason);
     this.#place = undefined;
     if (turn.offered === 'once' && ELSEWHERE.has(reason)) {
       turn.offered = 'again';
       if (lane.offer(this) === 'taken') return;
     }
-    this.#turn = undefined;
-    if (reason === 'not_placed') this.#measures(shape.effects, lane);
+    if (reason === 'not_placed') this.#measures();
+    this.#end('unparsed');
     this.#host.turnReturned(chunk);
   }
 
   failed(error: AppError, relayed: Relayed): void {
-    this.#turn = undefined;
-    this.#place = undefined;
+    this.#end('unparsed');
     this.#host.turnFailed(error, relayed);
   }
 
@@ -262,20 +289,15 @@ export class SharedTurn implements BatchRequest, BatchSource {
   }
 
   render(statements: BackendStatements, expectedUs: number, statementsMax: number): SharedBatch {
-    const { chunk, shape } = this.#now;
-    const { effects, statement } = shape;
-    const before =
-      statement === undefined ? NOTHING : toPrepare(statement, statements, statementsMax);
+    const { chunk, shape, statement } = this.#now;
+    const named = statement && namedBatch(chunk, shape, statement, statements, statementsMax);
     return new SharedBatch({
       client: this,
-      bytes: statement === undefined ? chunk : renamed(chunk, shape.headEnd, statement, before),
-      effects,
+      bytes: named?.bytes ?? chunk,
+      effects: this.effects,
       expectedUs,
-      injectedReplies: before.length,
-      statementFailed:
-        statement === undefined
-          ? undefined
-          : (which) => statementFailed(statement, statements, which),
+      injectedReplies: named?.injectedReplies ?? 0,
+      statement: named?.use,
     });
   }
 }
@@ -293,59 +315,5 @@ const ELSEWHERE: ReadonlySet<ReturnReason> = new Set([
   'cancelled_for_another',
 ]);
 const STANDARD = Object.freeze({ standardConformingStrings: true });
-const NOTHING: readonly Buffer[] = Object.freeze([]);
-const BIND_HEADER_BYTES = 5;
-
-/** The messages that come before a use of `statement`; it is there then. */
-function toPrepare(
-  statement: PreparedStatement,
-  statements: BackendStatements,
-  statementsMax: number,
-): readonly Buffer[] {
-  // Portals end with their batch: any statement but this one may be closed.
-  statements.beginLease();
-  if (statements.use(statement)) return NOTHING;
-  const before: Buffer[] = [];
-  if (statements.takeOutdated(statement)) before.push(closeMessage(statement));
-  const surplus = statements.surplus(statementsMax);
-  if (surplus !== undefined) {
-    statements.delete(surplus);
-    before.push(closeMessage(surplus));
-  }
-  statements.add(statement);
-  before.push(parseMessage(statement));
-  return before;
-}
-
-function statementFailed(
-  statement: PreparedStatement,
-  statements: BackendStatements,
-  which: 'not_parsed' | 'outdated',
-): void {
-  if (which === 'not_parsed') statements.delete(statement);
-  else statements.outdated(statement);
-}
-
-/** A batch that begins with Bind, with the shared name in place of the client's. */
-function renamed(
-  chunk: Buffer,
-  headEnd: number,
-  { name }: PreparedStatement,
-  before: readonly Buffer[],
-): Buffer {
-  const namesBytes = name.length + 2;
-  const bodyBytes = chunk.readInt32BE(1) - 4 - (headEnd - BIND_HEADER_BYTES) + namesBytes;
-  let at = 0;
-  for (const message of before) at += message.length;
-  const bytes = Buffer.allocUnsafe(at + BIND_HEADER_BYTES + namesBytes + chunk.length - headEnd);
-  at = 0;
-  for (const message of before) at += message.copy(bytes, at);
-  bytes[at] = FRONTEND.Bind;
-  bytes.writeInt32BE(bodyBytes + 4, at + 1);
-  at += BIND_HEADER_BYTES;
-  bytes[at++] = 0;
-  at += bytes.write(name, at, 'latin1');
-  bytes[at++] = 0;
-  chunk.copy(bytes, at, headEnd);
-  return bytes;
-}
+/** To the memory of service times all texts that are parsed and not run are one class. */
+const PARSING: TextEffects = Object.freeze({ ...UNPARSABLE });
