@@ -3,7 +3,7 @@
  * in order. The only place that names all of them. The bus is the caller's, who closes it after
  * `stop`.
  */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
@@ -15,7 +15,13 @@ import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
-import { ApiKeyGuard, loadApiKey } from './api/api-key.ts';
+import { builtInKeyId, loadApiKey } from './access/built-in-key.ts';
+import type { LoadedApiKey } from './access/built-in-key.ts';
+import { KeyGuard } from './access/key-guard.ts';
+import { CHOSEN_KEY_CHARS_MIN, prefixOf } from './access/key-text.ts';
+import { KeyUses } from './access/key-uses.ts';
+import { RouteTable } from './api/route-table.ts';
+import type { Route } from './api/route-table.ts';
 import { createApi } from './api/server.ts';
 import type { Api } from './api/server.ts';
 import type { TlsMaterial } from './api/services.ts';
@@ -44,6 +50,8 @@ export interface ControlPlane {
   readonly apiPort: number;
   /** The file that holds the API key, or nothing when the settings gave one. */
   readonly apiKeyFile: string | undefined;
+  /** What the API offers, and what each route needs. */
+  readonly routes: readonly Route[];
   status(): CoreStatus;
   /** Why requests should not be sent here now, or nothing. */
   notReady(): string | undefined;
@@ -74,6 +82,7 @@ export async function startControlPlane(
   const stops: (() => Promise<void>)[] = [() => core.close()];
   const stopAll = once(() => runReversed(stops));
   const readiness = new Readiness(core);
+  const routes = new RouteTable();
   try {
     const watcher = await followConfigFile(core, keyring, { ...options, log });
     if (watcher !== undefined) stops.push(() => watcher.close());
@@ -81,14 +90,19 @@ export async function startControlPlane(
       {
         core,
         keyring,
-        guard: new ApiKeyGuard(apiKey.key, keyring.deriveFleetSecret('actor-names')),
+        ...openAccess(apiKey, core, keyring, { ...options, log }, stops),
+        limits: settings,
+        environment: settings.environment,
+        clock: options.clock,
         metrics: new ControlMetrics(core),
         notReady: () => readiness.problem(),
         newId: randomUUID,
+        newKeyId: () => randomBytes(6).toString('hex'),
         log,
         version: options.version,
       },
       tls,
+      routes,
     );
     stops.push(() => closeApi(api, options.clock));
     const apiPort = await listen(api, settings);
@@ -99,6 +113,7 @@ export async function startControlPlane(
       apiUrl,
       apiPort,
       apiKeyFile: apiKey.file,
+      routes: routes.routes,
       status: () => core.status(),
       notReady: () => readiness.problem(),
       stop: () => {
@@ -110,6 +125,35 @@ export async function startControlPlane(
     await stopAll();
     throw error;
   }
+}
+
+/** Uses of keys are written at the end; the core is still open then. */
+function openAccess(
+  { key, file }: LoadedApiKey,
+  core: ControlPlaneCore,
+  keyring: Keyring,
+  { clock, log }: Pick<ControlPlaneOptions, 'clock' | 'log'>,
+  stops: (() => Promise<void>)[],
+) {
+  const keys = core.apiKeys;
+  const id = builtInKeyId(key, keyring.deriveFleetSecret('actor-names'));
+  const keyUses = new KeyUses({ store: keys, clock, log });
+  stops.push(async () => keyUses.write());
+  if (key.length < CHOSEN_KEY_CHARS_MIN) {
+    log.warn(
+      { characters: key.length, neededCharacters: CHOSEN_KEY_CHARS_MIN },
+      'the API key of the settings is short enough to be guessed; choose a longer one',
+    );
+  }
+  return {
+    guard: new KeyGuard({ builtIn: { key, id }, keys, uses: keyUses, clock }),
+    keyUses,
+    builtInKey: {
+      id,
+      prefix: prefixOf(key),
+      origin: file === undefined ? ('settings' as const) : ('file' as const),
+    },
+  };
 }
 
 async function followConfigFile(

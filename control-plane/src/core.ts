@@ -20,6 +20,7 @@ import { EventPublisher } from './publish/event-publisher.ts';
 import { LogTail } from './publish/log-tail.ts';
 import type { PublisherStatus } from './publish/publisher-status.ts';
 import { SnapshotPublisher } from './publish/snapshot-publisher.ts';
+import type { ApiKeyReader, ApiKeyUses } from './store/api-keys.ts';
 import type { EventReader, EventStore } from './store/event-store.ts';
 import { openSqliteEventStore } from './store/sqlite-event-store.ts';
 import type { TenantReader } from './store/read-models.ts';
@@ -58,6 +59,7 @@ export interface CoreStatus {
 export interface ControlPlaneCore {
   readonly commands: Commands;
   readonly tenants: TenantReader;
+  readonly apiKeys: ApiKeyReader & ApiKeyUses;
   readonly events: EventReader;
   readonly fleet: FleetReader;
   status(): CoreStatus;
@@ -93,6 +95,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
   return {
     commands,
     tenants: store,
+    apiKeys: store.apiKeys,
     events: store,
     fleet,
     status: () => ({

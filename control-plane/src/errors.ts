@@ -30,6 +30,31 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'The tenant is being drained; resume it first.',
   },
+  API_KEY_NOT_FOUND: {
+    kind: 'client',
+    retryable: false,
+    summary: 'No API key has that id.',
+  },
+  API_KEY_EXISTS: {
+    kind: 'client',
+    retryable: false,
+    summary: 'A live API key has that name already, or is that key.',
+  },
+  API_KEY_REVOKED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The API key is revoked, for good: create another one.',
+  },
+  API_KEY_BUILT_IN: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The API key comes from the settings or its file, and is changed there alone.',
+  },
+  API_KEYS_FULL: {
+    kind: 'client',
+    retryable: false,
+    summary: 'As many API keys are live as may be, in all or with the same beginning.',
+  },
   VERSION_CONFLICT: {
     kind: 'client',
     retryable: false,
@@ -39,6 +64,16 @@ export const controlErrors = defineErrors({
     kind: 'client',
     retryable: false,
     summary: 'The request carries no valid API key.',
+  },
+  SCOPE_MISSING: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The API key has another scope than the request needs; required_scope says which.',
+  },
+  TENANT_OUT_OF_REACH: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The API key is limited to certain tenants, and the request is about others too.',
   },
   STORE_BUSY: {
     kind: 'capacity',

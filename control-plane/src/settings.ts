@@ -13,4 +13,8 @@ export type ControlPlaneSettings = Pick<
   | 'tlsCertFile'
   | 'tlsKeyFile'
   | 'durability'
+  | 'environment'
+  | 'apiRequestsPerMinute'
+  | 'apiRequestsPerMinuteWithoutKey'
+  | 'apiBodyBytesMax'
 >;

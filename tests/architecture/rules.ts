@@ -31,6 +31,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
  */
 export const FOR_TESTS: Readonly<Record<string, string>> = {
   'control-plane/src/domain/given-when-then.ts': 'in its words the tests of decisions are written',
+  'control-plane/src/store/memory-api-keys.ts': 'a part of the store of tests',
   'control-plane/src/store/memory-event-store.ts': 'the store of tests; passes the same contract',
   'control-plane/src/store/memory-read-models.ts': 'a part of the store of tests',
 };
@@ -103,6 +104,14 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'control-plane/src/core.ts',
     'control-plane/src/fleet',
   ),
+  'control-plane/src/access': room(
+    'allowed',
+    ...GROUND,
+    SHARED_ERRORS,
+    'shared/src/secrets',
+    'control-plane/src/domain',
+    'control-plane/src/store',
+  ),
   'control-plane/src/core.ts': room(
     'allowed',
     ...GROUND,
@@ -119,6 +128,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     CONTROL_ERRORS,
     SHARED_ERRORS,
     'shared/src/secrets',
+    'control-plane/src/access',
+    'control-plane/src/settings.ts',
     'control-plane/src/core.ts',
     'control-plane/src/commands',
     'control-plane/src/domain',

@@ -54,7 +54,10 @@ describe('/openapi.json', () => {
         .map(([path, method]) => `${method} ${path}`)
         .sort(),
       [
+        'delete /api-keys/{id}',
         'delete /tenants/{id}',
+        'get /api-keys',
+        'get /api-keys/{id}',
         'get /fleet',
         'get /health',
         'get /metrics',
@@ -62,7 +65,9 @@ describe('/openapi.json', () => {
         'get /tenants',
         'get /tenants/{id}',
         'get /tenants/{id}/stats',
+        'patch /api-keys/{id}',
         'patch /tenants/{id}',
+        'post /api-keys',
         'post /tenants',
         'post /tenants/{id}/drain',
         'post /tenants/{id}/kill',

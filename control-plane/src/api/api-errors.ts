@@ -49,6 +49,17 @@ export const apiErrors = defineErrors({
   },
 });
 
+/** A key that may less than the request needs. */
+export class ScopeMissing extends AppError<'SCOPE_MISSING'> {
+  readonly needed: string;
+
+  constructor(needed: string, held: string) {
+    const message = `This needs the scope ${needed}; the API key has ${held}.`;
+    super('SCOPE_MISSING', controlErrors.specs.SCOPE_MISSING, message);
+    this.needed = needed;
+  }
+}
+
 /** A request with fields that are wrong, each of them named. */
 export class InvalidFields extends AppError<'VALIDATION_FAILED'> {
   readonly fields: readonly FieldProblem[];

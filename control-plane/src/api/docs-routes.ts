@@ -5,6 +5,7 @@ import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import type { RouteAccess } from './access.ts';
 import type { Api } from './server.ts';
 
 const DESCRIPTION =
@@ -20,11 +21,20 @@ export async function registerApiDescription(api: FastifyInstance, version: stri
       info: { title: 'DBBouncer', version, description: DESCRIPTION },
       components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
       security: [{ apiKey: [] }],
-      tags: [{ name: 'Tenants' }, { name: 'Operation' }],
+      tags: [{ name: 'Tenants' }, { name: 'API keys' }, { name: 'Operation' }],
     },
-    transform: jsonSchemaTransform,
+    transform: (options) => withScope(jsonSchemaTransform(options), options.route.config),
     transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
   });
+}
+
+type Described = ReturnType<typeof jsonSchemaTransform>;
+
+/** A bearer token has no scopes of OAuth; since 3.1 the list names what else is needed. */
+function withScope({ schema, url }: Described, config: RouteAccess = {}): Described {
+  const { access = 'admin' } = config;
+  const security = access === 'open' ? [] : [{ apiKey: [access] }];
+  return { schema: { ...schema, security }, url };
 }
 
 type Description = ReturnType<typeof jsonSchemaTransformObject>;

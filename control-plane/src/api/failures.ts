@@ -6,9 +6,9 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import type { AllowedMethods } from './allowed-methods.ts';
 import { apiErrors } from './api-errors.ts';
 import { isFault, PROBLEM_CONTENT_TYPE, toProblem } from './problem.ts';
+import type { RouteTable } from './route-table.ts';
 import type { ApiServices } from './services.ts';
 
 const RETRY_AFTER_S = '1';
@@ -22,12 +22,12 @@ interface CodedError {
 export function installFailureHandlers(
   instance: FastifyInstance,
   { log }: ApiServices,
-  allowed: AllowedMethods,
+  routes: RouteTable,
 ): void {
   instance.setErrorHandler((error, request, reply) => replyWithProblem(error, request, reply, log));
   instance.setNotFoundHandler({ preHandler: instance.rateLimit() }, (request, reply) => {
     const path = request.url.split('?', 1)[0] ?? '';
-    const methods = allowed.of(path);
+    const methods = routes.methodsOf(path);
     if (methods.length > 0) reply.header('allow', methods.join(', '));
     return replyWithProblem(unknownRoute(request.method, path, methods), request, reply, log);
   });
@@ -39,7 +39,7 @@ export function replyWithProblem(
   reply: FastifyReply,
   log: Logger,
 ): FastifyReply {
-  const problem = toProblem(translate(error), request.id);
+  const problem = toProblem(translate(error, request), request.id);
   if (isFault(problem)) {
     const { method, routeOptions, id: requestId } = request;
     log.error({ error, method, route: routeOptions.url, requestId }, 'request failed');
@@ -83,7 +83,7 @@ function unknownRoute(method: string, path: string, methods: readonly string[]):
 }
 
 /** Fastify's and Node's failures in our words; what is ours or unknown stays. */
-function translate(error: unknown): unknown {
+function translate(error: unknown, request: FastifyRequest): unknown {
   if (error instanceof AppError || typeof error !== 'object' || error === null) return error;
   const { code, statusCode, message } = error as CodedError;
   switch (code) {
@@ -93,7 +93,7 @@ function translate(error: unknown): unknown {
         hint: 'Send "Content-Type: application/json".',
       });
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return apiErrors.fail('BODY_TOO_LARGE', 'The body has more bytes than are allowed.');
+      return bodyTooLarge(request);
     case 'RATE_LIMITED':
       return apiErrors.fail('RATE_LIMITED', String(message));
     case 'FST_ERR_MAX_PARAM_LENGTH':
@@ -104,6 +104,16 @@ function translate(error: unknown): unknown {
         ? apiErrors.fail('MALFORMED_REQUEST', `The request cannot be read: ${String(message)}.`)
         : error;
   }
+}
+
+/** Without a Content-Length it was read until it was too large. */
+function bodyTooLarge({ headers, routeOptions }: FastifyRequest): AppError {
+  const length = headers['content-length'];
+  const bytesMax = routeOptions.bodyLimit;
+  const has = length === undefined ? `more than ${bytesMax}` : length;
+  return apiErrors.fail('BODY_TOO_LARGE', `The body has ${has} bytes; at most ${bytesMax} may.`, {
+    hint: 'api.body_bytes_max sets the limit.',
+  });
 }
 
 /** Whatever a plugin blames on the client is not our fault, and no line of the error log. */

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { controlErrors } from '../errors.ts';
-import { apiErrors, InvalidFields } from './api-errors.ts';
+import { apiErrors, InvalidFields, ScopeMissing } from './api-errors.ts';
 
 const SPECS = { ...sharedErrors.specs, ...controlErrors.specs, ...apiErrors.specs } as const;
 export type ProblemCode = keyof typeof SPECS;
@@ -16,9 +16,16 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   VALIDATION_FAILED: 400,
   MALFORMED_REQUEST: 400,
   UNAUTHORIZED: 401,
+  SCOPE_MISSING: 403,
+  TENANT_OUT_OF_REACH: 403,
+  API_KEY_NOT_FOUND: 404,
   TENANT_NOT_FOUND: 404,
   ROUTE_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
+  API_KEY_EXISTS: 409,
+  API_KEY_REVOKED: 409,
+  API_KEY_BUILT_IN: 409,
+  API_KEYS_FULL: 409,
   TENANT_EXISTS: 409,
   TENANT_PROTOCOL_FIXED: 409,
   TENANT_BEING_DRAINED: 409,
@@ -49,6 +56,9 @@ export const problemSchema = z
     detail: z.string(),
     code: z.string().meta({ description: 'Stable; the list is in the documentation.' }),
     request_id: z.string(),
+    required_scope: z.string().optional().meta({
+      description: 'Of SCOPE_MISSING: the least scope that may.',
+    }),
     errors: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details.' });
@@ -65,6 +75,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
     detail: [known.message, known.detail, known.hint].filter(Boolean).join(' '),
     code,
     request_id: requestId,
+    ...(known instanceof ScopeMissing && { required_scope: known.needed }),
     ...(known instanceof InvalidFields && {
       errors: known.fields.map(({ path, message }) => ({ path, message })),
     }),

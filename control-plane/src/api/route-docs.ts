@@ -2,7 +2,7 @@
 import { HTTP_STATUS, problemSchema, PROBLEM_CONTENT_TYPE } from './problem.ts';
 
 /** What any route that needs a key can answer. */
-const EVERYWHERE = [401, 429, 503];
+const EVERYWHERE = [401, 403, 429, 503];
 
 type ProblemResponse = {
   readonly description: string;

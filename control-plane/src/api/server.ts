@@ -1,8 +1,8 @@
 /**
  * The HTTP face of the control plane: one Fastify instance, not yet listening.
- * Owns: parsing, access, limits, the form of refusals, request logs. Leaves: what routes do to
- * tenants.ts and status-routes.ts, bodies to the schemas of shared/contract. Bodies and headers are
- * never logged.
+ * Owns: parsing, limits, the form of refusals, request logs. Leaves: who may do what to
+ * access.ts, what routes do to tenants.ts and the like, bodies to the schemas of shared/contract.
+ * Bodies and headers are never logged.
  */
 import { createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -14,51 +14,46 @@ import { serializerCompiler } from 'fastify-type-provider-zod';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { z } from 'zod';
 import { explainIssues } from '@dbbouncer/shared/contract/explain.ts';
-import { controlErrors } from '../errors.ts';
-import { AllowedMethods } from './allowed-methods.ts';
+import { installAccess } from './access.ts';
 import { InvalidFields } from './api-errors.ts';
+import { registerApiKeyRoutes } from './api-keys.ts';
 import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
 import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './failures.ts';
 import { requestIdOf } from './request-meta.ts';
-import type { ApiServices, TlsMaterial } from './services.ts';
+import { RouteTable } from './route-table.ts';
+import type { ApiLimits, ApiServices, TlsMaterial } from './services.ts';
 import { registerStatusRoutes } from './status-routes.ts';
 import { registerTenantOperations } from './tenant-operations.ts';
 import { registerTenantRoutes } from './tenants.ts';
 
 export type Api = ReturnType<typeof withZod>;
 
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    /** `open`: needs no key. Default: `key`. */
-    access?: 'open' | 'key';
-  }
-  interface FastifyRequest {
-    /** Who presented a valid key, as events name it; empty when nobody did. */
-    actor: string;
-  }
-}
-
-const BODY_BYTES_MAX = 262_144;
 const REQUEST_TIMEOUT_MS = 30_000;
-/** A minute, per address: enough for a script with the key, not for guessing keys. */
-const REQUESTS_MAX = Object.freeze({ withKey: 60_000, withoutKey: 300 });
 
-/** The API, ready for `listen`; closing it lets requests under way end. */
-export async function createApi(services: ApiServices, tls?: TlsMaterial): Promise<Api> {
+/**
+ * The API, ready for `listen`; closing it lets requests under way end.
+ * @param routes is filled with every route there is and what it needs.
+ */
+export async function createApi(
+  services: ApiServices,
+  tls?: TlsMaterial,
+  routes = new RouteTable(),
+): Promise<Api> {
   const instance = fastify(serverOptions(services, tls));
-  const allowed = new AllowedMethods();
-  instance.addHook('onRoute', ({ method, url }) => allowed.add(method, url));
+  instance.addHook('onRoute', (route) => routes.add(route));
   instance.setValidatorCompiler(({ schema }) => validatorOf(schema as z.ZodType));
   instance.setSerializerCompiler(serializerCompiler);
   acceptJson(instance);
-  guard(instance, services);
+  nameRequests(instance);
+  installAccess(instance, services);
   observe(instance, services);
-  await registerProtection(instance);
-  installFailureHandlers(instance, services, allowed);
+  await registerProtection(instance, services.limits);
+  installFailureHandlers(instance, services, routes);
   await registerApiDescription(instance, services.version);
   const api = withZod(instance);
   registerTenantRoutes(api, services);
   registerTenantOperations(api, services);
+  registerApiKeyRoutes(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;
@@ -70,7 +65,7 @@ function withZod(instance: FastifyInstance) {
 
 function serverOptions(services: ApiServices, tls: TlsMaterial | undefined): FastifyServerOptions {
   return {
-    bodyLimit: BODY_BYTES_MAX,
+    bodyLimit: services.limits.apiBodyBytesMax,
     requestTimeout: REQUEST_TIMEOUT_MS,
     requestIdHeader: false,
     genReqId: (raw) => requestIdOf(raw.headers['x-request-id'], services.newId),
@@ -110,28 +105,10 @@ function acceptJson(instance: FastifyInstance): void {
   );
 }
 
-/**
- * Who asks is known before anything is counted; whoever may not ask is refused before the body is
- * read.
- */
-function guard(instance: FastifyInstance, { guard }: ApiServices): void {
-  instance.decorateRequest('actor', '');
+function nameRequests(instance: FastifyInstance): void {
   instance.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     reply.header('cache-control', 'no-store');
-    if (guard.admits(request.headers.authorization)) request.actor = guard.actor;
-  });
-  instance.addHook('preParsing', async (request, reply) => {
-    const isOpen = request.is404 || request.routeOptions.config.access === 'open';
-    if (isOpen || request.actor !== '') return;
-    reply.header('www-authenticate', 'Bearer realm="dbbouncer"');
-    throw controlErrors.fail(
-      'UNAUTHORIZED',
-      request.headers.authorization === undefined
-        ? 'This needs an API key.'
-        : 'The API key is not valid.',
-      { hint: 'Send it as "Authorization: Bearer <key>".' },
-    );
   });
 }
 
@@ -144,11 +121,12 @@ function observe(instance: FastifyInstance, { metrics, log }: ApiServices): void
       durationMs: reply.elapsedTime,
     };
     metrics.observeRequest(facts);
+    if (request.denial !== undefined) metrics.countDenied(request.denial);
     log.debug({ ...facts, requestId: request.id, actor: request.actor }, 'request answered');
   });
 }
 
-async function registerProtection(instance: FastifyInstance): Promise<void> {
+async function registerProtection(instance: FastifyInstance, limits: ApiLimits): Promise<void> {
   await instance.register(helmet, {
     contentSecurityPolicy: {
       useDefaults: false,
@@ -158,7 +136,11 @@ async function registerProtection(instance: FastifyInstance): Promise<void> {
   await instance.register(rateLimit, {
     timeWindow: '1 minute',
     keyGenerator: ({ ip, actor }) => `${ip} ${actor}`,
-    max: ({ actor }) => (actor === '' ? REQUESTS_MAX.withoutKey : REQUESTS_MAX.withKey),
+    max: ({ actor }) =>
+      actor === '' ? limits.apiRequestsPerMinuteWithoutKey : limits.apiRequestsPerMinute,
+    onExceeded: (request) => {
+      request.denial = 'rate_limited';
+    },
     errorResponseBuilder: (_request, { after, max }) =>
       Object.assign(new Error(`More than ${max} requests a minute; go on in ${after}.`), {
         code: 'RATE_LIMITED',

@@ -21,7 +21,6 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     schema: {
       tags: TAGS,
       summary: 'Whether the process lives; needs no key',
-      security: [],
       response: { 200: z.strictObject({ status: z.literal('up') }) },
     },
     handler: () => ({ status: 'up' }) as const,
@@ -33,7 +32,6 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     schema: {
       tags: TAGS,
       summary: 'Whether requests should be sent here; needs no key',
-      security: [],
       response: { 200: z.strictObject({ status: z.literal('ready') }), 503: problemResponse(503) },
     },
     handler: () => {
@@ -45,6 +43,7 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
   api.route({
     method: 'GET',
     url: '/fleet',
+    config: { access: 'viewer', tenants: 'none' },
     schema: {
       tags: TAGS,
       summary: 'The proxies, the position each has applied, and how far the publishers are',
@@ -56,6 +55,7 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
   api.route({
     method: 'GET',
     url: '/metrics',
+    config: { access: 'viewer', tenants: 'all' },
     schema: {
       tags: TAGS,
       summary: 'Metrics in the Prometheus text format',

@@ -61,6 +61,7 @@ function registerOperation(api: Api, services: ApiServices, operation: TenantOpe
   api.route({
     method: 'POST',
     url: `/tenants/:id/${operation}`,
+    config: { access: 'operator', tenants: 'path' },
     schema: {
       tags: TAGS,
       ...WORDS[operation],

@@ -7,8 +7,8 @@ import { z } from 'zod';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { TenantResult } from '../commands/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
-import { controlErrors } from '../errors.ts';
 import type { TenantView } from '../store/read-models.ts';
+import { tenantNotFound } from './access.ts';
 import { toTenantAnswer } from './answers.ts';
 import type { TenantAnswer } from './answers.ts';
 import { etagOf, expectedVersion } from './preconditions.ts';
@@ -21,7 +21,7 @@ export const idParams = z.strictObject({ id: z.string().min(1) });
 export function requireTenant({ core }: ApiServices, id: string): TenantView {
   const view = core.tenants.getTenant(id);
   if (view !== undefined) return view;
-  throw controlErrors.fail('TENANT_NOT_FOUND', `Tenant ${JSON.stringify(id)} does not exist.`);
+  throw tenantNotFound(id);
 }
 
 /** The view after a command that leaves the tenant there. @throws what commands throw */

@@ -18,6 +18,7 @@ import {
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { toSecret } from '@dbbouncer/shared/secrets/password.ts';
+import { reachOf, requireReach } from './access.ts';
 import { tenantAnswerSchema, tenantListSchema, tenantStatsSchema } from './answers.ts';
 import { toTenantAnswer, toTenantStats } from './answers.ts';
 import { invalidField } from './api-errors.ts';
@@ -53,15 +54,17 @@ function registerReads(api: Api, services: ApiServices): void {
   api.route({
     method: 'GET',
     url: '/tenants',
+    config: { access: 'viewer', tenants: 'handler' },
     schema: {
       tags: TAGS,
       summary: 'List tenants with their settings and pool statistics, ordered by id',
       querystring: listQuery,
       response: { 200: tenantListSchema, ...problems(400) },
     },
-    handler: ({ query }) => {
-      const { limit, cursor, search } = query;
-      const page = tenants.listTenants({ limit, after: decodeCursor(cursor), search });
+    handler: (request) => {
+      const { limit, cursor, search } = request.query;
+      const after = decodeCursor(cursor);
+      const page = tenants.listTenants({ limit, after, search, reach: reachOf(request) });
       const { defaults } = tenants.getDefaults();
       return {
         tenants: page.tenants.map((view) => toTenantAnswer(view, defaults, fleet)),
@@ -72,6 +75,7 @@ function registerReads(api: Api, services: ApiServices): void {
   api.route({
     method: 'GET',
     url: '/tenants/:id',
+    config: { access: 'viewer', tenants: 'path' },
     schema: {
       tags: TAGS,
       summary: 'Read a tenant; its version is the ETag',
@@ -84,6 +88,7 @@ function registerReads(api: Api, services: ApiServices): void {
   api.route({
     method: 'GET',
     url: '/tenants/:id/stats',
+    config: { access: 'viewer', tenants: 'path' },
     schema: {
       tags: TAGS,
       summary: "A tenant's pools on all live proxies",
@@ -102,6 +107,7 @@ function registerRegistration(api: Api, services: ApiServices): void {
   api.route({
     method: 'POST',
     url: '/tenants',
+    config: { access: 'admin', tenants: 'handler' },
     schema: {
       tags: TAGS,
       summary: 'Register a tenant',
@@ -113,6 +119,7 @@ function registerRegistration(api: Api, services: ApiServices): void {
     handler: async (request, reply) => {
       const { body } = request;
       const { id } = body;
+      requireReach(request, id);
       const tenant = newTenantConfig(id, body, secretMaker(services, id));
       const command = { kind: 'register_tenant', tenant, origin: 'api' } as const;
       const view = await change(services, request, command);
@@ -126,6 +133,7 @@ function registerChanges(api: Api, services: ApiServices): void {
   api.route({
     method: 'PUT',
     url: '/tenants/:id',
+    config: { access: 'operator', tenants: 'path' },
     schema: {
       tags: TAGS,
       summary: 'Replace the settings of a tenant that exists',
@@ -149,6 +157,7 @@ function registerChanges(api: Api, services: ApiServices): void {
   api.route({
     method: 'PATCH',
     url: '/tenants/:id',
+    config: { access: 'operator', tenants: 'path' },
     schema: {
       tags: TAGS,
       summary: 'Change some settings of a tenant',
@@ -173,6 +182,7 @@ function registerRemoval(api: Api, services: ApiServices): void {
   api.route({
     method: 'DELETE',
     url: '/tenants/:id',
+    config: { access: 'admin', tenants: 'path' },
     schema: {
       tags: TAGS,
       summary: 'Remove a tenant; its connections end at their next transaction boundary',

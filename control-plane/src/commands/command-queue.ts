@@ -5,7 +5,7 @@
  */
 import { controlErrors } from '../errors.ts';
 import type { EventStore } from '../store/event-store.ts';
-import type { Command, CommandMeta, Commands, DefaultsResult, TenantResult } from './commands.ts';
+import type { AnyResult, Command, CommandMeta, Commands } from './commands.ts';
 import { handleCommand } from './handle-command.ts';
 
 export const QUEUE_LIMITS = Object.freeze({
@@ -52,7 +52,7 @@ export class CommandQueue implements Commands {
   handleAll(
     commands: readonly Command[],
     meta: Omit<CommandMeta, 'expectedVersion'>,
-  ): Promise<readonly (TenantResult | DefaultsResult)[]> {
+  ): Promise<readonly AnyResult[]> {
     return this.#enqueue(
       () => commands.map((command) => handleCommand(this.#store, command, meta)),
       meta.mode,

@@ -2,12 +2,16 @@
  * The front of the write side: what api/ and the config file watcher call, and what they get back.
  */
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ApiKeyCommand } from '../domain/api-key/commands.ts';
 import type { SetDefaults } from '../domain/defaults/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
+import type { ApiKeyView } from '../store/api-keys.ts';
 import type { EventMeta, StoredEvent } from '../store/event.ts';
 import type { DefaultsView, TenantView } from '../store/read-models.ts';
 
-export type Command = TenantCommand | SetDefaults;
+/** What changes the config of proxies. */
+export type ConfigCommand = TenantCommand | SetDefaults;
+export type Command = ConfigCommand | ApiKeyCommand;
 
 export interface CommandMeta extends EventMeta {
   /** The version the sender saw (If-Match); without it the command applies to whatever is there. */
@@ -29,6 +33,9 @@ export interface CommandResult<View> {
 /** The view is absent after a removal. */
 export type TenantResult = CommandResult<TenantView | undefined>;
 export type DefaultsResult = CommandResult<DefaultsView>;
+export type ApiKeyResult = CommandResult<ApiKeyView>;
+
+export type AnyResult = TenantResult | DefaultsResult | ApiKeyResult;
 
 export interface Commands {
   /**
@@ -40,6 +47,8 @@ export interface Commands {
    */
   handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;
   handle(command: SetDefaults, meta: CommandMeta): Promise<DefaultsResult>;
+  /** @throws API_KEY_NOT_FOUND, API_KEY_EXISTS, API_KEY_REVOKED, API_KEYS_FULL as well */
+  handle(command: ApiKeyCommand, meta: CommandMeta): Promise<ApiKeyResult>;
   /**
    * All of them in one transaction, or none: the first refusal is thrown and nothing has changed.
    * Each sees what those before it did. Blocks the process while it works: several thousand
@@ -48,5 +57,5 @@ export interface Commands {
   handleAll(
     commands: readonly Command[],
     meta: Omit<CommandMeta, 'expectedVersion'>,
-  ): Promise<readonly (TenantResult | DefaultsResult)[]>;
+  ): Promise<readonly AnyResult[]>;
 }

@@ -3,7 +3,12 @@
  * inside one transaction of a synchronous store with one writer, so what was loaded cannot change
  * before the append; only the sender's own expectation (If-Match) can fail.
  */
+import { assert, unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { apiKeyIdOf } from '../domain/api-key/commands.ts';
+import type { ApiKeyCommand } from '../domain/api-key/commands.ts';
+import { decideApiKey } from '../domain/api-key/decide.ts';
+import { apiKeyStream } from '../domain/api-key/events.ts';
 import { decideDefaults } from '../domain/defaults/decide.ts';
 import type { SetDefaults } from '../domain/defaults/commands.ts';
 import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
@@ -13,20 +18,38 @@ import type { TenantCommand } from '../domain/tenant/commands.ts';
 import { decideTenant } from '../domain/tenant/decide.ts';
 import { tenantStream } from '../domain/tenant/events.ts';
 import { controlErrors } from '../errors.ts';
+import { keyStateOf } from '../projections/api-key-views.ts';
 import { stateOf } from '../projections/tenant-views.ts';
+import type { ApiKeyView } from '../store/api-keys.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
-import type { Command, CommandMeta, DefaultsResult, TenantResult } from './commands.ts';
+import type {
+  AnyResult,
+  ApiKeyResult,
+  Command,
+  CommandMeta,
+  DefaultsResult,
+  TenantResult,
+} from './commands.ts';
 
 /** @throws as `Commands.handle` */
-export function handleCommand(
-  store: EventStore,
-  command: Command,
-  meta: CommandMeta,
-): TenantResult | DefaultsResult {
-  return command.kind === 'set_defaults'
-    ? handleDefaults(store, command, meta)
-    : handleTenant(store, command, meta);
+export function handleCommand(store: EventStore, command: Command, meta: CommandMeta): AnyResult {
+  switch (command.kind) {
+    case 'set_defaults':
+      return handleDefaults(store, command, meta);
+    case 'create_api_key':
+    case 'update_api_key':
+    case 'revoke_api_key':
+      return handleApiKey(store, command, meta);
+    case 'register_tenant':
+    case 'replace_tenant':
+    case 'update_tenant':
+    case 'operate_tenant':
+    case 'remove_tenant':
+      return handleTenant(store, command, meta);
+    default:
+      return unreachable(command);
+  }
 }
 
 function handleTenant(store: EventStore, command: TenantCommand, meta: CommandMeta): TenantResult {
@@ -53,6 +76,27 @@ function handleDefaults(
   const decided = decideDefaults(command, before.defaults, contradicted);
   const events = append(store, DEFAULTS_STREAM, before.version, decided, meta);
   return { ...latest(events, before), view: store.getDefaults(), events };
+}
+
+function handleApiKey(store: EventStore, command: ApiKeyCommand, meta: CommandMeta): ApiKeyResult {
+  const id = apiKeyIdOf(command);
+  const before = store.apiKeys.get(id);
+  if (before !== undefined) {
+    requireExpected(`API key "${before.key.name}" is`, before.version, meta);
+  }
+  const decided = decideApiKey(command, keyStateOf(before), othersOf(store, command, before));
+  const loaded = before ?? { version: 0, position: 0 };
+  const events = append(store, apiKeyStream(id), loaded.version, decided, meta);
+  const view = store.apiKeys.get(id);
+  assert(view !== undefined, 'what was decided about a key leaves one');
+  return { ...latest(events, loaded), view, events };
+}
+
+function othersOf(store: EventStore, command: ApiKeyCommand, before: ApiKeyView | undefined) {
+  if (command.kind === 'create_api_key') return store.apiKeys.countOthers(command.key);
+  const name = command.kind === 'update_api_key' ? command.changes.name : undefined;
+  const { key } = before ?? { key: { id: command.id, name: '', prefix: '' } };
+  return store.apiKeys.countOthers({ ...key, name: name ?? key.name });
 }
 
 function append(

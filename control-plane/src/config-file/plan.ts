@@ -16,7 +16,7 @@ import type { TenantInFile } from '@dbbouncer/shared/contract/tenant-resource.ts
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
-import type { Command } from '../commands/commands.ts';
+import type { ConfigCommand } from '../commands/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
 import type { TenantView } from '../store/read-models.ts';
 
@@ -34,7 +34,7 @@ export function planChanges(
   file: Pick<ConfigFile, 'defaults' | 'tenants'>,
   present: PresentState,
   secretFor: SecretFor,
-): readonly Command[] {
+): readonly ConfigCommand[] {
   const views = new Map<string, TenantView>();
   for (const view of present.tenants) views.set(tenantKey(view.config.id), view);
   const upserts: TenantCommand[] = [];
@@ -78,7 +78,7 @@ function inOrder(
   wanted: PoolSettings,
   present: PoolSettings,
   upserts: readonly TenantCommand[],
-): readonly Command[] {
+): readonly ConfigCommand[] {
   if (isDeepStrictEqual(wanted, present)) return upserts;
   const setDefaults = { kind: 'set_defaults', defaults: wanted } as const;
   return wanted.maxConnections >= present.maxConnections

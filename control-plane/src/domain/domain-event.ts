@@ -1,11 +1,16 @@
 /** Every event there is, and how a stored one becomes one of them again. */
 import { z } from 'zod';
+import { apiKeyEventSchema } from './api-key/events.ts';
+import type { ApiKeyEvent } from './api-key/events.ts';
 import { defaultsEventSchema } from './defaults/events.ts';
+import type { DefaultsEvent } from './defaults/events.ts';
 import { tenantEventSchema } from './tenant/events.ts';
+import type { TenantEvent } from './tenant/events.ts';
 
 export const domainEventSchema = z.discriminatedUnion('type', [
   tenantEventSchema,
   defaultsEventSchema,
+  apiKeyEventSchema,
 ]);
 export type DomainEvent = z.infer<typeof domainEventSchema>;
 
@@ -15,4 +20,16 @@ export function decodeEvent(stored: {
   readonly data: unknown;
 }): DomainEvent {
   return domainEventSchema.parse({ type: stored.type, data: stored.data });
+}
+
+export function isDefaultsEvent(event: DomainEvent): event is DefaultsEvent {
+  return event.type === 'DefaultsChanged';
+}
+
+export function isApiKeyEvent(event: DomainEvent): event is ApiKeyEvent {
+  return event.type.startsWith('ApiKey');
+}
+
+export function isTenantEvent(event: DomainEvent): event is TenantEvent {
+  return !isDefaultsEvent(event) && !isApiKeyEvent(event);
 }

@@ -1,7 +1,7 @@
 /**
- * The routing projection: what proxies must know after each event. Pure, but for reading the store
- * it is given. The same fold makes the config of any position, the delta between two, and the
- * snapshot.
+ * The routing projection: what proxies must know after each event, nothing of API keys. Pure, but
+ * for reading the store it is given. The same fold makes the config of any position, the delta
+ * between two, and the snapshot.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigChange, ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
@@ -14,7 +14,7 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { evolveDefaults, INITIAL_DEFAULTS } from '../domain/defaults/decide.ts';
 import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
-import { decodeEvent } from '../domain/domain-event.ts';
+import { decodeEvent, isDefaultsEvent, isTenantEvent } from '../domain/domain-event.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import { evolveConfig } from '../domain/tenant/state.ts';
 import type { StoredEvent } from '../store/event.ts';
@@ -34,9 +34,9 @@ export function foldRouting(config: RoutingConfig, events: Iterable<StoredEvent>
     ({ position } = stored);
     epoch = Math.max(epoch, stored.epoch);
     const event = decodeEvent(stored);
-    if (event.type === 'DefaultsChanged') {
+    if (isDefaultsEvent(event)) {
       defaults = evolveDefaults(defaults, event);
-    } else {
+    } else if (isTenantEvent(event)) {
       const key = tenantKeyOfStream(stored.stream);
       assert(key !== undefined, 'a tenant event is in the stream of a tenant');
       const tenant = touched.has(key) ? touched.get(key) : config.tenants.get(key);
@@ -123,7 +123,7 @@ function tenantAt(store: EventStore, stream: string, position: Position): Tenant
   for (const stored of store.readStream(stream)) {
     if (stored.position > position) break;
     const event = decodeEvent(stored);
-    if (event.type !== 'DefaultsChanged') tenant = evolveConfig(tenant, event);
+    if (isTenantEvent(event)) tenant = evolveConfig(tenant, event);
   }
   return tenant;
 }
@@ -133,7 +133,7 @@ function defaultsAt(store: EventStore, position: Position): RoutingConfig['defau
   for (const stored of store.readStream(DEFAULTS_STREAM)) {
     if (stored.position > position) break;
     const event = decodeEvent(stored);
-    if (event.type === 'DefaultsChanged') defaults = evolveDefaults(defaults, event);
+    if (isDefaultsEvent(event)) defaults = evolveDefaults(defaults, event);
   }
   return defaults;
 }

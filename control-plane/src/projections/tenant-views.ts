@@ -4,22 +4,25 @@
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { evolveDefaults } from '../domain/defaults/decide.ts';
-import { decodeEvent } from '../domain/domain-event.ts';
+import { decodeEvent, isApiKeyEvent, isDefaultsEvent } from '../domain/domain-event.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import type { TenantEvent } from '../domain/tenant/events.ts';
 import { ABSENT, evolveTenant, registered } from '../domain/tenant/state.ts';
 import type { TenantState } from '../domain/tenant/state.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { Project, ReadModels, TenantView } from '../store/read-models.ts';
+import { projectApiKey } from './api-key-views.ts';
 
 export const projectViews: Project = (stored, models) => {
   const event = decodeEvent(stored);
-  if (event.type === 'DefaultsChanged') {
+  if (isDefaultsEvent(event)) {
     models.putDefaults({
       defaults: evolveDefaults(models.getDefaults().defaults, event),
       version: stored.streamVersion,
       position: stored.position,
     });
+  } else if (isApiKeyEvent(event)) {
+    projectApiKey(stored, event, models);
   } else {
     projectTenant(stored, event, models);
   }

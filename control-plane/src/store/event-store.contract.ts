@@ -7,10 +7,12 @@ import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
 import { sampleTenant } from '../domain/given-when-then.ts';
+import { apiKeys } from './api-keys.contract.ts';
 import type { StoredEvent } from './event.ts';
 import type { EventStore, ExpectedVersion } from './event-store.ts';
 import { GENESIS_HASH, hashEvent, verifyChain } from './hash-chain.ts';
 import { EVENT_BYTES_MAX } from './prepare-event.ts';
+import type { TenantQuery } from './read-models.ts';
 
 export interface OpenedStore {
   readonly store: EventStore;
@@ -61,6 +63,7 @@ export function eventStoreContract(name: string, open: () => OpenedStore): void 
     describe('view of a tenant', tenantViews);
     describe('list of tenants', tenantList);
     describe('read models', readModels);
+    describe('API keys', () => apiKeys(() => store));
     describe('life', life);
   });
 }
@@ -345,6 +348,16 @@ function tenantList(): void {
     assert.deepEqual(found('Needle'), ['b', 'c', 'd', 'needle']);
     assert.deepEqual(found('%'), []);
     assert.deepEqual(found('_'), ['b', 'd', 'e', 'needle']);
+  });
+
+  it('shows the ids within a pattern alone, beside search and paging', () => {
+    for (const id of ['acme-1', 'ACME_2', 'acme', 'b-acme']) register(id);
+    const found = (query: Partial<TenantQuery>) =>
+      store.listTenants({ limit: 9, ...query }).tenants.map((view) => view.config.id);
+    assert.deepEqual(found({ reach: 'Acme?*' }), ['acme-1', 'ACME_2']);
+    assert.deepEqual(found({ reach: null }), ['acme', 'acme-1', 'ACME_2', 'b-acme']);
+    assert.deepEqual(found({ reach: 'acme*', after: 'acme' }), ['acme-1', 'ACME_2']);
+    assert.deepEqual(found({ reach: 'acme*', search: '_2' }), ['ACME_2']);
   });
 }
 

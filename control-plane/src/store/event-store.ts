@@ -7,6 +7,7 @@
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
 import type { EventMeta, StoredEvent } from './event.ts';
+import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
 import type { ReadModels, TenantReader } from './read-models.ts';
 
 /**
@@ -40,6 +41,7 @@ export interface EventStore
    * always 1.
    */
   readonly epoch: number;
+  readonly apiKeys: ApiKeyReader & ApiKeyUses;
   /** Version of the stream: 0 when nothing was ever appended to it. */
   streamVersion(stream: string): number;
   /**

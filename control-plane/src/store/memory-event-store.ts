@@ -10,6 +10,7 @@ import { controlErrors } from '../errors.ts';
 import { CommitListeners } from './commit-listeners.ts';
 import type { StoredEvent } from './event.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
+import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
 import { MemoryReadModels } from './memory-read-models.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
@@ -26,6 +27,7 @@ export function createMemoryEventStore(options: MemoryStoreOptions): EventStore 
 
 class MemoryEventStore implements EventStore {
   readonly epoch = 1;
+  readonly apiKeys: ApiKeyReader & ApiKeyUses;
   readonly #options: MemoryStoreOptions;
   readonly #models = new MemoryReadModels();
   readonly #committed = new CommitListeners(silentLogger);
@@ -37,6 +39,7 @@ class MemoryEventStore implements EventStore {
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options;
+    this.apiKeys = this.#apiKeys();
   }
 
   head(): Position {
@@ -128,6 +131,21 @@ class MemoryEventStore implements EventStore {
 
   close(): void {
     this.#phase = 'closed';
+  }
+
+  #apiKeys(): ApiKeyReader & ApiKeyUses {
+    const uses = new Map<string, string>();
+    return {
+      get: (id) => this.#open().apiKeys.get(id),
+      list: (query) => this.#open().apiKeys.list(query),
+      withPrefix: (prefix, limit) => this.#open().apiKeys.withPrefix(prefix, limit),
+      countOthers: (key) => this.#open().apiKeys.countOthers(key),
+      lastUses: () => new Map(uses),
+      saveUses: (more) => {
+        this.#requireOpen();
+        for (const [id, at] of more) uses.set(id, at);
+      },
+    };
   }
 
   #insert(event: StoredEvent): StoredEvent {

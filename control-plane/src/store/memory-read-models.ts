@@ -5,6 +5,8 @@
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import { reaches } from '../domain/api-key/tenant-pattern.ts';
+import { MemoryApiKeys } from './memory-api-keys.ts';
 import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {
   DefaultsView,
@@ -15,6 +17,7 @@ import type {
 } from './read-models.ts';
 
 export class MemoryReadModels implements ReadModels {
+  readonly apiKeys = new MemoryApiKeys();
   #tenants = FrozenMap.empty<TenantView>();
   #defaults = INITIAL_DEFAULTS_VIEW;
 
@@ -22,10 +25,11 @@ export class MemoryReadModels implements ReadModels {
     return this.#tenants.get(tenantKey(id));
   }
 
-  listTenants({ after = '', limit, search = '' }: TenantQuery): TenantPage {
+  listTenants({ after = '', limit, search = '', reach = null }: TenantQuery): TenantPage {
     const text = search.toLowerCase();
     const views = [...this.#tenants]
       .filter(([key, view]) => key > after && searchTextOf(view.config).includes(text))
+      .filter(([key]) => reaches(reach, key))
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .slice(0, limit + 1)
       .map(([, view]) => view);
@@ -61,6 +65,7 @@ export class MemoryReadModels implements ReadModels {
   }
 
   clear(): void {
+    this.apiKeys.clear();
     this.#tenants = FrozenMap.empty();
     this.#defaults = INITIAL_DEFAULTS_VIEW;
   }
@@ -69,7 +74,9 @@ export class MemoryReadModels implements ReadModels {
   remember(): () => void {
     const tenants = this.#tenants;
     const defaults = this.#defaults;
+    const undoKeys = this.apiKeys.remember();
     return () => {
+      undoKeys();
       this.#tenants = tenants;
       this.#defaults = defaults;
     };

@@ -9,6 +9,7 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { StoredEvent } from './event.ts';
 import type { TenantOrigin } from '../domain/tenant/events.ts';
+import type { ApiKeyModel } from './api-keys.ts';
 
 export interface TenantView {
   readonly config: TenantConfig;
@@ -36,6 +37,8 @@ export interface TenantQuery {
   readonly limit: number;
   /** Only tenants whose id, host, database or user name holds this text, ignoring case. */
   readonly search?: string | undefined;
+  /** Only tenants whose id matches this pattern: domain/api-key/tenant-pattern.ts. */
+  readonly reach?: string | null | undefined;
 }
 
 export interface TenantPage {
@@ -55,6 +58,7 @@ export interface TenantReader {
 
 /** What a projection may do; the store offers it inside the transaction that appends. */
 export interface ReadModels extends TenantReader {
+  readonly apiKeys: ApiKeyModel;
   /** A tenant whose own minimum would be above its maximum under these defaults, or nothing. */
   findContradicted(defaults: PoolSettings): TenantView | undefined;
   putTenant(view: TenantView): void;

@@ -20,7 +20,8 @@ export interface SqliteDatabase {
 }
 
 const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
-const READ_MODELS_SQL = `${MIGRATIONS}/0003_read_models.sql`;
+/** Migrations that only make what is not there: run at each start. */
+const READ_MODELS_SQL = ['0003_read_models.sql', '0004_api_keys.sql'];
 /** How long a statement waits for another program that holds the file; the process stands still. */
 const BUSY_TIMEOUT_MS = 1_000;
 const CACHE_KIB = 64 * 1024;
@@ -39,7 +40,9 @@ export function openDatabase(file: string, durability: Durability): SqliteDataba
       client.pragma(`cache_size = -${CACHE_KIB}`);
       const orm = drizzle(client);
       migrate(orm, { migrationsFolder: MIGRATIONS });
-      client.exec(readFileSync(READ_MODELS_SQL, 'utf8'));
+      for (const file of READ_MODELS_SQL) {
+        client.exec(readFileSync(`${MIGRATIONS}/${file}`, 'utf8'));
+      }
       return { client, orm };
     } catch (error) {
       client.close();

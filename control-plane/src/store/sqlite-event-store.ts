@@ -16,6 +16,7 @@ import type { AppendRequest, EventStore } from './event-store.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
+import { SqliteApiKeys } from './sqlite-api-keys.ts';
 import { namingFailures, openDatabase } from './sqlite-database.ts';
 import type { Durability, SqliteDatabase } from './sqlite-database.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
@@ -67,6 +68,7 @@ export function openSqliteEventStore(options: SqliteStoreOptions): EventStore {
 
 class SqliteEventStore implements EventStore {
   readonly epoch: number;
+  readonly apiKeys: SqliteApiKeys;
   readonly #database: SqliteDatabase;
   readonly #lock: WriterLock;
   readonly #options: SqliteStoreOptions;
@@ -80,7 +82,8 @@ class SqliteEventStore implements EventStore {
     this.#lock = lock;
     this.#options = options;
     this.#statements = prepareStatements(database.orm);
-    this.#models = new SqliteReadModels(database);
+    this.apiKeys = new SqliteApiKeys(database, (work) => this.#run(work));
+    this.#models = new SqliteReadModels(database, this.apiKeys);
     this.#committed = new CommitListeners(options.log);
     this.#head = this.#statements.head.get() ?? { position: 0, hash: GENESIS_HASH };
     this.epoch = this.#statements.epoch.get()?.epoch ?? 1;

@@ -13,16 +13,19 @@ import type {
   TenantQuery,
   TenantView,
 } from './read-models.ts';
+import type { SqliteApiKeys } from './sqlite-api-keys.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 import { defaults, excluded, tenants } from './tables.ts';
 
 type TenantRow = typeof tenants.$inferSelect;
 
 export class SqliteReadModels implements ReadModels {
+  readonly apiKeys: SqliteApiKeys;
   readonly #orm: SqliteDatabase['orm'];
   readonly #statements: ReturnType<typeof prepareStatements>;
 
-  constructor(database: SqliteDatabase) {
+  constructor(database: SqliteDatabase, apiKeys: SqliteApiKeys) {
+    this.apiKeys = apiKeys;
     this.#orm = database.orm;
     this.#statements = prepareStatements(database);
   }
@@ -35,10 +38,17 @@ export class SqliteReadModels implements ReadModels {
   listTenants(query: TenantQuery): TenantPage {
     const limit = query.limit + 1;
     const after = query.after ?? '';
+    const { search, reach } = query;
+    const statement = this.#statements;
     const rows =
-      query.search === undefined
-        ? this.#statements.page.all({ after, limit })
-        : this.#statements.search.all({ after, limit, text: query.search.toLowerCase() });
+      search === undefined && (reach ?? null) === null
+        ? statement.page.all({ after, limit })
+        : statement.search.all({
+            after,
+            limit,
+            text: (search ?? '').toLowerCase(),
+            glob: tenantKey(reach ?? '*'),
+          });
     return pageOf(rows.map(viewOf), query.limit);
   }
 
@@ -79,6 +89,7 @@ export class SqliteReadModels implements ReadModels {
   }
 
   clear(): void {
+    this.apiKeys.clear();
     this.#orm.delete(tenants).run();
     this.#orm.delete(defaults).run();
   }
@@ -111,7 +122,14 @@ function prepareStatements({ orm }: SqliteDatabase) {
     search: orm
       .select()
       .from(tenants)
-      .where(and(pageAfter, sql`instr(${tenants.searchText}, ${given('text')}) > 0`))
+      .where(
+        and(
+          pageAfter,
+          // SQLite's GLOB reads * and ? as the patterns of API keys do, which hold no brackets.
+          sql`${tenants.key} glob ${given('glob')}`,
+          sql`instr(${tenants.searchText}, ${given('text')}) > 0`,
+        ),
+      )
       .orderBy(asc(tenants.key))
       .limit(given('limit'))
       .prepare(),

@@ -56,6 +56,25 @@ export const defaults = sqliteTable('defaults', {
   data: text().notNull(),
 });
 
+export const apiKeys = sqliteTable('api_keys', {
+  id: text().primaryKey(),
+  nameKey: text('name_key').notNull(),
+  prefix: text().notNull(),
+  version: integer().notNull(),
+  position: integer().notNull(),
+  createdAt: text('created_at').notNull(),
+  createdBy: text('created_by').notNull(),
+  updatedAt: text('updated_at').notNull(),
+  revokedAt: text('revoked_at'),
+  /** ApiKey as JSON. */
+  data: text().notNull(),
+});
+
+export const apiKeyUses = sqliteTable('api_key_uses', {
+  id: text().primaryKey(),
+  lastUsedAt: text('last_used_at').notNull(),
+});
+
 /** `SET` of an upsert: every column takes the value that could not be inserted. */
 export function excluded(table: SQLiteTable): Record<string, SQL> {
   const columns = Object.entries(getTableColumns(table));

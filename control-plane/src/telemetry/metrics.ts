@@ -28,6 +28,7 @@ const CONNECTIONS: Readonly<Record<keyof ConnectionTotals, string>> = Object.fre
 export class ControlMetrics {
   readonly #registry = new Registry();
   readonly #requests: Histogram<'method' | 'route' | 'status'>;
+  readonly #denied: Counter<'reason'>;
 
   constructor(source: MetricsSource) {
     collectDefaultMetrics({ register: this.#registry });
@@ -36,6 +37,12 @@ export class ControlMetrics {
       help: 'Time from the first byte of a request to the end of its answer',
       labelNames: ['method', 'route', 'status'],
       buckets: REQUEST_BUCKETS_S,
+      registers: [this.#registry],
+    });
+    this.#denied = new Counter({
+      name: 'dbbouncer_api_denied_total',
+      help: 'Requests that were denied, by reason; the log has each of them',
+      labelNames: ['reason'],
       registers: [this.#registry],
     });
     registerConnections(this.#registry, source);
@@ -49,6 +56,11 @@ export class ControlMetrics {
 
   observeRequest({ method, route, status, durationMs }: RequestFacts): void {
     this.#requests.observe({ method, route, status: String(status) }, durationMs / 1_000);
+  }
+
+  /** @param reason a word of a closed union. */
+  countDenied(reason: string): void {
+    this.#denied.inc({ reason });
   }
 
   /** All metrics in the Prometheus text format. */

@@ -8,6 +8,7 @@ import { CLIENT_TLS_MODES, SERVER_TLS_MODES } from '../contract/tls-modes.ts';
 import type { ClientTlsMode, ServerTlsMode } from '../contract/tls-modes.ts';
 import { LOG_LEVELS } from '../kernel/log.ts';
 import type { LogLevel } from '../kernel/log.ts';
+import { API_SETTINGS } from './api-settings.ts';
 import { LISTEN_SETTINGS } from './listen-settings.ts';
 import { choice, duration, either, secretText, text, wholeNumber } from './setting-kinds.ts';
 import { setting } from './setting-spec.ts';
@@ -74,6 +75,7 @@ export const SETTINGS = Object.freeze({
     description: 'Key of the REST API; without it one is made and kept in the data folder',
     read: secretText(/^[\x21-\x7e]{1,512}$/, 'up to 512 printable ASCII characters without blanks'),
   }),
+  ...API_SETTINGS,
   masterKey: setting<string | undefined>({
     env: 'DBBOUNCER_MASTER_KEY',
     default: undefined,
