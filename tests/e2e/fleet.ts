@@ -22,18 +22,27 @@ export interface Fleet {
   stop(): Promise<void>;
 }
 
+export interface FleetOptions {
+  readonly apiKey?: string;
+  readonly masterKey?: string;
+  /** Called with the bus before anybody speaks on it. */
+  readonly onNats?: (nats: NatsServer) => Promise<void>;
+}
+
 /** Two proxies; all four processes are ready. */
-export async function startFleet(): Promise<Fleet> {
+export async function startFleet(options: FleetOptions = {}): Promise<Fleet> {
+  const { apiKey = API_KEY, masterKey = MASTER_KEY, onNats } = options;
   const nats = await startNatsServer();
+  await onNats?.(nats);
   const args = ['--nats', nats.url, '--log-level', 'debug'];
   const start = (command: 'control-plane' | 'proxy', env: Readonly<Record<string, string>>) =>
-    DbbouncerProcess.start({ command, args, env: { DBBOUNCER_MASTER_KEY: MASTER_KEY, ...env } });
+    DbbouncerProcess.start({ command, args, env: { DBBOUNCER_MASTER_KEY: masterKey, ...env } });
   const [controlPlane, ...proxies] = await Promise.all([
-    start('control-plane', { DBBOUNCER_API_KEY: API_KEY }),
+    start('control-plane', { DBBOUNCER_API_KEY: apiKey }),
     start('proxy', {}),
     start('proxy', {}),
   ]);
-  const api = new ApiClient(controlPlane.apiUrl, API_KEY);
+  const api = new ApiClient(controlPlane.apiUrl, apiKey);
   return {
     nats,
     controlPlane,
