@@ -45,6 +45,22 @@ function actionsOf(version: string): Actions {
       const { runDemo } = await import('./demo/demo.ts');
       await runDemo(options, version);
     },
+    async verify(flags) {
+      const { runVerify } = await import('./log-commands.ts');
+      process.exitCode = await runVerify({ flags, env, cwd });
+    },
+    async replay(flags, options) {
+      const { runReplay } = await import('./log-commands.ts');
+      process.exitCode = runReplay({ flags, env, cwd }, options);
+    },
+    async backup(flags, file) {
+      const { runBackup } = await import('./log-commands.ts');
+      process.exitCode = runBackup({ flags, env, cwd }, file);
+    },
+    async restore(flags, file) {
+      const { runRestore } = await import('./log-commands.ts');
+      process.exitCode = runRestore({ flags, env, cwd }, file);
+    },
     configCheck(file) {
       const problems = checkConfigFile(file, (name) => env[name]);
       if (problems.length === 0) process.stdout.write(`${file}: no problem found\n`);

@@ -7,6 +7,8 @@ import { Command, Option } from 'commander';
 import type { Flags } from '@dbbouncer/shared/settings/resolve.ts';
 import { settingsFlags } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { SettingDescription } from '@dbbouncer/shared/settings/setting-list.ts';
+import { addLogCommands } from './log-program.ts';
+import type { LogActions } from './log-program.ts';
 
 export interface DemoOptions {
   readonly flags: Flags;
@@ -14,7 +16,7 @@ export interface DemoOptions {
   readonly clients: string;
 }
 
-export interface Actions {
+export interface Actions extends LogActions {
   up(flags: Flags): Promise<void>;
   controlPlane(flags: Flags): Promise<void>;
   proxy(flags: Flags): Promise<void>;
@@ -119,6 +121,7 @@ export function createProgram(actions: Actions, version: string): Command {
     .description('tell every mistake in a config file')
     .addHelpText('after', EXAMPLES.configCheck)
     .action((file: string) => actions.configCheck(file));
+  addLogCommands(program, actions, addFlags);
   program
     .command('version')
     .description('print the version')
@@ -140,6 +143,14 @@ function runningCommand(
   const command = program.command(name).description(description).allowExcessArguments(false);
   for (const setting of settingsFlags) {
     if (!without.includes(setting.name)) addSettingOption(command, setting);
+  }
+  return command;
+}
+
+/** The flags of these settings, and no others. */
+function addFlags(command: Command, ...names: readonly FlagName[]): Command {
+  for (const setting of settingsFlags) {
+    if (names.includes(setting.name)) addSettingOption(command, setting);
   }
   return command;
 }

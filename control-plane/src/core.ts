@@ -14,6 +14,8 @@ import type { Commands } from './commands/commands.ts';
 import { FleetState } from './fleet/fleet-state.ts';
 import type { FleetReader } from './fleet/fleet-state.ts';
 import { listenForReports } from './fleet/report-listener.ts';
+import { pastOfTenant, positionAt } from './projections/past.ts';
+import type { FoldedPast } from './projections/past.ts';
 import { projectViews } from './projections/tenant-views.ts';
 import { DeltaPublisher } from './publish/delta-publisher.ts';
 import { EventPublisher } from './publish/event-publisher.ts';
@@ -24,6 +26,7 @@ import type { ApiKeyReader, ApiKeyUses } from './store/api-keys.ts';
 import type { EventReader, EventStore } from './store/event-store.ts';
 import { openSqliteEventStore } from './store/sqlite-event-store.ts';
 import type { TenantReader } from './store/read-models.ts';
+import type { Rebuilt } from './store/rebuild-beside.ts';
 
 export interface CoreOptions {
   /** Holds the database; made with mode 0700 when absent. */
@@ -61,13 +64,23 @@ export interface ControlPlaneCore {
   readonly tenants: TenantReader;
   readonly apiKeys: ApiKeyReader & ApiKeyUses;
   readonly events: EventReader;
+  readonly past: PastReader;
   readonly fleet: FleetReader;
+  /** Makes the read models anew from the events, while everything else goes on. @throws STORE_* */
+  rebuildReadModels(): Promise<Rebuilt>;
   status(): CoreStatus;
   /**
    * Lets running commands end, stops publishing, frees the database. The bus stays open: it is the
    * caller's.
    */
   close(): Promise<void>;
+}
+
+/** What was, before the last event. */
+export interface PastReader {
+  tenant(id: string, position: Position): FoldedPast;
+  /** The last position whose event is not after `time`, which is written as events are stamped. */
+  positionAt(time: string): Position;
 }
 
 /** File name of the database within the data directory. */
@@ -97,7 +110,12 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     tenants: store,
     apiKeys: store.apiKeys,
     events: store,
+    past: {
+      tenant: (id, position) => pastOfTenant(store, id, position),
+      positionAt: (time) => positionAt(store, time),
+    },
     fleet,
+    rebuildReadModels: () => store.rebuildReadModelsOnline(),
     status: () => ({
       position: store.head(),
       epoch: store.epoch,

@@ -55,6 +55,11 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'As many API keys are live as may be, in all or with the same beginning.',
   },
+  TENANT_ABSENT_THEN: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The tenant was not registered at the position or time it should go back to.',
+  },
   VERSION_CONFLICT: {
     kind: 'client',
     retryable: false,
@@ -90,6 +95,11 @@ export const controlErrors = defineErrors({
     kind: 'unavailable',
     retryable: true,
     summary: 'The event log could not be read or written.',
+  },
+  STORE_DAMAGED: {
+    kind: 'config',
+    retryable: false,
+    summary: 'The event log is not as it was written; `dbbouncer verify` says where.',
   },
   STORE_LOCKED: {
     kind: 'config',

@@ -132,7 +132,8 @@ function refusalOf(
   }
 }
 
-function requireScope(request: FastifyRequest, needed: Scope): void {
+/** For handlers of which a part needs more than their route does. @throws SCOPE_MISSING */
+export function requireScope(request: FastifyRequest, needed: Scope): void {
   const { holder } = request;
   if (holder === undefined || covers(holder.scope, needed)) return;
   request.denial = 'scope';

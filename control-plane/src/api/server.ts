@@ -22,6 +22,8 @@ import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './
 import { requestIdOf } from './request-meta.ts';
 import { RouteTable } from './route-table.ts';
 import type { ApiLimits, ApiServices, TlsMaterial } from './services.ts';
+import { registerReadModelRoutes } from './read-model-routes.ts';
+import { registerRollbacks } from './rollbacks.ts';
 import { registerStatusRoutes } from './status-routes.ts';
 import { registerTenantOperations } from './tenant-operations.ts';
 import { registerTenantRoutes } from './tenants.ts';
@@ -54,6 +56,8 @@ export async function createApi(
   registerTenantRoutes(api, services);
   registerTenantOperations(api, services);
   registerApiKeyRoutes(api, services);
+  registerRollbacks(api, services);
+  registerReadModelRoutes(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;

@@ -9,7 +9,10 @@ import type { ControlPlaneSettings } from '../settings.ts';
 import type { ControlMetrics } from '../telemetry/metrics.ts';
 
 export interface ApiServices {
-  readonly core: Pick<ControlPlaneCore, 'commands' | 'tenants' | 'apiKeys' | 'fleet' | 'status'>;
+  readonly core: Pick<
+    ControlPlaneCore,
+    'commands' | 'tenants' | 'apiKeys' | 'past' | 'fleet' | 'rebuildReadModels' | 'status'
+  >;
   readonly keyring: Keyring;
   readonly guard: KeyGuard;
   readonly keyUses: KeyUses;

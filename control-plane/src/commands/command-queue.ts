@@ -7,6 +7,7 @@ import { controlErrors } from '../errors.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { AnyResult, Command, CommandMeta, Commands } from './commands.ts';
 import { handleCommand } from './handle-command.ts';
+import { rollBackConfig } from './roll-back-config.ts';
 
 export const QUEUE_LIMITS = Object.freeze({
   /** Commands that may wait; the next is refused with STORE_BUSY. */
@@ -58,6 +59,9 @@ export class CommandQueue implements Commands {
       meta.mode,
     );
   }
+
+  rollBackConfig: Commands['rollBackConfig'] = (request, meta) =>
+    this.#enqueue(() => rollBackConfig(this.#store, request, meta), meta.mode);
 
   /** Does what still waits; everything later is refused with STORE_CLOSED. */
   close(): void {

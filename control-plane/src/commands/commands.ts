@@ -8,6 +8,7 @@ import type { TenantCommand } from '../domain/tenant/commands.ts';
 import type { ApiKeyView } from '../store/api-keys.ts';
 import type { EventMeta, StoredEvent } from '../store/event.ts';
 import type { DefaultsView, TenantView } from '../store/read-models.ts';
+import type { ConfigRollback, RollBackConfig } from './roll-back-config.ts';
 
 /** What changes the config of proxies. */
 export type ConfigCommand = TenantCommand | SetDefaults;
@@ -42,7 +43,7 @@ export interface Commands {
    * Resolves when the change is on disk and visible to reads. Commands take effect in the order of
    * the calls.
    * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, TENANT_BEING_DRAINED,
-   * VALIDATION_FAILED, VERSION_CONFLICT: nothing changed.
+   * TENANT_ABSENT_THEN, VALIDATION_FAILED, VERSION_CONFLICT: nothing changed.
    * @throws STORE_BUSY, STORE_FULL, STORE_FAILED, STORE_CLOSED: nothing changed.
    */
   handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;
@@ -58,4 +59,9 @@ export interface Commands {
     commands: readonly Command[],
     meta: Omit<CommandMeta, 'expectedVersion'>,
   ): Promise<readonly AnyResult[]>;
+  /** Tenants and defaults as they were, in one transaction. @throws as `rollBackConfig` */
+  rollBackConfig(
+    request: RollBackConfig,
+    meta: Omit<CommandMeta, 'expectedVersion'>,
+  ): Promise<ConfigRollback>;
 }

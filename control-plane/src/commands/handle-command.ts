@@ -46,6 +46,8 @@ export function handleCommand(store: EventStore, command: Command, meta: Command
     case 'update_tenant':
     case 'operate_tenant':
     case 'remove_tenant':
+    case 'roll_back_tenant':
+    case 'restore_tenant':
       return handleTenant(store, command, meta);
     default:
       return unreachable(command);
@@ -57,10 +59,11 @@ function handleTenant(store: EventStore, command: TenantCommand, meta: CommandMe
   const stream = tenantStream(id);
   // The view holds the folded state; a stream without one is at the version its removal left.
   const before = store.getTenant(id);
-  if (before !== undefined)
-    requireExpected(`Tenant "${before.config.id}" is`, before.version, meta);
-  const decided = decideTenant(command, stateOf(before), store.getDefaults().defaults);
   const loaded = { version: before?.version ?? store.streamVersion(stream), position: 0 };
+  if (before !== undefined || command.kind === 'restore_tenant') {
+    requireExpected(`Tenant "${before?.config.id ?? id}" is`, loaded.version, meta);
+  }
+  const decided = decideTenant(command, stateOf(before), store.getDefaults().defaults);
   const events = append(store, stream, loaded.version, decided, meta);
   return { ...latest(events, before ?? loaded), view: store.getTenant(id), events };
 }

@@ -9,6 +9,7 @@ import type { DomainEvent } from '../domain/domain-event.ts';
 import type { EventMeta, StoredEvent } from './event.ts';
 import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
 import type { ReadModels, TenantReader } from './read-models.ts';
+import type { Rebuilt } from './rebuild-beside.ts';
 
 /**
  * `no-stream`: nothing was ever appended to it. `any`: no check. A number: exactly this version.
@@ -61,6 +62,8 @@ export interface EventStore
   subscribe(listener: () => void): () => void;
   /** Empties the read models and folds them again from all events, in one transaction. */
   rebuildReadModels(): void;
+  /** The same while commands and queries go on; a second call waits for the first. */
+  rebuildReadModelsOnline(): Promise<Rebuilt>;
   /** The position a reader of the log had reached under this name; 0 when it never said. */
   checkpoint(name: string): Position;
   saveCheckpoint(name: string, position: Position): void;

@@ -40,24 +40,45 @@ export type ChainReport =
 
 /** Walks the whole log. Names the first position that is not as it was written. */
 export function verifyChain(log: EventReader): ChainReport {
-  let position = 0;
-  let hash = GENESIS_HASH;
+  const chain = new ChainWalk();
   try {
     for (const event of log.readAll(0)) {
-      const reason = findBreak(event, position, hash);
-      if (reason !== undefined) return { status: 'broken', position: position + 1, reason };
-      position = event.position;
-      hash = event.hash;
+      const reason = chain.follow(event);
+      if (reason !== undefined) return { status: 'broken', position: chain.next, reason };
     }
   } catch (error) {
-    return { status: 'broken', position: position + 1, reason: `unreadable: ${String(error)}` };
+    return { status: 'broken', position: chain.next, reason: `unreadable: ${String(error)}` };
   }
-  return { status: 'clean', position, hash };
+  return { status: 'clean', position: chain.position, hash: chain.hash };
 }
 
-function findBreak(event: StoredEvent, before: Position, hashBefore: string): string | undefined {
-  if (event.position !== before + 1) return `missing: the next event is at ${event.position}`;
-  if (event.prevHash !== hashBefore) return 'does not follow from the event before it';
-  if (event.hash !== hashEvent(event)) return 'its content does not have its hash';
-  return undefined;
+/** One walk over the log, event by event, from the first on. */
+export class ChainWalk {
+  #position: Position = 0;
+  #hash = GENESIS_HASH;
+
+  /** The last event that was as it was written; 0 before the first. */
+  get position(): Position {
+    return this.#position;
+  }
+
+  /** Where the next event belongs. */
+  get next(): Position {
+    return this.#position + 1;
+  }
+
+  /** Of the event at `position`. */
+  get hash(): string {
+    return this.#hash;
+  }
+
+  /** Goes on to `event`, or says why it is not what was written behind those before it. */
+  follow(event: StoredEvent): string | undefined {
+    if (event.position !== this.next) return `missing: the next event is at ${event.position}`;
+    if (event.prevHash !== this.#hash) return 'does not follow from the event before it';
+    if (event.hash !== hashEvent(event)) return 'its content does not have its hash';
+    this.#position = event.position;
+    this.#hash = event.hash;
+    return undefined;
+  }
 }

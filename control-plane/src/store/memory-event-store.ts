@@ -15,6 +15,7 @@ import { GENESIS_HASH } from './hash-chain.ts';
 import { MemoryReadModels } from './memory-read-models.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
+import type { Rebuilt } from './rebuild-beside.ts';
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
@@ -117,6 +118,11 @@ class MemoryEventStore implements EventStore {
       this.#models.clear();
       for (const event of this.#events) this.#options.project(event, this.#models);
     });
+  }
+
+  async rebuildReadModelsOnline(): Promise<Rebuilt> {
+    this.rebuildReadModels();
+    return { position: this.head(), mended: undefined };
   }
 
   checkpoint(name: string): Position {

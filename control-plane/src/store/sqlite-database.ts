@@ -22,6 +22,8 @@ export interface SqliteDatabase {
 const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
 /** Migrations that only make what is not there: run at each start. */
 const READ_MODELS_SQL = ['0003_read_models.sql', '0004_api_keys.sql'];
+/** What these make and no event fills. */
+export const UNFOLDED_TABLES: readonly string[] = ['api_key_uses'];
 /** How long a statement waits for another program that holds the file; the process stands still. */
 const BUSY_TIMEOUT_MS = 1_000;
 const CACHE_KIB = 64 * 1024;
@@ -40,15 +42,54 @@ export function openDatabase(file: string, durability: Durability): SqliteDataba
       client.pragma(`cache_size = -${CACHE_KIB}`);
       const orm = drizzle(client);
       migrate(orm, { migrationsFolder: MIGRATIONS });
-      for (const file of READ_MODELS_SQL) {
-        client.exec(readFileSync(`${MIGRATIONS}/${file}`, 'utf8'));
-      }
+      createReadModels(client);
       return { client, orm };
     } catch (error) {
       client.close();
       throw error;
     }
   });
+}
+
+/**
+ * A database that is there, to be read only, beside whoever writes to it.
+ * @throws STORE_BUSY, STORE_FAILED
+ */
+export function openForReading(file: string): Database.Database {
+  return namingFailures(
+    () => new Database(file, { readonly: true, fileMustExist: true, timeout: BUSY_TIMEOUT_MS }),
+  );
+}
+
+/**
+ * Copies a database, as it is at one moment and without empty room, to a file that is not there yet
+ * (mode 0600). Writers go on meanwhile. Not synced.
+ * @throws STORE_FULL, STORE_BUSY, STORE_FAILED
+ */
+export function copyDatabase(from: string, to: string): void {
+  const client = openForReading(from);
+  try {
+    namingFailures(() => {
+      makePrivate(to);
+      client.prepare('VACUUM INTO ?').run(to);
+    });
+  } finally {
+    client.close();
+  }
+}
+
+/** Empty read models in memory, to fold events beside those that are kept. */
+export function openReadModelsInMemory(): SqliteDatabase {
+  const client = new Database(':memory:');
+  createReadModels(client);
+  return { client, orm: drizzle(client) };
+}
+
+/** Makes the tables of the read models that are not there. */
+export function createReadModels(client: Database.Database): void {
+  for (const file of READ_MODELS_SQL) {
+    client.exec(readFileSync(`${MIGRATIONS}/${file}`, 'utf8'));
+  }
 }
 
 /**

@@ -17,6 +17,8 @@ import { GENESIS_HASH } from './hash-chain.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
 import { SqliteApiKeys } from './sqlite-api-keys.ts';
+import { rebuildBeside } from './rebuild-beside.ts';
+import type { Rebuilt } from './rebuild-beside.ts';
 import { namingFailures, openDatabase } from './sqlite-database.ts';
 import type { Durability, SqliteDatabase } from './sqlite-database.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
@@ -38,7 +40,7 @@ const PAGE_EVENTS = 500;
  * Under this name the read models' position is kept; a new number when their shape changes: they
  * are rebuilt.
  */
-const READ_MODELS = 'read-models/1';
+export const READ_MODELS = 'read-models/1';
 
 interface Head {
   readonly position: Position;
@@ -76,6 +78,7 @@ class SqliteEventStore implements EventStore {
   readonly #models: SqliteReadModels;
   readonly #committed: CommitListeners;
   #head: Head;
+  #rebuilding: Promise<Rebuilt> | undefined;
 
   constructor(database: SqliteDatabase, lock: WriterLock, options: SqliteStoreOptions) {
     this.#database = database;
@@ -169,6 +172,21 @@ class SqliteEventStore implements EventStore {
       for (const event of this.readAll(0)) this.#options.project(event, this.#models);
       this.saveCheckpoint(READ_MODELS, this.head());
     });
+  }
+
+  rebuildReadModelsOnline(): Promise<Rebuilt> {
+    this.#rebuilding ??= rebuildBeside({
+      log: this,
+      client: this.#database.client,
+      project: this.#options.project,
+      commit: (replace) =>
+        this.atomically(() => {
+          const rebuilt = replace();
+          this.saveCheckpoint(READ_MODELS, rebuilt.position);
+          return rebuilt;
+        }),
+    }).finally(() => (this.#rebuilding = undefined));
+    return this.#rebuilding;
   }
 
   /**

@@ -28,3 +28,19 @@ export const systemClock: Clock = Object.freeze({
     return { cancel: () => clearTimeout(handle) };
   },
 });
+
+/**
+ * A written time as `Clock.timestamp` writes it, in UTC with milliseconds, so that texts compare as
+ * times do; nothing when it is none. It must name its offset: what a bare "12:00" means depends on
+ * who reads it.
+ */
+export function toTimestamp(written: string): string | undefined {
+  const text = written.replace(URL_DECODED_PLUS, '+');
+  if (!RFC_3339.test(text)) return undefined;
+  const milliseconds = Date.parse(text);
+  return Number.isNaN(milliseconds) ? undefined : new Date(milliseconds).toISOString();
+}
+
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/i;
+/** The "+" of an offset, as it arrives in a query that did not encode it. */
+const URL_DECODED_PLUS = / (?=\d\d:\d\d$)/;

@@ -31,7 +31,9 @@ export function decideDefaults(
   if (contradicted !== undefined) {
     requireConsistent(effectivePool(command, contradicted), ` for tenant "${contradicted.id}"`);
   }
-  return [{ type: 'DefaultsChanged', data: { defaults: command.defaults } }];
+  const { rolledBackTo } = command;
+  const from = rolledBackTo === undefined ? {} : { rolledBackTo };
+  return [{ type: 'DefaultsChanged', data: { defaults: command.defaults, ...from } }];
 }
 
 function requireConsistent(pool: PoolSettings, where: string): void {

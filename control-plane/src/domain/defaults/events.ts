@@ -8,6 +8,10 @@ export const DEFAULTS_STREAM = 'defaults';
 
 export const defaultsEventSchema = z.strictObject({
   type: z.literal('DefaultsChanged'),
-  data: z.strictObject({ defaults: poolSettingsSchema }),
+  data: z.strictObject({
+    defaults: poolSettingsSchema,
+    /** They are those of this position again. */
+    rolledBackTo: z.int().min(0).optional(),
+  }),
 });
 export type DefaultsEvent = Readonly<z.infer<typeof defaultsEventSchema>>;

@@ -8,7 +8,8 @@ import type {
   TenantReplacement,
 } from '@dbbouncer/shared/contract/tenant-conversion.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
-import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantOrigin } from './events.ts';
 
 export interface RegisterTenant {
@@ -48,8 +49,42 @@ export interface OperateTenant {
   readonly operation: TenantOperation;
 }
 
+/**
+ * Gives the tenant the settings it had at `to`; brings it back when it was removed since. What was
+ * operated on it is no setting, and stays.
+ */
+export interface RollBackTenant {
+  readonly kind: 'roll_back_tenant';
+  readonly id: TenantId;
+  readonly to: Position;
+  readonly past: TenantPast;
+  /** The fleet's settings it must agree with, when they come back together; else those of now. */
+  readonly defaults?: PoolSettings | undefined;
+}
+
+/** Brings a removed tenant back as it was when it was removed. */
+export interface RestoreTenant {
+  readonly kind: 'restore_tenant';
+  readonly id: TenantId;
+  readonly past: TenantPast;
+}
+
+/** What the events of a tenant say of its past, which no later event changes. */
+export interface TenantPast {
+  /** At the position in question; nothing when it was not registered then. */
+  readonly was: TenantConfig | undefined;
+  /** The last time it was registered, and the position of the event that left it so. */
+  readonly last: { readonly tenant: TenantConfig; readonly position: Position } | undefined;
+}
+
 export type TenantCommand =
-  RegisterTenant | ReplaceTenant | UpdateTenant | OperateTenant | RemoveTenant;
+  | RegisterTenant
+  | ReplaceTenant
+  | UpdateTenant
+  | OperateTenant
+  | RemoveTenant
+  | RollBackTenant
+  | RestoreTenant;
 
 export type TenantPatch = Omit<TenantChangeSet, 'pool'> & {
   readonly pool?: PoolChangeSet | undefined;

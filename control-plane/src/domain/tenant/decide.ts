@@ -3,24 +3,26 @@
  * Pure. Leaves: whether ids and fields are well formed to the schemas, versions to commands/.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { effectivePool, findPoolInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Protocol, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
-import { findUserInconsistency } from '@dbbouncer/shared/contract/tenant-users.ts';
-import type { UsersOfTenant } from '@dbbouncer/shared/contract/tenant-users.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { controlErrors } from '../../errors.ts';
 import type { PoolChangeSet } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { POOL_SETTING_KEYS } from '@dbbouncer/shared/contract/pool-settings.ts';
-import { findServerTlsInconsistency } from '@dbbouncer/shared/contract/server-tls.ts';
-import type { ServerTlsConfig } from '@dbbouncer/shared/contract/server-tls.ts';
 import { TENANT_PART_KEYS } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import type { RegisterTenant, ReplaceTenant, TenantCommand, TenantPatch } from './commands.ts';
 import { tenantIdOf } from './commands.ts';
+import {
+  requireConsistentPool,
+  requireConsistentTenant,
+  requireConsistentTls,
+  requireConsistentUsers,
+} from './consistency.ts';
+import { restore, rollBack } from './decide-return.ts';
 import type { PoolChanges, TenantChanges, TenantEvent } from './events.ts';
 import { evolveConfig, withoutUndefined, withPoolChanges } from './state.ts';
 import type { TenantPool, TenantState } from './state.ts';
@@ -29,7 +31,7 @@ import type { TenantPool, TenantState } from './state.ts';
  * What `command` makes happen; nothing when it changes nothing.
  * @param defaults the fleet's settings of now: limits must agree on what will really hold.
  * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, TENANT_BEING_DRAINED,
- * VALIDATION_FAILED
+ * TENANT_ABSENT_THEN, VALIDATION_FAILED
  */
 export function decideTenant(
   command: TenantCommand,
@@ -37,6 +39,8 @@ export function decideTenant(
   defaults: PoolSettings,
 ): readonly TenantEvent[] {
   if (command.kind === 'register_tenant') return register(command, state, defaults);
+  if (command.kind === 'roll_back_tenant') return rollBack(command, state, defaults);
+  if (command.kind === 'restore_tenant') return restore(command, state, defaults);
   if (state.status === 'absent') {
     throw controlErrors.fail('TENANT_NOT_FOUND', `Tenant "${tenantIdOf(command)}" does not exist.`);
   }
@@ -65,9 +69,7 @@ function register(
     });
   }
   const pool = withoutUndefined(tenant.pool);
-  requireConsistentPool(pool, defaults);
-  requireConsistentTls(tenant.serverTls);
-  requireConsistentUsers(tenant);
+  requireConsistentTenant({ ...tenant, pool }, defaults);
   return [{ type: 'TenantRegistered', data: { tenant: { ...tenant, pool }, origin } }];
 }
 
@@ -169,25 +171,4 @@ function requireSameProtocol(tenant: TenantConfig, protocol: Protocol | undefine
     `Tenant "${tenant.id}" speaks ${tenant.protocol} and cannot change to ${protocol}.`,
     { hint: 'Remove the tenant and register it anew.' },
   );
-}
-
-function requireConsistentUsers(tenant: UsersOfTenant): void {
-  const problem = findUserInconsistency(tenant);
-  if (problem !== undefined) throw controlErrors.fail('VALIDATION_FAILED', `${problem}.`);
-}
-
-function requireConsistentPool(pool: TenantPool, defaults: PoolSettings): void {
-  const problem = findPoolInconsistency(effectivePool({ defaults }, { pool }));
-  if (problem === undefined) return;
-  throw controlErrors.fail('VALIDATION_FAILED', `${problem}.`, {
-    hint: 'Settings the tenant does not set itself come from the defaults.',
-  });
-}
-
-function requireConsistentTls(tls: ServerTlsConfig | undefined): void {
-  const problem = findServerTlsInconsistency(tls);
-  if (problem === undefined) return;
-  throw controlErrors.fail('VALIDATION_FAILED', `${problem}.`, {
-    hint: 'Give the certificate and its private key together.',
-  });
 }

@@ -24,6 +24,9 @@ export type TenantChanges = Readonly<z.infer<typeof tenantChangesSchema>>;
 export const tenantOriginSchema = z.enum(['api', 'file']);
 export type TenantOrigin = z.infer<typeof tenantOriginSchema>;
 
+/** The whole tenant as it is from now on, and where in the log it was so before. */
+const broughtBack = { tenant: tenantConfigSchema, to: z.int().min(1) };
+
 /** An event that says all it has to say with its type. */
 function bare<const Type extends string>(type: Type) {
   return z.strictObject({ type: z.literal(type), data: z.strictObject({}) });
@@ -32,7 +35,11 @@ function bare<const Type extends string>(type: Type) {
 export const tenantEventSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('TenantRegistered'),
-    data: z.strictObject({ tenant: tenantConfigSchema, origin: tenantOriginSchema }),
+    // Before there were config files, nothing said who registered a tenant: the API did.
+    data: z.strictObject({
+      tenant: tenantConfigSchema,
+      origin: tenantOriginSchema.default('api'),
+    }),
   }),
   z.strictObject({
     type: z.literal('TenantUpdated'),
@@ -48,6 +55,13 @@ export const tenantEventSchema = z.discriminatedUnion('type', [
   bare('TenantReconnected'),
   bare('TenantClientsKilled'),
   bare('TenantRemoved'),
+  /** Its settings are those of an earlier position; whoever manages it still does. */
+  z.strictObject({ type: z.literal('TenantRolledBack'), data: z.strictObject(broughtBack) }),
+  /** It was removed, and is there again. */
+  z.strictObject({
+    type: z.literal('TenantRestored'),
+    data: z.strictObject({ ...broughtBack, origin: tenantOriginSchema }),
+  }),
 ]);
 export type TenantEvent = Readonly<z.infer<typeof tenantEventSchema>>;
 

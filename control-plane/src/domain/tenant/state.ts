@@ -26,10 +26,16 @@ export function registered(tenant: TenantConfig, origin: TenantOrigin): Register
 }
 
 export function evolveTenant(state: TenantState, event: TenantEvent): TenantState {
-  if (event.type === 'TenantRegistered') return registered(event.data.tenant, event.data.origin);
+  if (begins(event)) return registered(event.data.tenant, event.data.origin);
   assert(state.status === 'registered', 'only a registered tenant changes');
   const tenant = evolveConfig(state.tenant, event);
   return tenant === undefined ? ABSENT : registered(tenant, state.origin);
+}
+
+type Beginning = Extract<TenantEvent, { type: 'TenantRegistered' | 'TenantRestored' }>;
+
+function begins(event: TenantEvent): event is Beginning {
+  return event.type === 'TenantRegistered' || event.type === 'TenantRestored';
 }
 
 /** The same fold for those who need the config alone; nothing stands for absent. */
@@ -37,7 +43,7 @@ export function evolveConfig(
   tenant: TenantConfig | undefined,
   event: TenantEvent,
 ): TenantConfig | undefined {
-  if (event.type === 'TenantRegistered') return event.data.tenant;
+  if (begins(event)) return event.data.tenant;
   assert(tenant !== undefined, 'only a registered tenant changes');
   switch (event.type) {
     case 'TenantUpdated':
@@ -52,6 +58,8 @@ export function evolveConfig(
       return withOperation(tenant, OPERATION_OF[event.type]);
     case 'TenantRemoved':
       return undefined;
+    case 'TenantRolledBack':
+      return event.data.tenant;
     default:
       return unreachable(event);
   }

@@ -1,0 +1,229 @@
+/**
+ * The routes that put things back: a tenant to what it was, a removed one, the whole config.
+ * Nothing is taken out of the log: each is a change like any other, with who and why.
+ * Leaves: the rules to the core, what was to its past, old secrets to renew-secrets.ts.
+ */
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import { toTimestamp } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { CommandMeta } from '../commands/commands.ts';
+import { tenantKeyOfStream } from '../domain/tenant/events.ts';
+import type { StoredEvent } from '../store/event.ts';
+import { tenantAnswerSchema } from './answers.ts';
+import { requireScope } from './access.ts';
+import { invalidField } from './api-errors.ts';
+import { expectedVersion } from './preconditions.ts';
+import { renewSecrets } from './renew-secrets.ts';
+import { commandMeta, REASON_CHARS_MAX, reasonQuery, writeHeaders } from './request-meta.ts';
+import { problems } from './route-docs.ts';
+import type { Api } from './server.ts';
+import type { ApiServices } from './services.ts';
+import { answer, idParams } from './tenant-requests.ts';
+
+const TAGS = ['Putting back'];
+const WHEN = 'a position of the log, or a time with its offset such as 2026-01-31T12:00:00Z';
+
+const reason = z.string().max(REASON_CHARS_MAX).optional().meta({
+  description: 'Why, for the history. ?reason= and X-Reason do the same.',
+});
+const whenSchema = z
+  .union([z.int().min(0), z.string()], { error: `must be ${WHEN}` })
+  .meta({ description: `As of when: ${WHEN}.`, examples: [42, '2026-01-31T12:00:00Z'] });
+const rollbackBody = z.strictObject({ to: whenSchema, reason });
+const restoreBody = z.strictObject({ reason }).nullish();
+
+const outcomeSchema = z.enum(['rolled_back', 'restored', 'unchanged']).meta({
+  description: 'unchanged: it is as it was then, and nothing was written.',
+});
+type Outcome = z.infer<typeof outcomeSchema>;
+
+const tenantRollbackSchema = z
+  .strictObject({
+    ...tenantAnswerSchema.shape,
+    outcome: outcomeSchema,
+    to: z.int().meta({ description: 'The position whose state it has again.' }),
+  })
+  .meta({ id: 'TenantRollback' });
+
+const configRollbackSchema = z
+  .strictObject({
+    outcome: outcomeSchema.exclude(['restored']),
+    to: z.int(),
+    position: z.int().meta({ description: 'The last event of the log afterwards.' }),
+    defaults: outcomeSchema.exclude(['restored']),
+    tenants: z
+      .strictObject({
+        rolled_back: z.array(z.string()),
+        restored: z.array(z.string()),
+        removed: z.array(z.string()),
+      })
+      .meta({ description: 'Those that were changed, by their ids in lower case.' }),
+  })
+  .meta({ id: 'ConfigRollback' });
+
+export function registerRollbacks(api: Api, services: ApiServices): void {
+  registerTenantRollback(api, services);
+  registerRestore(api, services);
+  registerConfigRollback(api, services);
+}
+
+function registerTenantRollback(api: Api, services: ApiServices): void {
+  const { core } = services;
+  api.route({
+    method: 'POST',
+    url: '/tenants/:id/rollback',
+    config: { access: 'operator', tenants: 'path' },
+    schema: {
+      tags: TAGS,
+      summary: 'Give a tenant all the settings it had at a position or time',
+      description:
+        'Its password is that of then, too; a pause or drain of now stays. A tenant that was' +
+        ' removed since is brought back, for a key of scope admin. What it would be must agree' +
+        ' with the rules and defaults of now. A tenant that the config file lists is what that' +
+        ' says when it is read again.',
+      params: idParams,
+      querystring: reasonQuery,
+      headers: writeHeaders,
+      body: rollbackBody,
+      response: { 200: tenantRollbackSchema, ...problems(400, 404, 409, 412, 413, 415) },
+    },
+    handler: async (request, reply) => {
+      const id = request.params.id as TenantId;
+      const to = positionOf(services, request.body.to);
+      const current = core.tenants.getTenant(id);
+      // A tenant comes and goes by the hand of an admin alone.
+      if (current === undefined) requireScope(request, 'admin');
+      const { was, last } = core.past.tenant(id, to);
+      const past = { was: usable(services, was), last };
+      const command = { kind: 'roll_back_tenant', id, to, past } as const;
+      const { view, events } = await core.commands.handle(command, {
+        ...metaOf(request, request.body.reason),
+        expectedVersion: current && expectedVersion(request.headers['if-match'], current),
+      });
+      assert(view !== undefined, 'only a removal leaves no view');
+      return { ...answer(services, reply, view), outcome: outcomeOf(events), to };
+    },
+  });
+}
+
+function registerRestore(api: Api, services: ApiServices): void {
+  const { core } = services;
+  api.route({
+    method: 'POST',
+    url: '/tenants/:id/restore',
+    config: { access: 'admin', tenants: 'path' },
+    schema: {
+      tags: TAGS,
+      summary: 'Bring a removed tenant back as it was when it was removed',
+      description: 'With its password and users, and paused if it was paused.',
+      params: idParams,
+      querystring: reasonQuery,
+      headers: writeHeaders,
+      body: restoreBody,
+      response: { 200: tenantRollbackSchema, ...problems(400, 404, 409, 412, 413, 415) },
+    },
+    handler: async (request, reply) => {
+      const id = request.params.id as TenantId;
+      const { was, last, version } = core.past.tenant(id, core.status().position);
+      const tenant = usable(services, last?.tenant);
+      const past = { was, last: last && tenant && { ...last, tenant } };
+      const command = { kind: 'restore_tenant', id, past } as const;
+      const { view, events } = await core.commands.handle(command, {
+        ...metaOf(request, request.body?.reason),
+        // What was last there is so only as long as nothing else has happened to it.
+        expectedVersion: version,
+      });
+      assert(view !== undefined && past.last !== undefined, 'what is restored is there again');
+      const to = past.last.position;
+      return { ...answer(services, reply, view), outcome: outcomeOf(events), to };
+    },
+  });
+}
+
+function registerConfigRollback(api: Api, services: ApiServices): void {
+  const { core, keyring } = services;
+  api.route({
+    method: 'POST',
+    url: '/config/rollback',
+    config: { access: 'admin', tenants: 'all' },
+    schema: {
+      tags: TAGS,
+      summary: 'Give all tenants and the defaults the settings they had at a position or time',
+      description:
+        'All of it or none. Tenants registered since are removed, those removed since come back.' +
+        ' API keys are not touched. Proxies are told in one delta, or in several if more than 500' +
+        ' events or 768 KiB are needed.',
+      querystring: reasonQuery,
+      headers: writeHeaders,
+      body: rollbackBody,
+      response: { 200: configRollbackSchema, ...problems(400, 409, 413, 415) },
+    },
+    handler: async (request) => {
+      const to = positionOf(services, request.body.to);
+      const { position, events } = await core.commands.rollBackConfig(
+        { to, renew: (then, present) => renewSecrets(keyring, then, present) },
+        metaOf(request, request.body.reason),
+      );
+      return { to, position, ...changesOf(events) };
+    },
+  });
+}
+
+/** @throws VALIDATION_FAILED when it is neither, or has not come yet. */
+function positionOf({ core }: ApiServices, when: number | string): Position {
+  const head = core.status().position;
+  const position = /^\d{1,15}$/.test(String(when)) ? Number(when) : undefined;
+  if (position !== undefined && position > head) {
+    throw invalidField('to', `is position ${position}; the log ends at ${head}`);
+  }
+  if (position !== undefined) return position;
+  const time = toTimestamp(String(when));
+  if (time !== undefined) return core.past.positionAt(time);
+  throw invalidField('to', `must be ${WHEN}; got ${JSON.stringify(when).slice(0, 60)}`);
+}
+
+/** A tenant of the past with secrets that open today. @throws SECRET_UNAVAILABLE */
+function usable({ core, keyring }: ApiServices, tenant: TenantConfig | undefined) {
+  const present = tenant && core.tenants.getTenant(tenant.id)?.config;
+  return tenant && renewSecrets(keyring, tenant, present);
+}
+
+function metaOf(request: FastifyRequest, reason: string | undefined): CommandMeta {
+  const meta = commandMeta(request);
+  return reason === undefined ? meta : { ...meta, reason };
+}
+
+const OUTCOMES: Readonly<Record<string, Exclude<Outcome, 'unchanged'> | 'removed'>> = {
+  TenantRolledBack: 'rolled_back',
+  TenantRestored: 'restored',
+  TenantRemoved: 'removed',
+};
+
+/** What became of the one tenant that the events are about. */
+function outcomeOf(events: readonly StoredEvent[]): Outcome {
+  const outcome = OUTCOMES[events.at(-1)?.type ?? ''];
+  return outcome === undefined || outcome === 'removed' ? 'unchanged' : outcome;
+}
+
+function changesOf(events: readonly StoredEvent[]) {
+  const last = new Map<string, string | undefined>();
+  for (const { stream, type } of events) {
+    const key = tenantKeyOfStream(stream);
+    if (key !== undefined) last.set(key, OUTCOMES[type]);
+  }
+  const idsOf = (outcome: string) =>
+    [...last].filter(([, own]) => own === outcome).map(([key]) => key);
+  const hasDefaults = events.some(({ type }) => type === 'DefaultsChanged');
+  return {
+    outcome: events.length > 0 ? ('rolled_back' as const) : ('unchanged' as const),
+    defaults: hasDefaults ? ('rolled_back' as const) : ('unchanged' as const),
+    tenants: {
+      rolled_back: idsOf('rolled_back'),
+      restored: idsOf('restored'),
+      removed: idsOf('removed'),
+    },
+  };
+}

@@ -1,0 +1,107 @@
+/**
+ * Brings tenants and defaults back to what they were at a position: one command for each that is
+ * another one now, all in the caller's transaction.
+ * Leaves: the rules to domain/, whether old secrets still open to who asks.
+ */
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { TenantCommand } from '../domain/tenant/commands.ts';
+import { tenantKeyOfStream } from '../domain/tenant/events.ts';
+import { controlErrors } from '../errors.ts';
+import { defaultsAt, pastOfTenant } from '../projections/past.ts';
+import type { StoredEvent } from '../store/event.ts';
+import type { EventStore } from '../store/event-store.ts';
+import type { CommandMeta } from './commands.ts';
+import { handleCommand } from './handle-command.ts';
+
+export const CONFIG_ROLLBACK_LIMITS = Object.freeze({
+  /** Tenants changed since: each is folded and may be written, while nobody else is served. */
+  tenantsMax: 10_000,
+});
+
+export interface RollBackConfig {
+  readonly to: Position;
+  /**
+   * The tenant of then as it can be used now. @throws what keeps it from being used, and so all of
+   * them from going back
+   */
+  readonly renew: (then: TenantConfig, present: TenantConfig | undefined) => TenantConfig;
+}
+
+export interface ConfigRollback {
+  /** The last position of the log afterwards. */
+  readonly position: Position;
+  /** What it took; empty when everything was as then. */
+  readonly events: readonly StoredEvent[];
+}
+
+/** @throws VALIDATION_FAILED naming the tenant, STORE_*, what `renew` throws: nothing is kept. */
+export function rollBackConfig(
+  store: EventStore,
+  { to, renew }: RollBackConfig,
+  meta: Omit<CommandMeta, 'expectedVersion'>,
+): ConfigRollback {
+  const defaults = defaultsAt(store, to);
+  const events: StoredEvent[] = [];
+  for (const key of tenantsChangedSince(store, to)) {
+    const command = commandFor(store, key, { to, renew, defaults });
+    if (command !== undefined) events.push(...naming(key, () => handle(store, command, meta)));
+  }
+  const setDefaults = { kind: 'set_defaults', defaults, rolledBackTo: to } as const;
+  events.push(...handleCommand(store, setDefaults, meta).events);
+  return { position: store.head(), events };
+}
+
+/** @throws VALIDATION_FAILED when there are too many. */
+function tenantsChangedSince(store: EventStore, position: Position): ReadonlySet<string> {
+  const { tenantsMax } = CONFIG_ROLLBACK_LIMITS;
+  const keys = new Set<string>();
+  for (const { stream } of store.readAll(position)) {
+    const key = tenantKeyOfStream(stream);
+    if (key !== undefined) keys.add(key);
+    if (keys.size <= tenantsMax) continue;
+    throw controlErrors.fail(
+      'VALIDATION_FAILED',
+      `More than ${tenantsMax} tenants were changed since position ${position}.`,
+      { hint: `At most ${tenantsMax} go back at once: name a later position.` },
+    );
+  }
+  return keys;
+}
+
+function commandFor(
+  store: EventStore,
+  key: string,
+  { to, renew, defaults }: RollBackConfig & { readonly defaults: PoolSettings },
+): TenantCommand | undefined {
+  const past = pastOfTenant(store, key, to);
+  const present = store.getTenant(key)?.config;
+  if (past.was === undefined) {
+    return present === undefined ? undefined : { kind: 'remove_tenant', id: present.id };
+  }
+  const was = renew(past.was, present);
+  const id = key as TenantId;
+  return { kind: 'roll_back_tenant', id, to, past: { ...past, was }, defaults };
+}
+
+function handle(
+  store: EventStore,
+  command: TenantCommand,
+  meta: Omit<CommandMeta, 'expectedVersion'>,
+): readonly StoredEvent[] {
+  return handleCommand(store, command, meta).events;
+}
+
+/** Of many tenants, the one that cannot go back must be named. */
+function naming<T>(key: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!controlErrors.is(error) || error.code !== 'VALIDATION_FAILED') throw error;
+    throw controlErrors.fail('VALIDATION_FAILED', `Tenant "${key}": ${error.message}`, {
+      ...(error.hint !== undefined && { hint: error.hint }),
+      cause: error,
+    });
+  }
+}

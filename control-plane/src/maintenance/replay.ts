@@ -1,0 +1,61 @@
+/**
+ * The config as it was, read out of an event log by folding it from the first event: tenants and
+ * defaults under the names they have in REST and YAML, secrets named by where they are.
+ */
+import { toPoolAnswer } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { toTenantFields } from '@dbbouncer/shared/contract/tenant-conversion.ts';
+import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import { toTimestamp } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { describeSecret } from '@dbbouncer/shared/secrets/password.ts';
+import { foldRouting, initialConfig } from '../projections/routing.ts';
+import type { LogFile } from '../store/log-file.ts';
+
+export interface ReplayedConfig {
+  readonly position: Position;
+  readonly defaults: Readonly<Record<string, unknown>>;
+  /** By id, in the order of ids. */
+  readonly tenants: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+/**
+ * @param at a position, or a time with its offset; without it the last event there is.
+ * @throws SETTINGS_INVALID when it is neither, or beyond the end of the log; STORE_*.
+ */
+export function replay(log: LogFile, at: string | undefined): ReplayedConfig {
+  const position = at === undefined ? log.head() : positionOf(log, at);
+  const config = foldRouting(initialConfig(log.epoch), log.readAll(0, position));
+  return {
+    position,
+    defaults: toPoolAnswer(config.defaults),
+    tenants: Object.fromEntries(inOrder(config).map((tenant) => [tenant.id, fieldsOf(tenant)])),
+  };
+}
+
+function inOrder({ tenants }: RoutingConfig): readonly TenantConfig[] {
+  return [...tenants].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, tenant]) => tenant);
+}
+
+/** Only what the tenant has itself. */
+function fieldsOf(tenant: TenantConfig): Readonly<Record<string, unknown>> {
+  const { id: _, ...fields } = toTenantFields(tenant, describeSecret);
+  const own = Object.entries(fields).filter(([, value]) => value !== null);
+  const { state } = operationsOf(tenant);
+  return { ...Object.fromEntries(own), ...(state !== 'active' && { state }) };
+}
+
+function positionOf(log: LogFile, at: string): Position {
+  const head = log.head();
+  if (/^\d{1,15}$/.test(at)) {
+    if (Number(at) <= head) return Number(at);
+    throw sharedErrors.fail('SETTINGS_INVALID', `--at is ${at}; the log ends at ${head}.`);
+  }
+  const time = toTimestamp(at);
+  if (time !== undefined) return log.lastByTime(time);
+  throw sharedErrors.fail(
+    'SETTINGS_INVALID',
+    `--at must be a position or a time such as 2026-01-31T12:00:00Z; got "${at.slice(0, 60)}".`,
+  );
+}

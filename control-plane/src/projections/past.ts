@@ -1,0 +1,60 @@
+/**
+ * What was, at any position of the log: tenants and defaults, folded from their own streams alone.
+ * Pure, but for the log it reads. What it says of a position no later event changes.
+ */
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { evolveDefaults, INITIAL_DEFAULTS } from '../domain/defaults/decide.ts';
+import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
+import { decodeEvent, isDefaultsEvent, isTenantEvent } from '../domain/domain-event.ts';
+import type { TenantPast } from '../domain/tenant/commands.ts';
+import { tenantStream } from '../domain/tenant/events.ts';
+import { evolveConfig } from '../domain/tenant/state.ts';
+import type { EventReader } from '../store/event-store.ts';
+
+export interface FoldedPast extends TenantPast {
+  /** Of the tenant's stream, as far as it was read; 0 when there is none. */
+  readonly version: number;
+}
+
+/** A tenant at `position`, and the last time it was there at all. */
+export function pastOfTenant(log: EventReader, id: string, position: Position): FoldedPast {
+  let version = 0;
+  let tenant: TenantConfig | undefined;
+  let was: TenantConfig | undefined;
+  let last: TenantPast['last'];
+  for (const stored of log.readStream(tenantStream(id))) {
+    const event = decodeEvent(stored);
+    if (isTenantEvent(event)) tenant = evolveConfig(tenant, event);
+    version = stored.streamVersion;
+    if (stored.position <= position) was = tenant;
+    if (tenant !== undefined) last = { tenant, position: stored.position };
+  }
+  return { was, last, version };
+}
+
+export function defaultsAt(log: EventReader, position: Position): PoolSettings {
+  let defaults = INITIAL_DEFAULTS;
+  for (const stored of log.readStream(DEFAULTS_STREAM)) {
+    if (stored.position > position) break;
+    const event = decodeEvent(stored);
+    if (isDefaultsEvent(event)) defaults = evolveDefaults(defaults, event);
+  }
+  return defaults;
+}
+
+/**
+ * The last position of which `time` (as events are stamped) is not before its event. Looks at a few
+ * events only: where the clock was set back, at one of the places that fit.
+ */
+export function positionAt(log: EventReader, time: string): Position {
+  let [low, high] = [0, log.head()];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    const [event] = log.readAll(middle - 1, 1);
+    if (event !== undefined && event.occurredAt <= time) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}

@@ -1,0 +1,118 @@
+/**
+ * An event log that is read where it lies, by another program than the one that writes it.
+ * Owns: reading without a lock and without changing a byte, and refusing a row that holds other
+ * text than was written. Leaves: what events mean, and whether the chain holds, to the caller.
+ */
+import type Database from 'better-sqlite3';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { canonicalJson } from './canonical-json.ts';
+import type { JsonObject } from './canonical-json.ts';
+import type { StoredEvent } from './event.ts';
+import { namingFailures, openForReading } from './sqlite-database.ts';
+import { READ_MODELS } from './sqlite-event-store.ts';
+import { tableReader } from './table-reader.ts';
+import type { TableReader } from './table-reader.ts';
+
+const PAGE_EVENTS = 500;
+
+type EventRow = Omit<StoredEvent, 'data'> & { readonly data: string };
+
+export class LogFile {
+  readonly #client: Database.Database;
+  readonly #statements: ReturnType<typeof prepareStatements>;
+
+  /** @throws STORE_BUSY, STORE_FAILED */
+  constructor(file: string) {
+    this.#client = openForReading(file);
+    this.#statements = namingFailures(() => prepareStatements(this.#client));
+  }
+
+  head(): Position {
+    return this.#run(() => this.#statements.head.get() as number | null) ?? 0;
+  }
+
+  get epoch(): number {
+    return this.#run(() => this.#statements.epoch.get() as number | undefined) ?? 1;
+  }
+
+  /** @throws Error for a row that is not as an event is stored. */
+  *readAll(after: Position, limit = Infinity): Iterable<StoredEvent> {
+    let position = after;
+    for (let left = limit; left > 0; left -= PAGE_EVENTS) {
+      const page = Math.min(left, PAGE_EVENTS);
+      const rows = this.#run(() => this.#statements.page.all({ position, page }) as EventRow[]);
+      for (const row of rows) yield eventOf(row);
+      if (rows.length < page) return;
+      position = rows.at(-1)?.position ?? position;
+    }
+  }
+
+  /** Position of the latest event up to a time, as events are stamped; 0 when there is none. */
+  lastByTime(time: string): Position {
+    return (this.#run(() => this.#statements.byTime.get(time)) as number | undefined) ?? 0;
+  }
+
+  /** How many events lie at positions that none can have. */
+  strayEvents(): number {
+    return this.#run(() => this.#statements.strays.get() as number);
+  }
+
+  /** The event that the kept read models are of. */
+  readModelsPosition(): Position {
+    const position = this.#run(() => this.#statements.checkpoint.get(READ_MODELS));
+    return (position as number | undefined) ?? 0;
+  }
+
+  tables(): TableReader {
+    return tableReader(this.#client);
+  }
+
+  /** Everything read within `work` is of one moment, whatever is written meanwhile. */
+  atOneMoment<T>(work: () => T): T {
+    return this.#run(() => this.#client.transaction(work)());
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #run<T>(work: () => T): T {
+    return namingFailures(work);
+  }
+}
+
+/** The text must be the very one that was written: what JSON takes for the same is not the same. */
+function eventOf(row: EventRow): StoredEvent {
+  const data = parse(row.data);
+  if (canonicalJson(data) !== row.data) throw new Error('its data is not written as events are');
+  return Object.freeze({ ...row, data });
+}
+
+/** Says nothing of the text: it belongs in no message. */
+function parse(text: string): JsonObject {
+  try {
+    return JSON.parse(text) as JsonObject;
+  } catch {
+    throw new Error('its data is not JSON');
+  }
+}
+
+function prepareStatements(client: Database.Database) {
+  const columns = `position, stream, stream_version AS streamVersion, type, data, actor, reason,
+    request_id AS requestId, occurred_at AS occurredAt, epoch, prev_hash AS prevHash, hash`;
+  return {
+    head: client.prepare('SELECT max(position) FROM events').pluck(),
+    epoch: client.prepare('SELECT epoch FROM writer').pluck(),
+    page: client.prepare(
+      `SELECT ${columns} FROM events WHERE position > $position ORDER BY position LIMIT $page`,
+    ),
+    byTime: client
+      .prepare(
+        `SELECT position FROM events WHERE occurred_at <= ?
+         ORDER BY occurred_at DESC, position DESC LIMIT 1`,
+      )
+      .pluck(),
+    strays: client.prepare('SELECT count(*) FROM events WHERE position <= 0').pluck(),
+    checkpoint: client.prepare('SELECT position FROM checkpoints WHERE name = ?').pluck(),
+  };
+}

@@ -1,0 +1,164 @@
+/**
+ * verify, replay, backup and restore as a person types them, on the data folder of a control plane
+ * that runs and goes on writing.
+ */
+import assert from 'node:assert/strict';
+import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { dbbouncer } from '../support/processes.ts';
+import { DbbouncerProcess, tellLogsOfFailures } from '../support/dbbouncer-process.ts';
+import { ApiClient } from './api-client.ts';
+
+const KEY = 'a-key-of-the-log-commands-test';
+let plane: DbbouncerProcess;
+let api: ApiClient;
+let folder: string;
+/** When acme had its first host, as the API says it. */
+let firstTime: string;
+
+const run = (...args: string[]) => dbbouncer(args, { cwd: folder }).ended();
+const onPlane = (...args: string[]) => run(...args, '--data-dir', plane.dataDir);
+
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'dbbouncer-log-'));
+  plane = await DbbouncerProcess.start({ command: 'up', env: { DBBOUNCER_API_KEY: KEY } });
+  api = new ApiClient(plane.apiUrl, KEY);
+  const tenant = { port: 1, dbname: 'd', username: 'u', password: 'planted-secret' };
+  const added = await api.addTenant({ id: 'acme', host: 'one', ...tenant });
+  firstTime = String(added.body['created_at']);
+  while (new Date().toISOString() <= firstTime) await api.fleet();
+  await api.call('POST', '/tenants/acme/pause');
+  await api.addTenant({ id: 'beta', host: 'two', ...tenant, password: '${BETA}' });
+});
+after(async () => {
+  await plane.stop();
+  await rm(folder, { recursive: true });
+});
+tellLogsOfFailures();
+
+describe('dbbouncer verify', () => {
+  it('finds the log of a running control plane whole, while that goes on writing', async () => {
+    const verified = new AbortController();
+    const writing = (async () => {
+      while (!verified.signal.aborted) await api.call('POST', '/tenants/beta/reconnect');
+    })();
+    const { code, stdout, stderr } = await onPlane('verify');
+    verified.abort();
+    await writing;
+    assert.deepEqual([code, stderr], [0, '']);
+    assert.match(stdout, /^The log is whole: \d+ events, [^]*\nHash of the last: [0-9a-f]{64}\n$/);
+  });
+
+  it('ends with 1 and the position when a byte of a backup is another one', async () => {
+    const data = join(folder, 'tampered');
+    await mkdir(data);
+    const file = join(data, 'dbbouncer.db');
+    assert.equal((await onPlane('backup', file)).code, 0);
+    // Everywhere it stands: pages keep what was moved off them.
+    const written = await readFile(file, 'latin1');
+    const changed = written.replaceAll(
+      '"databases":[],"host":"two"',
+      '"databases":[],"host":"Two"',
+    );
+    assert.notEqual(changed, written);
+    await writeFile(file, changed, 'latin1');
+    const { code, stdout, stderr } = await run('verify', '--data-dir', data);
+    assert.deepEqual([code, stdout], [1, '']);
+    assert.equal(stderr, 'dbbouncer: position 3: its content does not have its hash\n');
+  });
+
+  it('ends with 2 where there is no log', async () => {
+    const { code, stderr } = await run('verify', '--data-dir', 'nowhere');
+    assert.equal(code, 2);
+    assert.match(stderr, /^dbbouncer: There is no event log at .*nowhere\/dbbouncer\.db/);
+  });
+});
+
+describe('dbbouncer replay', () => {
+  it('prints the config of a position as YAML, and no secret', async () => {
+    const { code, stdout } = await onPlane('replay', '--at', '2');
+    assert.equal(code, 0);
+    assert.match(stdout, /^position: 2\ndefaults:\n {2}pool_mode: session\n/);
+    assert.match(stdout, /\n {2}acme:\n {4}db_type: postgres\n {4}host: one\n/);
+    assert.match(stdout, /\n {4}password_source: sealed\n/);
+    assert.match(stdout, /\n {4}state: paused\n/);
+    assert.doesNotMatch(stdout, /beta|planted/);
+  });
+
+  it('prints the config of a time, and of now, as JSON', async () => {
+    const asJson = async (...args: string[]) => {
+      const { stdout } = await onPlane('replay', '--format', 'json', ...args);
+      return JSON.parse(stdout) as { position: number; tenants: Record<string, unknown> };
+    };
+    const then = await asJson('--at', firstTime);
+    assert.deepEqual([then.position, Object.keys(then.tenants)], [1, ['acme']]);
+    const now = await asJson();
+    assert.deepEqual(Object.keys(now.tenants), ['acme', 'beta']);
+    assert.equal((now.tenants['beta'] as Record<string, unknown>)['password_source'], '${BETA}');
+  });
+
+  it('ends with 2 for a position that has not come, and what is no time', async () => {
+    for (const [at, words] of [
+      ['999999', /--at is 999999; the log ends at \d+/],
+      ['noon', /--at must be a position or a time such as/],
+    ] as const) {
+      const { code, stderr } = await onPlane('replay', '--at', at);
+      assert.equal(code, 2);
+      assert.match(stderr, words);
+    }
+  });
+});
+
+describe('dbbouncer backup and restore', () => {
+  it('bring tenants, history and passwords to another folder', async () => {
+    const file = join(folder, 'log.backup');
+    const backup = await onPlane('backup', file);
+    assert.deepEqual([backup.code, backup.stderr], [0, '']);
+    assert.match(backup.stdout, /log\.backup holds \d+ events, all of them whole\./);
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+
+    const data = join(folder, 'restored', 'data');
+    const restore = await run('restore', file, '--data-dir', data);
+    assert.deepEqual([restore.code, restore.stderr], [0, '']);
+    assert.equal((await stat(join(data, 'dbbouncer.db'))).mode & 0o777, 0o600);
+    await copyFile(join(plane.dataDir, 'master.key'), join(data, 'master.key'));
+    const ports = ['--api-port', '0', '--postgres-port', '0', '--metrics-port', '0'];
+    const args = ['up', ...ports, '--host', '127.0.0.1', '--data-dir', data];
+    const restored = dbbouncer(args, { cwd: folder, env: { DBBOUNCER_API_KEY: KEY } });
+    const [, url = ''] = await restored.says(/REST API +(http:\S+),/);
+    const before = await new ApiClient(url, KEY).get('/tenants');
+    const now = await api.get('/tenants');
+    const facts = (body: typeof now) =>
+      (body['tenants'] as readonly Record<string, unknown>[]).map((tenant) =>
+        ['id', 'host', 'version', 'state', 'created_at'].map((name) => tenant[name]),
+      );
+    assert.deepEqual(facts(before), facts(now));
+
+    const again = await run('restore', file, '--data-dir', data);
+    assert.equal(again.code, 1);
+    assert.match(again.stderr, /Another control plane writes to/);
+    restored.signal('SIGTERM');
+    await restored.ended();
+    const over = await run('restore', file, '--data-dir', data);
+    assert.equal(over.code, 2);
+    assert.match(over.stderr, /dbbouncer\.db is there already[^]*empty folder/);
+  });
+
+  it('overwrite no file, and put nothing broken in place', async () => {
+    const taken = join(folder, 'taken');
+    await writeFile(taken, 'mine');
+    const { code, stderr } = await onPlane('backup', taken);
+    assert.equal(code, 2);
+    assert.match(stderr, /taken is there already/);
+    assert.equal(await readFile(taken, 'utf8'), 'mine');
+
+    const data = join(folder, 'empty');
+    const broken = await run('restore', taken, '--data-dir', data);
+    assert.equal(broken.code, 1);
+    await assert.rejects(stat(join(data, 'dbbouncer.db')), { code: 'ENOENT' });
+    const missing = await run('restore', join(folder, 'nothing'), '--data-dir', data);
+    assert.equal(missing.code, 2);
+  });
+});
