@@ -4,8 +4,8 @@
  * `stop`.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
+import { Server } from 'node:tls';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { FileWatcher } from '@dbbouncer/shared/files/file-watcher.ts';
@@ -20,11 +20,11 @@ import type { LoadedApiKey } from './access/built-in-key.ts';
 import { KeyGuard } from './access/key-guard.ts';
 import { CHOSEN_KEY_CHARS_MIN, prefixOf } from './access/key-text.ts';
 import { KeyUses } from './access/key-uses.ts';
+import { ApiTls } from './api/api-tls.ts';
 import { RouteTable } from './api/route-table.ts';
 import type { Route } from './api/route-table.ts';
 import { createApi } from './api/server.ts';
 import type { Api } from './api/server.ts';
-import type { TlsMaterial } from './api/services.ts';
 import { ConfigFileSync } from './config-file/sync.ts';
 import { openCore } from './core.ts';
 import type { ControlPlaneCore, CoreStatus } from './core.ts';
@@ -77,7 +77,7 @@ export async function startControlPlane(
   });
   const keyring = new Keyring(keys, options.readEnv);
   const apiKey = loadApiKey(settings.apiKey, settings.dataDir);
-  const tls = readTls(settings);
+  const tls = openTls(settings, { ...options, log });
   const core = openCore({ ...options, ...settings, log });
   const stops: (() => Promise<void>)[] = [() => core.close()];
   const stopAll = once(() => runReversed(stops));
@@ -101,9 +101,13 @@ export async function startControlPlane(
         log,
         version: options.version,
       },
-      tls,
+      tls?.material,
       routes,
     );
+    if (tls !== undefined && api.server instanceof Server) {
+      tls.follow(api.server);
+      stops.push(() => tls.close());
+    }
     stops.push(() => closeApi(api, options.clock));
     const apiPort = await listen(api, settings);
     readiness.started();
@@ -245,19 +249,12 @@ async function closeApi(api: Api, clock: Clock): Promise<void> {
   cut.cancel();
 }
 
-function readTls({ tlsCertFile, tlsKeyFile }: ControlPlaneSettings): TlsMaterial | undefined {
-  if (tlsCertFile === undefined || tlsKeyFile === undefined) return undefined;
-  return { cert: readPem(tlsCertFile, 'tls_cert'), key: readPem(tlsKeyFile, 'tls_key') };
-}
-
-function readPem(path: string, setting: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw sharedErrors.fail('SETTINGS_INVALID', `${setting}: ${path} cannot be read.`, {
-      cause: error,
-    });
-  }
+function openTls(
+  { tlsCertFile: certFile, tlsKeyFile: keyFile, tlsMinVersion: minVersion }: ControlPlaneSettings,
+  { clock, log }: Pick<ControlPlaneOptions, 'clock' | 'log'>,
+): ApiTls | undefined {
+  if (certFile === undefined || keyFile === undefined) return undefined;
+  return new ApiTls({ certFile, keyFile, minVersion, clock, log });
 }
 
 /** The address to show for one that means "all of them". */

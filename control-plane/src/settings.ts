@@ -12,6 +12,7 @@ export type ControlPlaneSettings = Pick<
   | 'masterKey'
   | 'tlsCertFile'
   | 'tlsKeyFile'
+  | 'tlsMinVersion'
   | 'durability'
   | 'environment'
   | 'apiRequestsPerMinute'

@@ -127,6 +127,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ...GROUND,
     CONTROL_ERRORS,
     SHARED_ERRORS,
+    'shared/src/files',
     'shared/src/secrets',
     'control-plane/src/access',
     'control-plane/src/settings.ts',

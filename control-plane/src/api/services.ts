@@ -42,9 +42,3 @@ export type ApiLimits = Pick<
   ControlPlaneSettings,
   'apiRequestsPerMinute' | 'apiRequestsPerMinuteWithoutKey' | 'apiBodyBytesMax'
 >;
-
-/** Certificate and key in PEM; the API speaks TLS when they are given. */
-export interface TlsMaterial {
-  readonly cert: Buffer;
-  readonly key: Buffer;
-}

@@ -114,7 +114,7 @@ export const SETTINGS = Object.freeze({
     env: 'DBBOUNCER_TLS_MIN_VERSION',
     yaml: 'tls_min_version',
     default: 'TLSv1.2',
-    description: 'The oldest version of TLS that clients of databases may use',
+    description: 'The oldest version of TLS that clients of databases and of the API may use',
     read: choice(['TLSv1.2', 'TLSv1.3']),
   }),
   tlsClientCaFile: setting<string | undefined>({
