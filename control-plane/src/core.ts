@@ -16,6 +16,7 @@ import type { FleetReader } from './fleet/fleet-state.ts';
 import { listenForReports } from './fleet/report-listener.ts';
 import { pastOfTenant, positionAt } from './projections/past.ts';
 import type { FoldedPast } from './projections/past.ts';
+import { History } from './history/history.ts';
 import { projectViews } from './projections/tenant-views.ts';
 import { DeltaPublisher } from './publish/delta-publisher.ts';
 import { EventPublisher } from './publish/event-publisher.ts';
@@ -65,6 +66,7 @@ export interface ControlPlaneCore {
   readonly apiKeys: ApiKeyReader & ApiKeyUses;
   readonly events: EventReader;
   readonly past: PastReader;
+  readonly history: History;
   readonly fleet: FleetReader;
   /** Makes the read models anew from the events, while everything else goes on. @throws STORE_* */
   rebuildReadModels(): Promise<Rebuilt>;
@@ -114,6 +116,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
       tenant: (id, position) => pastOfTenant(store, id, position),
       positionAt: (time) => positionAt(store, time),
     },
+    history: new History(store),
     fleet,
     rebuildReadModels: () => store.rebuildReadModelsOnline(),
     status: () => ({

@@ -15,6 +15,11 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'No tenant is registered under that id.',
   },
+  EVENT_NOT_FOUND: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The event log has no event at that position.',
+  },
   TENANT_EXISTS: {
     kind: 'client',
     retryable: false,
@@ -79,6 +84,16 @@ export const controlErrors = defineErrors({
     kind: 'client',
     retryable: false,
     summary: 'The API key is limited to certain tenants, and the request is about others too.',
+  },
+  TAILS_EXHAUSTED: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'As many tails of the event log are open as may be.',
+  },
+  TAIL_TOO_SLOW: {
+    kind: 'client',
+    retryable: true,
+    summary: 'A tail of the event log was ended: its reader did not take what was sent.',
   },
   STORE_BUSY: {
     kind: 'capacity',

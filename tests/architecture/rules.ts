@@ -81,6 +81,14 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'control-plane/src/domain',
     'control-plane/src/store',
   ),
+  'control-plane/src/history': room(
+    'pure',
+    ...GROUND,
+    'shared/src/secrets',
+    'control-plane/src/domain',
+    'control-plane/src/store',
+    'control-plane/src/projections',
+  ),
   // From projections it takes the one fold that makes a state of events, and nothing that is kept.
   'control-plane/src/commands': room(
     'pure',
@@ -118,6 +126,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'shared/src/bus',
     'control-plane/src/commands',
     'control-plane/src/fleet',
+    'control-plane/src/history',
     'control-plane/src/projections',
     'control-plane/src/publish',
     'control-plane/src/store',
@@ -135,6 +144,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'control-plane/src/commands',
     'control-plane/src/domain',
     'control-plane/src/fleet',
+    'control-plane/src/history',
     'control-plane/src/store',
     'control-plane/src/telemetry',
   ),

@@ -58,12 +58,17 @@ describe('/openapi.json', () => {
         'delete /tenants/{id}',
         'get /api-keys',
         'get /api-keys/{id}',
+        'get /config',
+        'get /config/diff',
+        'get /events',
+        'get /events/{position}',
         'get /fleet',
         'get /health',
         'get /metrics',
         'get /ready',
         'get /tenants',
         'get /tenants/{id}',
+        'get /tenants/{id}/history',
         'get /tenants/{id}/stats',
         'patch /api-keys/{id}',
         'patch /tenants/{id}',
@@ -100,7 +105,7 @@ describe('/openapi.json', () => {
   });
 
   it('has no password in an answer, and each write-only in requests', () => {
-    for (const name of ['Tenant', 'TenantList']) {
+    for (const name of ['Tenant', 'TenantList', 'Event', 'TenantHistory', 'Config']) {
       const schema = JSON.stringify(description.components.schemas[name]);
       assert.doesNotMatch(schema, /"(server_)?password":/);
     }

@@ -53,6 +53,12 @@ export const tenantAnswerSchema = z
   .meta({ id: 'Tenant' });
 export type TenantAnswer = z.infer<typeof tenantAnswerSchema>;
 
+/** A tenant as of some position of the log. */
+export const recordedTenantSchema = tenantAnswerSchema
+  .omit({ on_proxies: true, stats: true })
+  .meta({ id: 'RecordedTenant' });
+export type RecordedTenant = z.infer<typeof recordedTenantSchema>;
+
 export const tenantListSchema = z
   .strictObject({
     tenants: z.array(tenantAnswerSchema),
@@ -127,14 +133,22 @@ export function toTenantAnswer(
   fleet: FleetReader,
 ): TenantAnswer {
   return {
+    ...toRecordedTenant(view, defaults),
+    ...stateOf(view, fleet),
+    stats: pickTotals(fleet.tenantTotals(view.config.id)),
+  };
+}
+
+/** What the log knows of a tenant; of what the fleet makes of it, nothing. */
+export function toRecordedTenant(view: TenantView, defaults: PoolSettings): RecordedTenant {
+  return {
     ...toTenantFields(view.config, describeSecret),
     effective: toPoolAnswer(effectivePool({ defaults }, view.config)),
     origin: view.origin,
-    ...stateOf(view, fleet),
+    state: operationsOf(view.config).state,
     version: view.version,
     created_at: view.createdAt,
     updated_at: view.updatedAt,
-    stats: pickTotals(fleet.tenantTotals(view.config.id)),
   };
 }
 

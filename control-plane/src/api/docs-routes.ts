@@ -21,7 +21,7 @@ export async function registerApiDescription(api: FastifyInstance, version: stri
       info: { title: 'DBBouncer', version, description: DESCRIPTION },
       components: { securitySchemes: { apiKey: { type: 'http', scheme: 'bearer' } } },
       security: [{ apiKey: [] }],
-      tags: [{ name: 'Tenants' }, { name: 'API keys' }, { name: 'Operation' }],
+      tags: [{ name: 'Tenants' }, { name: 'History' }, { name: 'API keys' }, { name: 'Operation' }],
     },
     transform: (options) => withScope(jsonSchemaTransform(options), options.route.config),
     transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),

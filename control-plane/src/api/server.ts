@@ -19,7 +19,9 @@ import type { TlsMaterial } from './api-tls.ts';
 import { InvalidFields } from './api-errors.ts';
 import { registerApiKeyRoutes } from './api-keys.ts';
 import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
+import { registerEventRoutes } from './event-routes.ts';
 import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './failures.ts';
+import { registerHistoryRoutes } from './history-routes.ts';
 import { requestIdOf } from './request-meta.ts';
 import { RouteTable } from './route-table.ts';
 import { registerReadModelRoutes } from './read-model-routes.ts';
@@ -59,6 +61,8 @@ export async function createApi(
   registerApiKeyRoutes(api, services);
   registerRollbacks(api, services);
   registerReadModelRoutes(api, services);
+  await registerEventRoutes(api, services);
+  registerHistoryRoutes(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;
@@ -119,6 +123,8 @@ function nameRequests(instance: FastifyInstance): void {
 
 function observe(instance: FastifyInstance, { metrics, log }: ApiServices): void {
   instance.addHook('onResponse', async (request, reply) => {
+    // How long somebody followed the log is no time that an answer took.
+    if (reply.raw.getHeader('content-type') === 'text/event-stream') return;
     const facts = {
       method: request.method,
       route: request.routeOptions.url ?? 'unknown',

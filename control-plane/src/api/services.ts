@@ -11,7 +11,14 @@ import type { ControlMetrics } from '../telemetry/metrics.ts';
 export interface ApiServices {
   readonly core: Pick<
     ControlPlaneCore,
-    'commands' | 'tenants' | 'apiKeys' | 'past' | 'fleet' | 'rebuildReadModels' | 'status'
+    | 'commands'
+    | 'tenants'
+    | 'apiKeys'
+    | 'history'
+    | 'past'
+    | 'fleet'
+    | 'rebuildReadModels'
+    | 'status'
   >;
   readonly keyring: Keyring;
   readonly guard: KeyGuard;

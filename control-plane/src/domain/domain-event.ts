@@ -14,6 +14,15 @@ export const domainEventSchema = z.discriminatedUnion('type', [
 ]);
 export type DomainEvent = z.infer<typeof domainEventSchema>;
 
+/** The types of all events there are. */
+export const EVENT_TYPES: readonly string[] = Object.freeze(typesIn(domainEventSchema));
+
+function typesIn(schema: z.core.$ZodType): readonly string[] {
+  if (schema instanceof z.ZodDiscriminatedUnion) return schema.options.flatMap(typesIn);
+  const type: unknown = schema instanceof z.ZodObject ? schema.shape['type'] : undefined;
+  return type instanceof z.ZodLiteral ? [...type.values].map(String) : [];
+}
+
 /** @throws ZodError when the stored event is of no known type or shape. */
 export function decodeEvent(stored: {
   readonly type: string;

@@ -4,7 +4,12 @@
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { evolveDefaults } from '../domain/defaults/decide.ts';
-import { decodeEvent, isApiKeyEvent, isDefaultsEvent } from '../domain/domain-event.ts';
+import {
+  decodeEvent,
+  isApiKeyEvent,
+  isDefaultsEvent,
+  isTenantEvent,
+} from '../domain/domain-event.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import type { TenantEvent } from '../domain/tenant/events.ts';
 import { ABSENT, evolveTenant, registered } from '../domain/tenant/state.ts';
@@ -31,20 +36,39 @@ export const projectViews: Project = (stored, models) => {
 function projectTenant(stored: StoredEvent, event: TenantEvent, models: ReadModels): void {
   const key = tenantKeyOfStream(stored.stream);
   assert(key !== undefined, 'a tenant event is in the stream of a tenant');
-  const before = models.getTenant(key);
+  const view = evolve(models.getTenant(key), stored, event);
+  if (view === undefined) models.removeTenant(key);
+  else models.putTenant(view);
+}
+
+/**
+ * The view after the next event of its tenant; nothing when the tenant is removed. Folded over a
+ * stream up to any position, it gives what the read models held then.
+ */
+export function evolveView(
+  before: TenantView | undefined,
+  stored: StoredEvent,
+): TenantView | undefined {
+  const event = decodeEvent(stored);
+  assert(isTenantEvent(event), 'the stream of a tenant holds events of tenants');
+  return evolve(before, stored, event);
+}
+
+function evolve(
+  before: TenantView | undefined,
+  stored: StoredEvent,
+  event: TenantEvent,
+): TenantView | undefined {
   const state = evolveTenant(stateOf(before), event);
-  if (state.status === 'absent') {
-    models.removeTenant(key);
-  } else {
-    models.putTenant({
-      config: state.tenant,
-      origin: state.origin,
-      version: stored.streamVersion,
-      position: stored.position,
-      createdAt: before?.createdAt ?? stored.occurredAt,
-      updatedAt: stored.occurredAt,
-    });
-  }
+  if (state.status === 'absent') return undefined;
+  return {
+    config: state.tenant,
+    origin: state.origin,
+    version: stored.streamVersion,
+    position: stored.position,
+    createdAt: before?.createdAt ?? stored.occurredAt,
+    updatedAt: stored.occurredAt,
+  };
 }
 
 /** The folded state a view holds: decisions need not read the stream again. */

@@ -12,7 +12,7 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { PublisherPhase, PublisherStatus } from './publisher-status.ts';
-import { Signal } from './signal.ts';
+import { Signal } from '@dbbouncer/shared/kernel/signal.ts';
 
 export interface TailSteps {
   /** Under this name the checkpoint is kept. */

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ManualClock } from '../../../tests/support/manual-clock.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
 import { sampleTenant } from '../domain/given-when-then.ts';
 import { apiKeys } from './api-keys.contract.ts';
@@ -16,6 +17,8 @@ import type { TenantQuery } from './read-models.ts';
 
 export interface OpenedStore {
   readonly store: EventStore;
+  /** The one it stamps events with. */
+  readonly clock: ManualClock;
   /** Closes the store and leaves nothing behind. */
   dispose(): void;
 }
@@ -27,9 +30,9 @@ export function registered(id = 'acme', fields: Parameters<typeof sampleTenant>[
   return { type: 'TenantRegistered', data: { tenant, origin: 'api' } } satisfies DomainEvent;
 }
 
-const moved = (port: number) =>
+export const moved = (port: number) =>
   ({ type: 'TenantUpdated', data: { changes: { port } } }) satisfies DomainEvent;
-const removed = { type: 'TenantRemoved', data: {} } satisfies DomainEvent;
+export const removed = { type: 'TenantRemoved', data: {} } satisfies DomainEvent;
 
 /** The store of the test that runs; a new one for each. */
 let store: EventStore;

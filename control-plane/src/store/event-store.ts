@@ -8,6 +8,7 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
 import type { EventMeta, StoredEvent } from './event.ts';
 import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
+import type { EventSearch, EventStretch } from './event-query.ts';
 import type { ReadModels, TenantReader } from './read-models.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
 
@@ -33,6 +34,20 @@ export interface EventReader {
   readAll(after: Position, limit?: number): Iterable<StoredEvent>;
   /** Events of one stream with a higher version, in order. */
   readStream(stream: string, afterVersion?: number, limit?: number): Iterable<StoredEvent>;
+  /**
+   * The events that a search asks for, on the first STRETCH_POSITIONS_MAX positions it would look
+   * at: whoever wants more goes on from `reached`.
+   */
+  search(search: EventSearch): EventStretch;
+  /**
+   * Position of the latest event by its time, before a time or up to it; 0 when there is none.
+   * Where the clock was set back, time and position disagree: the time decides here.
+   */
+  lastByTime(time: string, bound: 'before' | 'up_to'): Position;
+  /** The first stream after this name in the order of names, or nothing after the last. */
+  nextStream(after: string): string | undefined;
+  /** The streams with events between two positions, neither included; in no order. */
+  streamsWithin(after: Position, before: Position): readonly string[];
 }
 
 export interface EventStore

@@ -9,6 +9,8 @@ import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { controlErrors } from '../errors.ts';
 import { CommitListeners } from './commit-listeners.ts';
 import type { StoredEvent } from './event.ts';
+import type { EventSearch, EventStretch } from './event-query.ts';
+import { matches, stretchOf, stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
 import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
@@ -60,6 +62,39 @@ class MemoryEventStore implements EventStore {
       if (left-- <= 0) return;
       yield event;
     }
+  }
+
+  search(search: EventSearch): EventStretch {
+    this.#requireOpen();
+    const { after, before } = stretchOf(search);
+    const found = this.#within(after, before).filter((event) => matches(event, search));
+    const ordered = search.order === 'asc' ? found : found.toReversed();
+    return stretchWith(search, ordered.slice(0, search.limit));
+  }
+
+  lastByTime(time: string, bound: 'before' | 'up_to'): Position {
+    this.#requireOpen();
+    let last: StoredEvent | undefined;
+    for (const event of this.#events) {
+      if (bound === 'before' ? event.occurredAt >= time : event.occurredAt > time) continue;
+      if (last === undefined || event.occurredAt >= last.occurredAt) last = event;
+    }
+    return last?.position ?? 0;
+  }
+
+  nextStream(after: string): string | undefined {
+    this.#requireOpen();
+    const names = this.#events.map(({ stream }) => stream).filter((stream) => stream > after);
+    return names.sort()[0];
+  }
+
+  streamsWithin(after: Position, before: Position): readonly string[] {
+    this.#requireOpen();
+    return [...new Set(this.#within(after, before).map(({ stream }) => stream))];
+  }
+
+  #within(after: Position, before: Position): readonly StoredEvent[] {
+    return this.#events.slice(after, Math.max(0, before - 1));
   }
 
   streamVersion(stream: string): number {

@@ -12,6 +12,8 @@ import type { JsonObject } from './canonical-json.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { CommitListeners } from './commit-listeners.ts';
 import type { StoredEvent } from './event.ts';
+import type { EventSearch, EventStretch } from './event-query.ts';
+import { stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
@@ -21,6 +23,7 @@ import { rebuildBeside } from './rebuild-beside.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
 import { namingFailures, openDatabase } from './sqlite-database.ts';
 import type { Durability, SqliteDatabase } from './sqlite-database.ts';
+import { SqliteEventSearch } from './sqlite-event-search.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
 import { checkpoints, events, excluded, writer } from './tables.ts';
 import { acquireWriterLock } from './writer-lock.ts';
@@ -75,6 +78,7 @@ class SqliteEventStore implements EventStore {
   readonly #lock: WriterLock;
   readonly #options: SqliteStoreOptions;
   readonly #statements: ReturnType<typeof prepareStatements>;
+  readonly #search: SqliteEventSearch;
   readonly #models: SqliteReadModels;
   readonly #committed: CommitListeners;
   #head: Head;
@@ -85,6 +89,7 @@ class SqliteEventStore implements EventStore {
     this.#lock = lock;
     this.#options = options;
     this.#statements = prepareStatements(database.orm);
+    this.#search = new SqliteEventSearch(database.client);
     this.apiKeys = new SqliteApiKeys(database, (work) => this.#run(work));
     this.#models = new SqliteReadModels(database, this.apiKeys);
     this.#committed = new CommitListeners(options.log);
@@ -117,6 +122,16 @@ class SqliteEventStore implements EventStore {
       version = rows.at(-1)?.streamVersion ?? version;
     }
   }
+
+  search(search: EventSearch): EventStretch {
+    return stretchWith(search, this.#run(() => this.#search.rows(search)).map(eventOf));
+  }
+
+  lastByTime: EventStore['lastByTime'] = (time, bound) =>
+    this.#run(() => this.#search.lastByTime(time, bound));
+  nextStream: EventStore['nextStream'] = (after) => this.#run(() => this.#search.nextStream(after));
+  streamsWithin: EventStore['streamsWithin'] = (after, before) =>
+    this.#run(() => this.#search.streamsWithin(after, before));
 
   streamVersion(stream: string): number {
     return this.#run(() => this.#statements.streamVersion.get({ stream })?.version ?? 0);
