@@ -11,7 +11,7 @@
  * - ahead of the log, or of a later term: nothing is published (HistoryConflict).
  */
 import type { Bus, BusLog, LogState } from '@dbbouncer/shared/bus/bus.ts';
-import { decodeDelta, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import { decodeDelta, DELTA_LIMITS, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -26,17 +26,14 @@ import {
   loadRouting,
   rewindRouting,
 } from '../projections/routing.ts';
+import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
 import { busIsAhead, HistoryConflict } from './history.ts';
 import type { TailSteps } from './log-tail.ts';
+import { firstHalf, wholeRequests } from './whole-requests.ts';
 
-export const DELTA_LIMITS = Object.freeze({
-  eventsMax: 500,
-  /** Below what the bus carries; a batch above it is halved. One event's tenant always fits. */
-  bytesMax: 768 * 1024,
-  /** A bus further behind than this is not caught up with event by event. */
-  replayEventsMax: 20_000,
-});
+/** A bus further behind than this is not caught up with event by event. */
+export const REPLAY_EVENTS_MAX = 20_000;
 
 export interface DeltaHooks {
   /** Asked before anything is published. @throws HistoryConflict when nothing may be. */
@@ -85,7 +82,7 @@ export class DeltaPublisher implements TailSteps {
     const head = this.#store.head();
     if (told !== undefined) this.#requireSameHistory(told, head);
     const position = told?.to ?? this.#positionOfUntold(state);
-    const resumes = position !== undefined && head - position <= DELTA_LIMITS.replayEventsMax;
+    const resumes = position !== undefined && head - position <= REPLAY_EVENTS_MAX;
     this.#published = {
       logCreatedAt: state.createdAt,
       logSequence: last?.sequence ?? state.lastSequence,
@@ -100,8 +97,7 @@ export class DeltaPublisher implements TailSteps {
   async publishNext(): Promise<'published' | 'idle' | 'lost'> {
     const { config } = this.#requirePublished();
     if (config.position >= this.#store.head()) return 'idle';
-    const to = this.#attemptedTo ?? config.position + DELTA_LIMITS.eventsMax;
-    const { after, delta, text } = this.#nextDelta(config, to - config.position);
+    const { after, delta, text } = this.#nextDelta(config, this.#nextEvents(config.position));
     assertRebuilds(config, decodeDelta(text), after);
     this.#attemptedTo = delta.to;
     const outcome = await this.#append(
@@ -114,16 +110,23 @@ export class DeltaPublisher implements TailSteps {
     return outcome;
   }
 
+  #nextEvents(position: Position): readonly StoredEvent[] {
+    const { eventsMax } = DELTA_LIMITS;
+    if (this.#attemptedTo !== undefined) {
+      return [...this.#store.readAll(position, this.#attemptedTo - position)];
+    }
+    return wholeRequests([...this.#store.readAll(position, eventsMax + 1)], eventsMax);
+  }
+
   #nextDelta(
     config: RoutingConfig,
-    eventsMax: number,
+    events: readonly StoredEvent[],
   ): { after: RoutingConfig; delta: ConfigDelta; text: string } {
-    const after = foldRouting(config, this.#store.readAll(config.position, eventsMax));
+    const after = foldRouting(config, events);
     const delta = changesFor(config, after);
     const text = encodeDelta(delta);
-    const events = after.position - config.position;
-    return Buffer.byteLength(text) > DELTA_LIMITS.bytesMax && events > 1
-      ? this.#nextDelta(config, Math.ceil(events / 2))
+    return Buffer.byteLength(text) > DELTA_LIMITS.bytesMax && events.length > 1
+      ? this.#nextDelta(config, firstHalf(events))
       : { after, delta, text };
   }
 

@@ -10,6 +10,12 @@ import { poolSettingsSchema } from './pool-settings.ts';
 import { tenantConfigSchema } from './routing-config.ts';
 import type { RoutingConfig, TenantConfig } from './routing-config.ts';
 
+/**
+ * What one delta may hold: below what the bus carries, above what one event can change of a tenant.
+ * What belongs together must fit, to be one swap on each proxy.
+ */
+export const DELTA_LIMITS = Object.freeze({ eventsMax: 500, bytesMax: 768 * 1024 });
+
 export const configChangeSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('tenant_set'), tenant: tenantConfigSchema }),
   z.strictObject({
