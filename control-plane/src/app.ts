@@ -25,6 +25,7 @@ import { RouteTable } from './api/route-table.ts';
 import type { Route } from './api/route-table.ts';
 import { createApi } from './api/server.ts';
 import type { Api } from './api/server.ts';
+import { Writes } from './api/writes/writes.ts';
 import { ConfigFileSync } from './config-file/sync.ts';
 import { openCore } from './core.ts';
 import type { ControlPlaneCore, CoreStatus } from './core.ts';
@@ -95,6 +96,7 @@ export async function startControlPlane(
         environment: settings.environment,
         clock: options.clock,
         metrics: new ControlMetrics(core),
+        writes: new Writes({ core, keyring, clock: options.clock }),
         notReady: () => readiness.problem(),
         newId: randomUUID,
         newKeyId: () => randomBytes(6).toString('hex'),

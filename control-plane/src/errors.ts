@@ -70,6 +70,16 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'It was changed since the version the request names.',
   },
+  IDEMPOTENCY_KEY_REUSED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The Idempotency-Key was used for another request; each request needs its own.',
+  },
+  IDEMPOTENCY_KEYS_FULL: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'As many idempotency keys as may be kept for a day have been used; nothing was done.',
+  },
   UNAUTHORIZED: {
     kind: 'client',
     retryable: false,

@@ -60,7 +60,7 @@ function routes(kind: 'guarded' | 'open'): readonly Route[] {
  * ask is decided before.
  */
 async function ask(route: Route, key: string | undefined, id = 'acme-1'): Promise<Answer> {
-  const path = route.pattern.replace(':id', id).replace(/:\w+|\*/, 'x');
+  const path = route.pattern.replace(':id', id).replace(/(?<=\/):\w+|\*/, 'x');
   const body = ['POST', 'PUT', 'PATCH'].includes(route.method) ? { nonsense: true } : undefined;
   const headers = { 'x-forwarded-for': '192.0.2.1' };
   return await plane.call(route.method, `${path}?nonsense=1`, { body, key, headers });

@@ -93,6 +93,8 @@ describe('database file', () => {
       tables.checkpoints,
       tables.tenants,
       tables.defaults,
+      tables.keptAnswers,
+      tables.keptAnswerTotals,
     ]) {
       const columns = client.pragma(`table_info(${getTableName(table)})`) as { name: string }[];
       assert.deepEqual(

@@ -83,6 +83,7 @@ describe('/openapi.json', () => {
         'post /tenants/{id}/restore',
         'post /tenants/{id}/resume',
         'post /tenants/{id}/rollback',
+        'post /tenants:batch',
         'put /tenants/{id}',
       ],
     );

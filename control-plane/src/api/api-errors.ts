@@ -27,6 +27,16 @@ export const apiErrors = defineErrors({
     retryable: false,
     summary: 'The body has more bytes than are allowed.',
   },
+  BATCH_REFUSED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'Operations of the batch cannot be done, so none was; each has its own code.',
+  },
+  BATCH_TOO_LARGE: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The batch changes more than proxies can be told at once.',
+  },
   UNSUPPORTED_MEDIA_TYPE: {
     kind: 'client',
     retryable: false,
@@ -36,6 +46,11 @@ export const apiErrors = defineErrors({
     kind: 'capacity',
     retryable: true,
     summary: 'This client sends more requests than are allowed; Retry-After says when to go on.',
+  },
+  TOO_MANY_WAIT: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'As many writes wait for proxies as may wait; nothing was changed.',
   },
   NOT_READY: {
     kind: 'unavailable',
@@ -77,4 +92,54 @@ function asSentence(text: string): string {
 
 export function invalidField(name: string, message: string): InvalidFields {
   return new InvalidFields([{ path: name, message, keys: [name] }]);
+}
+
+/** One of several operations that were asked for at once. */
+export interface Failed {
+  /** As in `operations[3]`. */
+  readonly path: string;
+  readonly error: AppError;
+}
+
+/** What is wrong with one of several operations. */
+export interface OperationProblem {
+  readonly path: string;
+  readonly message: string;
+  readonly code: string;
+}
+
+/** Several operations, some of which cannot be done, each of those named. */
+export class BatchRefused extends AppError<'BATCH_REFUSED'> {
+  readonly problems: readonly OperationProblem[];
+
+  constructor(problems: readonly OperationProblem[], failed: number, of: number) {
+    super(
+      'BATCH_REFUSED',
+      apiErrors.specs.BATCH_REFUSED,
+      `${failed} of ${of} operations cannot be done; nothing was changed.`,
+    );
+    this.problems = problems;
+  }
+}
+
+/** @throws BATCH_REFUSED; VALIDATION_FAILED when nothing but values are wrong. */
+export function requireEachDone(failures: readonly Failed[], of: number): void {
+  if (failures.length === 0) return;
+  const problems = failures.flatMap(problemsOf);
+  if (problems.every(({ code }) => code === 'VALIDATION_FAILED')) {
+    throw new InvalidFields(problems.map(({ path, message }) => ({ path, message, keys: [path] })));
+  }
+  throw new BatchRefused(problems, failures.length, of);
+}
+
+function problemsOf({ path, error }: Failed): readonly OperationProblem[] {
+  const { code } = error;
+  if (error instanceof InvalidFields) {
+    return error.fields.map((field) => ({
+      path: `${path}.body.${field.path}`,
+      message: field.message,
+      code,
+    }));
+  }
+  return [{ path, message: [error.message, error.hint].filter(Boolean).join(' '), code }];
 }

@@ -266,10 +266,10 @@ async function change(
     ...commandMeta(request),
     expectedVersion:
       current &&
-      expectedVersionOf(request.headers['if-match'], {
-        what: `API key "${current.key.name}"`,
-        version: current.version,
-      }),
+      expectedVersionOf(
+        { ifMatch: request.headers['if-match'], version: 'checked' },
+        { what: `API key "${current.key.name}"`, version: current.version },
+      ),
   });
   return view;
 }

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { controlErrors } from '../errors.ts';
-import { apiErrors, InvalidFields, ScopeMissing } from './api-errors.ts';
+import { apiErrors, BatchRefused, InvalidFields, ScopeMissing } from './api-errors.ts';
 
 const SPECS = { ...sharedErrors.specs, ...controlErrors.specs, ...apiErrors.specs } as const;
 export type ProblemCode = keyof typeof SPECS;
@@ -32,15 +32,20 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   TENANT_BEING_DRAINED: 409,
   TAIL_TOO_SLOW: 408,
   TENANT_ABSENT_THEN: 409,
+  BATCH_REFUSED: 409,
   VERSION_CONFLICT: 412,
   BODY_TOO_LARGE: 413,
+  BATCH_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  IDEMPOTENCY_KEY_REUSED: 422,
   RATE_LIMITED: 429,
+  IDEMPOTENCY_KEYS_FULL: 429,
   INTERNAL: 500,
   SETTINGS_INVALID: 500,
   BUS_UNAVAILABLE: 503,
   BUS_MESSAGE_TOO_LARGE: 500,
   NOT_READY: 503,
+  TOO_MANY_WAIT: 503,
   SECRET_UNAVAILABLE: 503,
   TAILS_EXHAUSTED: 503,
   STORE_BUSY: 503,
@@ -64,7 +69,15 @@ export const problemSchema = z
     required_scope: z.string().optional().meta({
       description: 'Of SCOPE_MISSING: the least scope that may.',
     }),
-    errors: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
+    errors: z
+      .array(
+        z.strictObject({
+          path: z.string(),
+          message: z.string(),
+          code: z.string().optional().meta({ description: 'Of one operation of several.' }),
+        }),
+      )
+      .optional(),
   })
   .meta({ id: 'Problem', description: 'RFC 9457 problem details.' });
 export type Problem = Readonly<z.infer<typeof problemSchema>>;
@@ -84,6 +97,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
     ...(known instanceof InvalidFields && {
       errors: known.fields.map(({ path, message }) => ({ path, message })),
     }),
+    ...(known instanceof BatchRefused && { errors: [...known.problems] }),
   };
 }
 

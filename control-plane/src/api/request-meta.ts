@@ -13,8 +13,22 @@ export const reasonQuery = z.strictObject({
   }),
 });
 
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
+
 /** Documents the headers; others pass. */
 export const writeHeaders = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .regex(IDEMPOTENCY_KEY, {
+      error: 'must be 1 to 255 visible ASCII characters, without blanks',
+    })
+    .optional()
+    .meta({
+      description:
+        'Makes it safe to repeat this request: for a day the same key gives the same answer, with' +
+        ' Idempotency-Replayed: true, and changes nothing again. A refused request is not kept.',
+      examples: ['8f14e45f-ceea-467f-9f4c-2b8b5c3f1a55'],
+    }),
   'if-match': z.string().optional().meta({
     description: 'An ETag: the change is made only if the tenant is still at that version.',
   }),

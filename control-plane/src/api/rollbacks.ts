@@ -101,7 +101,9 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
       const command = { kind: 'roll_back_tenant', id, to, past } as const;
       const { view, events } = await core.commands.handle(command, {
         ...metaOf(request, request.body.reason),
-        expectedVersion: current && expectedVersion(request.headers['if-match'], current),
+        expectedVersion:
+          current &&
+          expectedVersion({ ifMatch: request.headers['if-match'], version: 'checked' }, current),
       });
       assert(view !== undefined, 'only a removal leaves no view');
       return { ...answer(services, reply, view), outcome: outcomeOf(events), to };

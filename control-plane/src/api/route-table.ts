@@ -30,7 +30,8 @@ export class RouteTable {
     return this.#declared.flatMap(({ method, url, config = {} }) =>
       [method].flat().map((one) => ({
         method: one,
-        pattern: url,
+        // The router's way to write a colon that begins no parameter.
+        pattern: url.replaceAll('::', ':'),
         access: { access: config.access, tenants: config.tenants },
       })),
     );
@@ -51,9 +52,10 @@ function matches(pattern: string, path: string): boolean {
   const parts = pattern.split('/');
   const wildcard = parts.indexOf('*');
   if (wildcard === -1 && parts.length !== segments.length) return false;
-  return parts
-    .slice(0, wildcard === -1 ? undefined : wildcard)
-    .every((part, index) =>
-      part.startsWith(':') ? segments[index] !== '' : part === segments[index],
-    );
+  return parts.slice(0, wildcard === -1 ? undefined : wildcard).every((part, index) =>
+    part.startsWith(':')
+      ? segments[index] !== ''
+      : // A colon that begins no parameter is written twice.
+        part.replaceAll('::', ':') === segments[index],
+  );
 }

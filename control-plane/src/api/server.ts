@@ -28,6 +28,7 @@ import { registerReadModelRoutes } from './read-model-routes.ts';
 import { registerRollbacks } from './rollbacks.ts';
 import type { ApiLimits, ApiServices } from './services.ts';
 import { registerStatusRoutes } from './status-routes.ts';
+import { registerTenantBatch } from './tenant-batch.ts';
 import { registerTenantOperations } from './tenant-operations.ts';
 import { registerTenantRoutes } from './tenants.ts';
 
@@ -63,6 +64,7 @@ export async function createApi(
   registerReadModelRoutes(api, services);
   await registerEventRoutes(api, services);
   registerHistoryRoutes(api, services);
+  registerTenantBatch(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;

@@ -7,6 +7,7 @@ import type { KeyUses } from '../access/key-uses.ts';
 import type { ControlPlaneCore } from '../core.ts';
 import type { ControlPlaneSettings } from '../settings.ts';
 import type { ControlMetrics } from '../telemetry/metrics.ts';
+import type { Writes } from './writes/writes.ts';
 
 export interface ApiServices {
   readonly core: Pick<
@@ -33,6 +34,7 @@ export interface ApiServices {
   readonly environment: ControlPlaneSettings['environment'];
   readonly clock: Clock;
   readonly metrics: ControlMetrics;
+  readonly writes: Writes;
   /** Why requests should not be sent here now, or nothing when they should. */
   readonly notReady: () => string | undefined;
   /** A new unique id per call. */

@@ -6,11 +6,12 @@
 import { TENANT_OPERATIONS } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantAnswerSchema } from './answers.ts';
-import { reasonQuery, writeHeaders } from './request-meta.ts';
-import { problems } from './route-docs.ts';
+import { writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
-import { answer, change, idParams, requireTenant } from './tenant-requests.ts';
+import { change, findTenant, idParams } from './tenant-requests.ts';
+import { writeQuery } from './writes/write-options.ts';
+import { writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['Tenants'];
 
@@ -58,6 +59,7 @@ export function registerTenantOperations(api: Api, services: ApiServices): void 
 }
 
 function registerOperation(api: Api, services: ApiServices, operation: TenantOperation): void {
+  const { writes, core } = services;
   api.route({
     method: 'POST',
     url: `/tenants/:id/${operation}`,
@@ -66,14 +68,15 @@ function registerOperation(api: Api, services: ApiServices, operation: TenantOpe
       tags: TAGS,
       ...WORDS[operation],
       params: idParams,
-      querystring: reasonQuery,
+      querystring: writeQuery,
       headers: writeHeaders,
-      response: { 200: tenantAnswerSchema, ...problems(404, 409, 412) },
+      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412),
     },
-    handler: async (request, reply) => {
-      const current = requireTenant(services, request.params.id);
-      const command = { kind: 'operate_tenant', id: current.config.id, operation } as const;
-      return answer(services, reply, await change(services, request, command, current));
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const current = findTenant(write.scope.tenants, request.params.id);
+        const command = { kind: 'operate_tenant', id: current.config.id, operation } as const;
+        return change(write, core.fleet, command, current);
+      }),
   });
 }

@@ -8,26 +8,31 @@ import {
   replaceTenantConfig,
   toTenantChanges,
 } from '@dbbouncer/shared/contract/tenant-conversion.ts';
-import type { MakeSecret } from '@dbbouncer/shared/contract/tenant-parts.ts';
-import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import {
   tenantCreateSchema,
   tenantPatchSchema,
   tenantReplaceSchema,
 } from '@dbbouncer/shared/contract/tenant-resource.ts';
-import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
-import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
-import { toSecret } from '@dbbouncer/shared/secrets/password.ts';
 import { reachOf, requireReach } from './access.ts';
 import { tenantAnswerSchema, tenantListSchema, tenantStatsSchema } from './answers.ts';
 import { toTenantAnswer, toTenantStats } from './answers.ts';
-import { invalidField } from './api-errors.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
-import { reasonQuery, writeHeaders } from './request-meta.ts';
+import { writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
-import { answer, change, handle, idParams, requireTenant } from './tenant-requests.ts';
+import {
+  answer,
+  change,
+  findTenant,
+  handle,
+  idParams,
+  requireSameId,
+  requireTenant,
+  secretMaker,
+} from './tenant-requests.ts';
+import { changeQuery, writeQuery } from './writes/write-options.ts';
+import { removalResponses, writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['Tenants'];
 const PAGE_DEFAULT = 100;
@@ -104,6 +109,7 @@ function registerReads(api: Api, services: ApiServices): void {
 }
 
 function registerRegistration(api: Api, services: ApiServices): void {
+  const { writes, core } = services;
   api.route({
     method: 'POST',
     url: '/tenants',
@@ -111,25 +117,28 @@ function registerRegistration(api: Api, services: ApiServices): void {
     schema: {
       tags: TAGS,
       summary: 'Register a tenant',
-      querystring: reasonQuery,
+      querystring: writeQuery,
       headers: writeHeaders,
       body: tenantCreateSchema,
-      response: { 201: tenantAnswerSchema, ...problems(400, 409, 413, 415) },
+      response: writeResponses(201, tenantAnswerSchema, 409),
     },
-    handler: async (request, reply) => {
+    handler: (request, reply) => {
       const { body } = request;
       const { id } = body;
       requireReach(request, id);
-      const tenant = newTenantConfig(id, body, secretMaker(services, id));
-      const command = { kind: 'register_tenant', tenant, origin: 'api' } as const;
-      const view = await change(services, request, command);
-      reply.code(201).header('location', `/tenants/${encodeURIComponent(view.config.id)}`);
-      return answer(services, reply, view);
+      return writes.perform(request, reply, (write) => {
+        const tenant = newTenantConfig(id, body, secretMaker(services, id));
+        const command = { kind: 'register_tenant', tenant, origin: 'api' } as const;
+        const done = change(write, core.fleet, command);
+        const location = `/tenants/${encodeURIComponent(done.body.id)}`;
+        return { ...done, status: 201, headers: { ...done.headers, location } };
+      });
     },
   });
 }
 
 function registerChanges(api: Api, services: ApiServices): void {
+  const { writes, core } = services;
   api.route({
     method: 'PUT',
     url: '/tenants/:id',
@@ -141,18 +150,19 @@ function registerChanges(api: Api, services: ApiServices): void {
         'What is not given goes back to its default, except the password, which is kept.' +
         ' An id that is not registered answers 404: POST /tenants registers.',
       params: idParams,
-      querystring: reasonQuery,
+      querystring: changeQuery,
       headers: writeHeaders,
       body: tenantReplaceSchema,
-      response: { 200: tenantAnswerSchema, ...problems(400, 404, 409, 412, 413, 415) },
+      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412),
     },
-    handler: async (request, reply) => {
-      const current = requireTenant(services, request.params.id);
-      const config = requireSameId(current.config, request.body.id);
-      const tenant = replaceTenantConfig(config, request.body, secretMaker(services, config.id));
-      const command = { kind: 'replace_tenant', tenant } as const;
-      return answer(services, reply, await change(services, request, command, current));
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const current = findTenant(write.scope.tenants, request.params.id);
+        const { config } = current;
+        requireSameId(config.id, request.body.id);
+        const tenant = replaceTenantConfig(config, request.body, secretMaker(services, config.id));
+        return change(write, core.fleet, { kind: 'replace_tenant', tenant }, current);
+      }),
   });
   api.route({
     method: 'PATCH',
@@ -163,22 +173,24 @@ function registerChanges(api: Api, services: ApiServices): void {
       summary: 'Change some settings of a tenant',
       description: 'What is not given stays as it is; null goes back to the default.',
       params: idParams,
-      querystring: reasonQuery,
+      querystring: changeQuery,
       headers: writeHeaders,
       body: tenantPatchSchema,
-      response: { 200: tenantAnswerSchema, ...problems(400, 404, 409, 412, 413, 415) },
+      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412),
     },
-    handler: async (request, reply) => {
-      const current = requireTenant(services, request.params.id);
-      const config = requireSameId(current.config, request.body.id);
-      const changes = toTenantChanges(config, request.body, secretMaker(services, config.id));
-      const command = { kind: 'update_tenant', id: config.id, changes } as const;
-      return answer(services, reply, await change(services, request, command, current));
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const current = findTenant(write.scope.tenants, request.params.id);
+        const { config } = current;
+        requireSameId(config.id, request.body.id);
+        const changes = toTenantChanges(config, request.body, secretMaker(services, config.id));
+        const command = { kind: 'update_tenant', id: config.id, changes } as const;
+        return change(write, core.fleet, command, current);
+      }),
   });
 }
 
-function registerRemoval(api: Api, services: ApiServices): void {
+function registerRemoval(api: Api, { writes }: ApiServices): void {
   api.route({
     method: 'DELETE',
     url: '/tenants/:id',
@@ -187,25 +199,16 @@ function registerRemoval(api: Api, services: ApiServices): void {
       tags: TAGS,
       summary: 'Remove a tenant; its connections end at their next transaction boundary',
       params: idParams,
-      querystring: reasonQuery,
+      querystring: changeQuery,
       headers: writeHeaders,
-      response: { 204: z.null(), ...problems(404, 412) },
+      response: removalResponses(404, 412),
     },
-    handler: async (request, reply) => {
-      const current = requireTenant(services, request.params.id);
-      const command = { kind: 'remove_tenant', id: current.config.id } as const;
-      await handle(services, request, command, current);
-      return reply.code(204).send(null);
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const current = findTenant(write.scope.tenants, request.params.id);
+        const command = { kind: 'remove_tenant', id: current.config.id } as const;
+        const { position } = handle(write, command, current);
+        return { status: 204, headers: {}, body: null, position };
+      }),
   });
-}
-
-/** A tenant cannot be renamed: an id in the body must be the one of the path. */
-function requireSameId(config: TenantConfig, id: string | undefined): TenantConfig {
-  if (id === undefined || tenantKey(id) === tenantKey(config.id)) return config;
-  throw invalidField('id', `must be "${config.id}", as in the path, or be left out; got "${id}"`);
-}
-
-function secretMaker({ keyring }: ApiServices, id: TenantId): MakeSecret {
-  return (written, current) => toSecret(keyring, written, id, current);
 }

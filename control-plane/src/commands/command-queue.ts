@@ -5,9 +5,17 @@
  */
 import { controlErrors } from '../errors.ts';
 import type { EventStore } from '../store/event-store.ts';
-import type { AnyResult, Command, CommandMeta, Commands } from './commands.ts';
+import type {
+  AnyResult,
+  Command,
+  CommandMeta,
+  CommandMode,
+  Commands,
+  WorkScope,
+} from './commands.ts';
 import { handleCommand } from './handle-command.ts';
 import { rollBackConfig } from './roll-back-config.ts';
+import { TransactionScope } from './transaction-scope.ts';
 
 export const QUEUE_LIMITS = Object.freeze({
   /** Commands that may wait; the next is refused with STORE_BUSY. */
@@ -63,13 +71,17 @@ export class CommandQueue implements Commands {
   rollBackConfig: Commands['rollBackConfig'] = (request, meta) =>
     this.#enqueue(() => rollBackConfig(this.#store, request, meta), meta.mode);
 
+  perform<T>(work: (scope: WorkScope) => T, mode?: CommandMode): Promise<T> {
+    return this.#enqueue(() => work(new TransactionScope(this.#store)), mode);
+  }
+
   /** Does what still waits; everything later is refused with STORE_CLOSED. */
   close(): void {
     this.#phase = 'closing';
     while (this.#waiting.length > 0) this.#commit();
   }
 
-  async #enqueue<T>(work: () => T, mode: CommandMeta['mode'] = 'commit'): Promise<T> {
+  async #enqueue<T>(work: () => T, mode: CommandMode = 'commit'): Promise<T> {
     if (this.#phase === 'closing') {
       throw controlErrors.fail('STORE_CLOSED', 'The control plane is shutting down.');
     }

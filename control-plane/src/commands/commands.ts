@@ -1,24 +1,32 @@
 /**
  * The front of the write side: what api/ and the config file watcher call, and what they get back.
  */
+import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ApiKeyCommand } from '../domain/api-key/commands.ts';
 import type { SetDefaults } from '../domain/defaults/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
-import type { ApiKeyView } from '../store/api-keys.ts';
+import type { ApiKeyReader, ApiKeyView } from '../store/api-keys.ts';
 import type { EventMeta, StoredEvent } from '../store/event.ts';
-import type { DefaultsView, TenantView } from '../store/read-models.ts';
+import type { AnswerBook } from '../store/kept-answers.ts';
+import type { DefaultsView, TenantReader, TenantView } from '../store/read-models.ts';
 import type { ConfigRollback, RollBackConfig } from './roll-back-config.ts';
 
 /** What changes the config of proxies. */
 export type ConfigCommand = TenantCommand | SetDefaults;
 export type Command = ConfigCommand | ApiKeyCommand;
 
-export interface CommandMeta extends EventMeta {
+/** `dry_run` decides and answers as if, and keeps nothing. */
+export type CommandMode = 'commit' | 'dry_run';
+
+export interface Expectation {
   /** The version the sender saw (If-Match); without it the command applies to whatever is there. */
   readonly expectedVersion?: number | undefined;
-  /** `dry_run` decides and answers as if, and keeps nothing. Default: `commit`. */
-  readonly mode?: 'commit' | 'dry_run' | undefined;
+}
+
+export interface CommandMeta extends EventMeta, Expectation {
+  /** Default: `commit`. */
+  readonly mode?: CommandMode | undefined;
 }
 
 export interface CommandResult<View> {
@@ -37,6 +45,29 @@ export type DefaultsResult = CommandResult<DefaultsView>;
 export type ApiKeyResult = CommandResult<ApiKeyView>;
 
 export type AnyResult = TenantResult | DefaultsResult | ApiKeyResult;
+
+/** One transaction from the inside; of no use once it is over. */
+export interface WorkScope {
+  /** As of now: with what this transaction has done so far. */
+  readonly tenants: TenantReader;
+  readonly apiKeys: ApiKeyReader;
+  /** What writes of before were answered; what is kept here is undone with the transaction. */
+  readonly answers: AnswerBook;
+  /**
+   * What was done so far, and the difference it makes to proxies. Asked for, it folds the events:
+   * cheap for hundreds of them.
+   */
+  changes(): WorkChanges;
+  /** A refused command leaves nothing behind, and the transaction can go on. @throws its refusal */
+  handle(command: TenantCommand, meta: EventMeta & Expectation): TenantResult;
+  handle(command: SetDefaults, meta: EventMeta & Expectation): DefaultsResult;
+  handle(command: ApiKeyCommand, meta: EventMeta & Expectation): ApiKeyResult;
+}
+
+export interface WorkChanges {
+  readonly events: readonly StoredEvent[];
+  readonly delta: ConfigDelta;
+}
 
 export interface Commands {
   /**
@@ -64,4 +95,12 @@ export interface Commands {
     request: RollBackConfig,
     meta: Omit<CommandMeta, 'expectedVersion'>,
   ): Promise<ConfigRollback>;
+  /**
+   * Runs `work` in one transaction, in its turn: kept when it returns, undone as a whole when it
+   * throws. Resolves with what it returned when that is on disk. `work` sees the log as all
+   * commands before it have left it; it must be synchronous and short.
+   * @throws what `work` throws; STORE_BUSY, STORE_FULL, STORE_FAILED, STORE_CLOSED: nothing
+   * changed.
+   */
+  perform<T>(work: (scope: WorkScope) => T, mode?: CommandMode): Promise<T>;
 }

@@ -9,6 +9,7 @@ import type { DomainEvent } from '../domain/domain-event.ts';
 import type { EventMeta, StoredEvent } from './event.ts';
 import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
 import type { EventSearch, EventStretch } from './event-query.ts';
+import type { AnswerBook } from './kept-answers.ts';
 import type { ReadModels, TenantReader } from './read-models.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
 
@@ -58,6 +59,8 @@ export interface EventStore
    */
   readonly epoch: number;
   readonly apiKeys: ApiKeyReader & ApiKeyUses;
+  /** What is kept in it is undone with the transaction around it. */
+  readonly answers: AnswerBook;
   /** Version of the stream: 0 when nothing was ever appended to it. */
   streamVersion(stream: string): number;
   /**

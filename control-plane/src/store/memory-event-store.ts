@@ -14,6 +14,7 @@ import { matches, stretchOf, stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
 import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
+import { MemoryKeptAnswers } from './memory-kept-answers.ts';
 import { MemoryReadModels } from './memory-read-models.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
@@ -31,6 +32,7 @@ export function createMemoryEventStore(options: MemoryStoreOptions): EventStore 
 class MemoryEventStore implements EventStore {
   readonly epoch = 1;
   readonly apiKeys: ApiKeyReader & ApiKeyUses;
+  readonly answers: MemoryKeptAnswers;
   readonly #options: MemoryStoreOptions;
   readonly #models = new MemoryReadModels();
   readonly #committed = new CommitListeners(silentLogger);
@@ -43,6 +45,7 @@ class MemoryEventStore implements EventStore {
   constructor(options: MemoryStoreOptions) {
     this.#options = options;
     this.apiKeys = this.#apiKeys();
+    this.answers = new MemoryKeptAnswers(options.clock);
   }
 
   head(): Position {
@@ -201,11 +204,13 @@ class MemoryEventStore implements EventStore {
     const versions = this.#versions;
     const checkpoints = this.#checkpoints;
     const undoModels = this.#models.remember();
+    const undoAnswers = this.answers.remember();
     return () => {
       this.#events = this.#events.slice(0, position);
       this.#versions = versions;
       this.#checkpoints = checkpoints;
       undoModels();
+      undoAnswers();
     };
   }
 

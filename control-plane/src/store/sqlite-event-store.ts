@@ -16,6 +16,7 @@ import type { EventSearch, EventStretch } from './event-query.ts';
 import { stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
+import type { AnswerBook } from './kept-answers.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
 import { SqliteApiKeys } from './sqlite-api-keys.ts';
@@ -24,6 +25,7 @@ import type { Rebuilt } from './rebuild-beside.ts';
 import { namingFailures, openDatabase } from './sqlite-database.ts';
 import type { Durability, SqliteDatabase } from './sqlite-database.ts';
 import { SqliteEventSearch } from './sqlite-event-search.ts';
+import { SqliteKeptAnswers } from './sqlite-kept-answers.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
 import { checkpoints, events, excluded, writer } from './tables.ts';
 import { acquireWriterLock } from './writer-lock.ts';
@@ -74,6 +76,7 @@ export function openSqliteEventStore(options: SqliteStoreOptions): EventStore {
 class SqliteEventStore implements EventStore {
   readonly epoch: number;
   readonly apiKeys: SqliteApiKeys;
+  readonly answers: AnswerBook;
   readonly #database: SqliteDatabase;
   readonly #lock: WriterLock;
   readonly #options: SqliteStoreOptions;
@@ -92,6 +95,7 @@ class SqliteEventStore implements EventStore {
     this.#search = new SqliteEventSearch(database.client);
     this.apiKeys = new SqliteApiKeys(database, (work) => this.#run(work));
     this.#models = new SqliteReadModels(database, this.apiKeys);
+    this.answers = new SqliteKeptAnswers(database, options.clock);
     this.#committed = new CommitListeners(options.log);
     this.#head = this.#statements.head.get() ?? { position: 0, hash: GENESIS_HASH };
     this.epoch = this.#statements.epoch.get()?.epoch ?? 1;

@@ -75,6 +75,27 @@ export const apiKeyUses = sqliteTable('api_key_uses', {
   lastUsedAt: text('last_used_at').notNull(),
 });
 
+export const keptAnswers = sqliteTable('kept_answers', {
+  id: integer().primaryKey(),
+  actor: text().notNull(),
+  key: text().notNull(),
+  fingerprint: text().notNull(),
+  status: integer().notNull(),
+  /** A JSON object. */
+  headers: text().notNull(),
+  body: text(),
+  position: integer().notNull(),
+  keptAtMs: integer('kept_at_ms').notNull(),
+  bytes: integer().notNull(),
+});
+
+/** Triggers keep it. */
+export const keptAnswerTotals = sqliteTable('kept_answer_totals', {
+  actor: text().primaryKey(),
+  answers: integer().notNull(),
+  bytes: integer().notNull(),
+});
+
 /** `SET` of an upsert: every column takes the value that could not be inserted. */
 export function excluded(table: SQLiteTable): Record<string, SQL> {
   const columns = Object.entries(getTableColumns(table));

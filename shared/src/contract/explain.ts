@@ -33,7 +33,7 @@ export function explainIssues(
     if (issue.code !== 'unrecognized_keys') {
       return [problem(issue.path, sentence(issue, valueAt(input, issue.path)))];
     }
-    const known = knownNames(schema, issue.path);
+    const known = knownNames(schema, issue.path, input);
     return issue.keys.map((key) => problem([...issue.path, key], unknownField(key, known)));
   });
 }
@@ -98,6 +98,7 @@ function sentence(issue: z.core.$ZodIssue, value: unknown): string {
 }
 
 function atLeast(issue: z.core.$ZodIssueTooSmall): string {
+  if (issue.origin === 'array') return `have at least ${issue.minimum} entries`;
   if (issue.origin !== 'string') return `be at least ${issue.minimum}`;
   return issue.minimum === 1 ? 'not be empty' : `have at least ${issue.minimum} characters`;
 }
@@ -148,19 +149,35 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-/** The field names that the schema knows at `path`; read-only ones are not offered. */
-function knownNames(schema: z.core.$ZodType, path: readonly PropertyKey[]): readonly string[] {
-  let current = unwrap(schema);
-  for (const key of path) {
+/** The field names that the schema knows at `path` of `input`; read-only ones are not offered. */
+function knownNames(
+  schema: z.core.$ZodType,
+  path: readonly PropertyKey[],
+  input: unknown,
+): readonly string[] {
+  let current = chosen(unwrap(schema), input);
+  for (const [index, key] of path.entries()) {
     if (current instanceof z.ZodObject) current = unwrap(current.shape[String(key)]);
     else if (current instanceof z.ZodRecord) current = unwrap(current.valueType);
     else if (current instanceof z.ZodArray) current = unwrap(current.element);
     else return [];
+    current = chosen(current, valueAt(input, path.slice(0, index + 1)));
   }
   if (!(current instanceof z.ZodObject)) return [];
   return Object.entries(current.shape)
     .filter(([, field]) => !isReadOnly(field))
     .map(([name]) => name);
+}
+
+/** The alternative that `value` is meant to be. */
+function chosen(schema: unknown, value: unknown): unknown {
+  if (!(schema instanceof z.ZodDiscriminatedUnion)) return schema;
+  const { discriminator } = schema.def;
+  const named = valueAt(value, [discriminator]);
+  return schema.options.find((option) => {
+    const field: unknown = option instanceof z.ZodObject ? option.shape[discriminator] : undefined;
+    return field instanceof z.ZodType && field.safeParse(named).success;
+  });
 }
 
 function isReadOnly(field: unknown): boolean {

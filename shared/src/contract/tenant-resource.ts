@@ -74,6 +74,7 @@ const readOnlyFields = {
   stats: ignored,
   state: ignored,
   on_proxies: ignored,
+  applied: ignored,
 } as const;
 
 /** A tenant in the config file: its id is the key it stands under. */

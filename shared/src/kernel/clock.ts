@@ -18,6 +18,11 @@ export interface Clock {
   after(delayMs: number, fire: () => void): Timer;
 }
 
+/** A `timestamp()` as milliseconds since 1970: for ages that outlive the process. */
+export function timestampMs(timestamp: string): number {
+  return Date.parse(timestamp);
+}
+
 export const systemClock: Clock = Object.freeze({
   nowMs: () => performance.now(),
   idleMs: () => performance.eventLoopUtilization().idle,

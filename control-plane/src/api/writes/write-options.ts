@@ -1,0 +1,81 @@
+/**
+ * What every write can be asked for beside the change itself: to be rehearsed, to be waited for, to
+ * be done whatever version is there. Owns: those words of the query. Leaves: If-Match to
+ * preconditions.ts, Idempotency-Key to idempotency.ts.
+ */
+import type { FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import { formatDuration, parseDurationMs } from '@dbbouncer/shared/contract/duration.ts';
+import type { CommandMode } from '../../commands/commands.ts';
+import { invalidField } from '../api-errors.ts';
+import { reasonQuery } from '../request-meta.ts';
+
+export const WAIT_LIMITS = Object.freeze({ defaultMs: 5_000, maxMs: 60_000 });
+
+const MILLISECONDS = /^\d{1,9}$/;
+
+/** The query of every write. */
+export const writeQuery = reasonQuery.extend({
+  dry_run: z
+    .enum(['true', 'false'])
+    .optional()
+    .meta({
+      description:
+        'true: nothing is changed; the answer tells which events would be stored, what proxies' +
+        ' would be told, what would become of the tenant, and what to look out for.',
+    }),
+  wait: z
+    .literal('applied')
+    .optional()
+    .meta({
+      description:
+        'Answer when every live proxy serves the change, or with 202 when the time is over. The' +
+        ' change is made and stays made either way.',
+    }),
+  timeout: z
+    .string()
+    .optional()
+    .meta({
+      description:
+        'How long to wait: milliseconds or a duration, between 1ms and' +
+        ` ${formatDuration(WAIT_LIMITS.maxMs)}. Default: ${formatDuration(WAIT_LIMITS.defaultMs)}.`,
+      examples: ['5s'],
+    }),
+});
+
+/** The query of writes on what has a version. */
+export const changeQuery = writeQuery.extend({
+  force: z.enum(['true', 'false']).optional().meta({
+    description: 'true: writes whatever version is there; If-Match is not looked at.',
+  }),
+});
+
+export interface WriteOptions {
+  readonly mode: CommandMode;
+  /** How long to wait for the proxies; absent: not at all. */
+  readonly waitMs: number | undefined;
+}
+
+/** @throws VALIDATION_FAILED for what contradicts itself. */
+export function writeOptions(request: FastifyRequest): WriteOptions {
+  const { dry_run, wait, timeout } = request.query as z.infer<typeof writeQuery>;
+  const mode = dry_run === 'true' ? 'dry_run' : 'commit';
+  if (wait === undefined) {
+    if (timeout === undefined) return { mode, waitMs: undefined };
+    throw invalidField('timeout', 'is for wait=applied alone');
+  }
+  if (mode === 'dry_run') {
+    throw invalidField('wait', 'cannot be combined with dry_run: there is nothing to wait for');
+  }
+  return { mode, waitMs: timeout === undefined ? WAIT_LIMITS.defaultMs : timeoutMs(timeout) };
+}
+
+function timeoutMs(text: string): number {
+  const ms = MILLISECONDS.test(text) ? Number(text) : parseDurationMs(text);
+  if (ms !== undefined && ms >= 1 && ms <= WAIT_LIMITS.maxMs) return ms;
+  throw invalidField(
+    'timeout',
+    `must be milliseconds or a duration such as "5s", between 1ms and` +
+      ` ${formatDuration(WAIT_LIMITS.maxMs)}; got ${JSON.stringify(text.slice(0, 40))}`,
+  );
+}

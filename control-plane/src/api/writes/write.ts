@@ -1,0 +1,25 @@
+/** What a route says of a write: the work inside a transaction, and the answer it comes to. */
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import type { WorkScope } from '../../commands/commands.ts';
+import type { EventMeta } from '../../store/event.ts';
+import type { Precondition } from '../preconditions.ts';
+
+/** What the work of a write has at hand. */
+export interface Write {
+  readonly scope: WorkScope;
+  readonly meta: EventMeta;
+  readonly precondition: Precondition;
+}
+
+/** What a write has come to. */
+export interface WriteAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** JSON; null for none. */
+  readonly body: object | null;
+  /** Proxies that applied it know of the write. */
+  readonly position: Position;
+}
+
+/** Runs inside the transaction, perhaps not for good: it changes nothing but through `scope`. */
+export type WriteWork = (write: Write) => WriteAnswer;

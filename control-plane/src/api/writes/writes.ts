@@ -1,0 +1,139 @@
+/**
+ * The way every write takes: rehearsed or done in one transaction, at most once per
+ * Idempotency-Key, and waited for where that is asked.
+ * Owns: that order, and how an answer becomes a reply. Leaves: what a write does and answers to the
+ * routes, refusals to failures.ts.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
+import type { WorkScope } from '../../commands/commands.ts';
+import type { ControlPlaneCore } from '../../core.ts';
+import { APPLIED_WAIT_LIMITS, AppliedWaits } from '../../fleet/applied-waits.ts';
+import type { Applied, WaitPlace } from '../../fleet/applied-waits.ts';
+import { reachOf } from '../access.ts';
+import { apiErrors } from '../api-errors.ts';
+import type { Precondition } from '../preconditions.ts';
+import { commandMeta } from '../request-meta.ts';
+import { toAppliedAnswer } from './applied.ts';
+import { toDryRunAnswer } from './dry-run.ts';
+import { fingerprintOf, idempotencyKeyOf, requireSameRequest } from './idempotency.ts';
+import type { WriteAnswer, WriteWork } from './write.ts';
+import { writeOptions } from './write-options.ts';
+import type { WriteOptions } from './write-options.ts';
+
+export interface WritesOptions {
+  readonly core: Pick<ControlPlaneCore, 'commands' | 'fleet'>;
+  readonly keyring: Keyring;
+  readonly clock: Clock;
+}
+
+interface Done extends WriteAnswer {
+  /** `kept`: under its key, for whoever repeats the request. */
+  readonly origin: 'done' | 'kept' | 'replayed';
+}
+
+export class Writes {
+  readonly #core: WritesOptions['core'];
+  readonly #waits: AppliedWaits;
+  readonly #fingerprintSecret: Buffer;
+
+  constructor({ core, keyring, clock }: WritesOptions) {
+    this.#core = core;
+    this.#waits = new AppliedWaits(core.fleet, clock);
+    this.#fingerprintSecret = keyring.deriveFleetSecret('idempotency');
+  }
+
+  /**
+   * Does `work` as the request asks for it, and replies.
+   * @throws what `work` and commands throw; IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_KEYS_FULL,
+   * TOO_MANY_WAIT: nothing changed.
+   */
+  async perform(request: FastifyRequest, reply: FastifyReply, work: WriteWork): Promise<void> {
+    const options = writeOptions(request);
+    const meta = commandMeta(request);
+    const precondition = preconditionOf(request);
+    const inScope = (scope: WorkScope) => work({ scope, meta, precondition });
+    if (options.mode === 'dry_run') {
+      await reply.code(200).send(await this.#rehearse(inScope, reachOf(request)));
+      return;
+    }
+    const place = this.#placeFor(options);
+    try {
+      const done = await this.#do(request, inScope);
+      const applied = await place?.until(done.position, options.waitMs ?? 0);
+      await replyWith(reply, done, applied);
+    } finally {
+      place?.leave();
+    }
+  }
+
+  #rehearse(work: (scope: WorkScope) => WriteAnswer, reach: string | null): Promise<object> {
+    const { commands, fleet } = this.#core;
+    return commands.perform((scope) => {
+      const answer = work(scope);
+      return toDryRunAnswer(answer, scope.changes(), { tenants: scope.tenants, fleet, reach });
+    }, 'dry_run');
+  }
+
+  /** The key is looked up before anything else: a repetition finds its own change in its way. */
+  #do(request: FastifyRequest, work: (scope: WorkScope) => WriteAnswer): Promise<Done> {
+    const key = idempotencyKeyOf(request);
+    if (key === undefined) {
+      return this.#core.commands.perform((scope) => ({ ...work(scope), origin: 'done' }));
+    }
+    const { actor } = request;
+    const fingerprint = fingerprintOf(request, this.#fingerprintSecret);
+    return this.#core.commands.perform((scope) => {
+      const kept = scope.answers.find(actor, key);
+      if (kept !== undefined) {
+        requireSameRequest(kept, fingerprint);
+        const body = kept.body === null ? null : (JSON.parse(kept.body) as object);
+        return { ...kept, body, origin: 'replayed' };
+      }
+      const answer = work(scope);
+      const body = answer.body === null ? null : JSON.stringify(answer.body);
+      scope.answers.keep({ ...answer, actor, key, fingerprint, body });
+      return { ...answer, origin: 'kept' };
+    });
+  }
+
+  /** Taken before anything is done, so that nobody is refused who has changed something. */
+  #placeFor({ waitMs }: WriteOptions): WaitPlace | undefined {
+    if (waitMs === undefined) return undefined;
+    const place = this.#waits.take();
+    if (place !== undefined) return place;
+    throw apiErrors.fail(
+      'TOO_MANY_WAIT',
+      `${this.#waits.places} writes wait for proxies; at most ${APPLIED_WAIT_LIMITS.waitsMax} may.`,
+      { hint: 'Write without wait=applied, and look at GET /fleet.' },
+    );
+  }
+}
+
+function preconditionOf(request: FastifyRequest): Precondition {
+  const { force } = request.query as { readonly force?: unknown };
+  return {
+    ifMatch: request.headers['if-match'],
+    version: force === 'true' ? 'forced' : 'checked',
+  };
+}
+
+/** A repetition reads byte by byte what was kept; what is done now passes the route's schema. */
+async function replyWith(
+  reply: FastifyReply,
+  { status, headers, body, position, origin }: Done,
+  applied: Applied | undefined,
+): Promise<void> {
+  reply.headers(headers);
+  if (origin === 'replayed') reply.header('idempotency-replayed', 'true');
+  if (origin !== 'done') reply.serializer(JSON.stringify);
+  if (applied === undefined) {
+    await (body === null ? reply.code(status).send() : reply.code(status).send(body));
+    return;
+  }
+  const reached = status === 204 ? 200 : status;
+  await reply
+    .code(applied.lagging.length === 0 ? reached : 202)
+    .send({ ...body, applied: toAppliedAnswer(position, applied) });
+}
