@@ -3,10 +3,12 @@
  * that runs and goes on writing.
  */
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { eventually } from '../support/eventually.ts';
+import { startNatsServer } from '../support/nats-server.ts';
 import { dbbouncer } from '../support/processes.ts';
 import { DbbouncerProcess, tellLogsOfFailures } from '../support/dbbouncer-process.ts';
 import { ApiClient } from './api-client.ts';
@@ -67,6 +69,14 @@ describe('dbbouncer verify', () => {
     const { code, stdout, stderr } = await run('verify', '--data-dir', data);
     assert.deepEqual([code, stdout], [1, '']);
     assert.equal(stderr, 'dbbouncer: position 3: its content does not have its hash\n');
+    const copy = join(folder, 'copy-of-tampered');
+    const backup = await run('backup', copy, '--data-dir', data);
+    assert.equal(backup.code, 1);
+    assert.match(backup.stderr, /not as it was written: position 3: its content/);
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => name.startsWith('copy')),
+      [],
+    );
   });
 
   it('ends with 2 where there is no log', async () => {
@@ -75,6 +85,35 @@ describe('dbbouncer verify', () => {
     assert.match(stderr, /^dbbouncer: There is no event log at .*nowhere\/dbbouncer\.db/);
   });
 });
+
+describe('dbbouncer verify --nats', () => {
+  it('compares the log with the events on the bus, too', async (t) => {
+    const nats = await startNatsServer();
+    t.after(() => nats.stop());
+    const args = ['--nats', nats.url];
+    const env = { DBBOUNCER_API_KEY: KEY };
+    const control = await DbbouncerProcess.start({ command: 'control-plane', args, env });
+    t.after(() => control.kill());
+    const own = new ApiClient(control.apiUrl, KEY);
+    await own.addTenant({ id: 'a', port: 1, dbname: 'd', username: 'u', password: '${P}' });
+    await eventually('the event is on the bus', async () => {
+      const { publishers } = (await own.get('/fleet')) as { publishers: Publishers };
+      return publishers.events.position === 1;
+    });
+    const same = await run('verify', '--data-dir', control.dataDir, ...args);
+    assert.deepEqual([same.code, same.stderr], [0, '']);
+    assert.match(same.stdout, /\nThe bus has the same: 1 event\.\n$/);
+
+    // Another log, and the bus of the first.
+    const other = await run('verify', '--data-dir', plane.dataDir, ...args);
+    assert.equal(other.code, 1);
+    assert.equal(other.stderr, 'dbbouncer: position 1: is another event on the bus\n');
+  });
+});
+
+interface Publishers {
+  readonly events: { readonly position: number };
+}
 
 describe('dbbouncer replay', () => {
   it('prints the config of a position as YAML, and no secret', async () => {
@@ -92,22 +131,19 @@ describe('dbbouncer replay', () => {
       const { stdout } = await onPlane('replay', '--format', 'json', ...args);
       return JSON.parse(stdout) as { position: number; tenants: Record<string, unknown> };
     };
-    const then = await asJson('--at', firstTime);
+    const [then, now] = await Promise.all([asJson('--at', firstTime), asJson()]);
     assert.deepEqual([then.position, Object.keys(then.tenants)], [1, ['acme']]);
-    const now = await asJson();
     assert.deepEqual(Object.keys(now.tenants), ['acme', 'beta']);
     assert.equal((now.tenants['beta'] as Record<string, unknown>)['password_source'], '${BETA}');
   });
 
   it('ends with 2 for a position that has not come, and what is no time', async () => {
-    for (const [at, words] of [
-      ['999999', /--at is 999999; the log ends at \d+/],
-      ['noon', /--at must be a position or a time such as/],
-    ] as const) {
-      const { code, stderr } = await onPlane('replay', '--at', at);
-      assert.equal(code, 2);
-      assert.match(stderr, words);
-    }
+    const [late, odd] = await Promise.all(
+      ['999999', 'noon'].map((at) => onPlane('replay', '--at', at)),
+    );
+    assert.deepEqual([late?.code, odd?.code], [2, 2]);
+    assert.match(late?.stderr ?? '', /--at is 999999; the log ends at \d+/);
+    assert.match(odd?.stderr ?? '', /--at must be a position or a time such as/);
   });
 });
 

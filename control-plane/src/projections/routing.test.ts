@@ -6,16 +6,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { applyDelta, decodeDelta, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
-import { TENANT_OPERATIONS } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
-import { ManualClock } from '../../../tests/support/manual-clock.ts';
-import type { Command } from '../commands/commands.ts';
-import { handleCommand } from '../commands/handle-command.ts';
 import { sampleTenant } from '../domain/given-when-then.ts';
-import { controlErrors } from '../errors.ts';
-import { createMemoryEventStore } from '../store/memory-event-store.ts';
 import {
   assertRebuilds,
   changesFor,
@@ -24,45 +17,7 @@ import {
   loadRouting,
   rewindRouting,
 } from './routing.ts';
-import { projectViews } from './tenant-views.ts';
-
-const ids = fc.constantFrom('a', 'B', 'b', 'c').map((id) => id as TenantId);
-const port = fc.integer({ min: 1, max: 3 });
-const limit = fc.integer({ min: 1, max: 4 });
-const pool = fc.record({ minConnections: limit, maxConnections: limit }, { requiredKeys: [] });
-const tenant = fc.record({ id: ids, port, pool }).map((fields) => sampleTenant(fields));
-
-const commands: fc.Arbitrary<Command> = fc.oneof(
-  tenant.map((t): Command => ({ kind: 'register_tenant', origin: 'api', tenant: t })),
-  tenant.map((t): Command => ({ kind: 'replace_tenant', tenant: t })),
-  fc
-    .record({ id: ids, port, pool: fc.record({ maxConnections: fc.option(limit) }) })
-    .map(({ id, ...changes }): Command => ({ kind: 'update_tenant', id, changes })),
-  ids.map((id): Command => {
-    const password = { kind: 'env', name: `SECRET_${id}` } as const;
-    return { kind: 'update_tenant', id, changes: { password } };
-  }),
-  fc
-    .record({ id: ids, operation: fc.constantFrom(...TENANT_OPERATIONS) })
-    .map((fields): Command => ({ kind: 'operate_tenant', ...fields })),
-  ids.map((id): Command => ({ kind: 'remove_tenant', id })),
-  fc.record({ minConnections: limit, maxConnections: limit }).map((own): Command => {
-    return { kind: 'set_defaults', defaults: { ...DEFAULT_POOL_SETTINGS, ...own } };
-  }),
-);
-
-/** A store with what came of `history`; what the rules refuse does not happen. */
-function storeAfter(history: readonly Command[]) {
-  const store = createMemoryEventStore({ clock: new ManualClock(), project: projectViews });
-  for (const command of history) {
-    try {
-      handleCommand(store, command, { actor: 'tester', requestId: 'r' });
-    } catch (error) {
-      assert.ok(controlErrors.is(error), String(error));
-    }
-  }
-  return store;
-}
+import { history, storeAfter } from './testing.ts';
 
 /** Comparable whatever the maps share inside. */
 function plain(config: RoutingConfig) {
@@ -70,8 +25,6 @@ function plain(config: RoutingConfig) {
 }
 
 describe('routing projection', () => {
-  const history = fc.array(commands, { minLength: 1, maxLength: 40 });
-
   it('folds to what the read models hold', () => {
     fc.assert(
       fc.property(history, (commands) => {
