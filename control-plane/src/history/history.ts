@@ -249,7 +249,8 @@ export class History {
     const pace = new Pace();
     let version = 0;
     while (version < upTo) {
-      const limit = Math.min(CHUNK_EVENTS, upTo - version);
+      // The first alone: for a tenant that came later it is all that is needed.
+      const limit = version === 0 ? 1 : Math.min(CHUNK_EVENTS, upTo - version);
       const chunk = [...this.#store.readStream(stream, version, limit)];
       yield* chunk;
       if (chunk.length < limit) return;

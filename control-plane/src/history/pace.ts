@@ -4,7 +4,7 @@
  */
 
 /** What is read in one go; some milliseconds at most. */
-const UNITS_AT_ONCE = 200;
+const UNITS_AT_ONCE = 50;
 
 export class Pace {
   #left = UNITS_AT_ONCE;

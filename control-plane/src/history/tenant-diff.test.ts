@@ -109,6 +109,10 @@ describe('the line for people', () => {
       'registered: db.example.com:5432/acme_db as app',
     );
     assert.equal(
+      line('TenantRestored', undefined, tenant()),
+      'restored: db.example.com:5432/acme_db as app',
+    );
+    assert.equal(
       line('TenantRolledBack', tenant(), tenant({ port: 1 })),
       'rolled back: port 5432 -> 1',
     );

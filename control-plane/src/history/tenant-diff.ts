@@ -119,9 +119,9 @@ export function summarize(
   changes: readonly FieldChange[],
   after: TenantAsOf,
 ): string {
-  if (type === 'TenantRegistered' && after !== undefined) {
+  if (after !== undefined && changes.some(({ field, from }) => field === 'id' && from === null)) {
     const { host, port, database, username } = after.config;
-    return `registered: ${host}:${port}/${database} as ${username}`;
+    return `${wordsOf(type)}: ${host}:${port}/${database} as ${username}`;
   }
   const told = after === undefined ? [] : changes.filter(({ field }) => field !== 'state');
   const phrases = told.slice(0, PHRASES_MAX).map(phraseOf);
