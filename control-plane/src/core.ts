@@ -14,7 +14,7 @@ import type { Commands } from './commands/commands.ts';
 import { FleetState } from './fleet/fleet-state.ts';
 import type { FleetReader } from './fleet/fleet-state.ts';
 import { listenForReports } from './fleet/report-listener.ts';
-import { pastOfTenant, positionAt } from './projections/past.ts';
+import { pastOfTenant } from './projections/past.ts';
 import type { FoldedPast } from './projections/past.ts';
 import { History } from './history/history.ts';
 import { projectViews } from './projections/tenant-views.ts';
@@ -114,7 +114,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     events: store,
     past: {
       tenant: (id, position) => pastOfTenant(store, id, position),
-      positionAt: (time) => positionAt(store, time),
+      positionAt: (time) => store.lastByTime(time, 'up_to'),
     },
     history: new History(store),
     fleet,

@@ -171,7 +171,7 @@ describe('GET /events', () => {
     assert.equal((await ask('/events/1')).status, 200);
     assertProblem(await ask('/events/2'), 404, 'EVENT_NOT_FOUND');
     const made = await read('?type=ApiKeyCreated');
-    assert.match(made.text, /"proof":\{"hash":"redacted","verifier":"redacted"\}/);
+    assert.match(made.text, /"proof":"hashed"/);
   });
 
   it('needs the key', async () => {

@@ -2,11 +2,9 @@
  * Events as the API shows them: what happened to whom, with everything that is secret left out.
  */
 import { z } from 'zod';
-import { secretSchema } from '@dbbouncer/shared/contract/secret.ts';
-import { describeSecret } from '@dbbouncer/shared/secrets/password.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
-import type { JsonObject, JsonValue } from '../store/canonical-json.ts';
 import type { StoredEvent } from '../store/event.ts';
+import { redactedMembers } from './redacted.ts';
 
 export const eventFields = {
   position: z.int().meta({ description: 'Its number in the log, from 1.', examples: [42] }),
@@ -62,27 +60,4 @@ export function toEventAnswer(event: StoredEvent): EventAnswer {
     epoch: event.epoch,
     hash: event.hash,
   };
-}
-
-/** Members by which a secret could be guessed, wherever they are. */
-const PROOFS: ReadonlySet<string> = new Set(['hash', 'verifier']);
-const REDACTED = 'redacted';
-
-/** In the place of each secret stands where it is: "sealed", `${NAME}` or `file:/path`. */
-function redacted(value: JsonValue | undefined): unknown {
-  if (Array.isArray(value)) return value.map((entry: JsonValue) => redacted(entry));
-  if (value === null || typeof value !== 'object') return value;
-  const secret = 'kind' in value ? secretSchema.safeParse(value) : undefined;
-  return secret?.success === true
-    ? describeSecret(secret.data)
-    : redactedMembers(value as JsonObject);
-}
-
-function redactedMembers(object: JsonObject): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(object).map(([name, value]) => [
-      name,
-      PROOFS.has(name) ? REDACTED : redacted(value),
-    ]),
-  );
 }

@@ -43,18 +43,3 @@ export function defaultsAt(log: EventReader, position: Position): PoolSettings {
   }
   return defaults;
 }
-
-/**
- * The last position of which `time` (as events are stamped) is not before its event. Looks at a few
- * events only: where the clock was set back, at one of the places that fit.
- */
-export function positionAt(log: EventReader, time: string): Position {
-  let [low, high] = [0, log.head()];
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    const [event] = log.readAll(middle - 1, 1);
-    if (event !== undefined && event.occurredAt <= time) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
