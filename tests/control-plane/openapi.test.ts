@@ -75,6 +75,7 @@ describe('/openapi.json', () => {
         'post /api-keys',
         'post /config/rollback',
         'post /read-models/rebuild',
+        'post /secrets/reseal',
         'post /tenants',
         'post /tenants/{id}/drain',
         'post /tenants/{id}/kill',

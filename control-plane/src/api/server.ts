@@ -25,6 +25,7 @@ import { registerHistoryRoutes } from './history-routes.ts';
 import { requestIdOf } from './request-meta.ts';
 import { RouteTable } from './route-table.ts';
 import { registerReadModelRoutes } from './read-model-routes.ts';
+import { registerResealRoutes } from './reseal-routes.ts';
 import { registerRollbacks } from './rollbacks.ts';
 import type { ApiLimits, ApiServices } from './services.ts';
 import { registerStatusRoutes } from './status-routes.ts';
@@ -60,6 +61,7 @@ export async function createApi(
   registerTenantRoutes(api, services);
   registerTenantOperations(api, services);
   registerApiKeyRoutes(api, services);
+  registerResealRoutes(api, services);
   registerRollbacks(api, services);
   registerReadModelRoutes(api, services);
   await registerEventRoutes(api, services);

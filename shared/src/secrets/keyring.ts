@@ -53,6 +53,16 @@ export class Keyring {
   }
 
   /**
+   * Reads the source again; what was sealed from now on is sealed with what it holds now.
+   * @returns the id of the key that seals.
+   * @throws SECRET_UNAVAILABLE when it cannot be read or holds no key; the keys stay then.
+   */
+  reload(): string {
+    this.#reload();
+    return this.#primary().id;
+  }
+
+  /**
    * Seals `clear` for one tenant; for another tenant it cannot be opened.
    * @throws SECRET_UNAVAILABLE when there is no key.
    */
