@@ -105,6 +105,17 @@ describe('GET /tenants/{id}/history', () => {
   });
 });
 
+describe('going back', () => {
+  it('is told with where to, in the history of the tenant', async () => {
+    await using own = await TestControlPlane.start();
+    await own.call('POST', '/tenants', { body: tenantBody('acme') });
+    await own.call('PATCH', '/tenants/acme', { body: { port: 5433 } });
+    await own.call('POST', '/tenants/acme/rollback', { body: { to: 1 } });
+    const entries = entriesOf(await own.call('GET', '/tenants/acme/history'));
+    assert.equal(entries[0]?.summary, 'rolled back to 1: port 5433 -> 5432');
+  });
+});
+
 describe('GET /config', () => {
   it('shows the present as the tenants show it', async () => {
     const config = await configAt('');

@@ -266,7 +266,9 @@ function entryOf(
   after: TenantView | undefined,
 ): HistoryEntry {
   const changes = diffTenants(before, after);
-  return { event, changes, summary: summarize(event.type, changes, after) };
+  const { to } = event.data;
+  const wentBackTo = typeof to === 'number' ? to : undefined;
+  return { event, changes, summary: summarize(event.type, changes, after, wentBackTo) };
 }
 
 function differenceOf(

@@ -11,6 +11,7 @@ import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
 import { toTenantFields } from '@dbbouncer/shared/contract/tenant-conversion.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { describeSecret } from '@dbbouncer/shared/secrets/password.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { JsonValue } from '../store/canonical-json.ts';
 import type { TenantView } from '../store/read-models.ts';
 
@@ -113,21 +114,26 @@ const SILENT_TYPES: ReadonlySet<string> = new Set(['TenantUpdated', 'TenantCrede
 const PHRASES_MAX = 5;
 const VALUE_CHARS_MAX = 60;
 
-/** One line for people: `max_connections 10 -> 20, password changed`. */
+/**
+ * One line for people: `max_connections 10 -> 20, password changed`.
+ * @param to the position that the event went back to.
+ */
 export function summarize(
   type: string,
   changes: readonly FieldChange[],
   after: TenantAsOf,
+  to?: Position,
 ): string {
+  const words = to === undefined ? wordsOf(type) : `${wordsOf(type)} to ${to}`;
   if (after !== undefined && changes.some(({ field, from }) => field === 'id' && from === null)) {
     const { host, port, database, username } = after.config;
-    return `${wordsOf(type)}: ${host}:${port}/${database} as ${username}`;
+    return `${words}: ${host}:${port}/${database} as ${username}`;
   }
   const told = after === undefined ? [] : changes.filter(({ field }) => field !== 'state');
   const phrases = told.slice(0, PHRASES_MAX).map(phraseOf);
   if (told.length > PHRASES_MAX) phrases.push(`and ${told.length - PHRASES_MAX} more`);
   if (SILENT_TYPES.has(type)) return phrases.join(', ') || 'nothing that shows';
-  return [wordsOf(type), phrases.join(', ')].filter(Boolean).join(': ');
+  return [words, phrases.join(', ')].filter(Boolean).join(': ');
 }
 
 function phraseOf({ field, from, to }: FieldChange): string {
