@@ -4,14 +4,20 @@
  * help to log-program.ts.
  */
 import { resolve } from 'node:path';
-import { backUp, restoreBackup } from '@dbbouncer/control-plane/maintenance/backup.ts';
+import {
+  backUp,
+  restoreBackup,
+  restorePublished,
+} from '@dbbouncer/control-plane/maintenance/backup.ts';
 import { openLogOf, reading } from '@dbbouncer/control-plane/maintenance/data-folder.ts';
 import { replay } from '@dbbouncer/control-plane/maintenance/replay.ts';
 import { verifyPublished } from '@dbbouncer/control-plane/maintenance/verify-published.ts';
 import { verifyLog } from '@dbbouncer/control-plane/maintenance/verify.ts';
 import type { Broken, OnProgress } from '@dbbouncer/control-plane/maintenance/verify.ts';
+import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { connectNatsBus } from '@dbbouncer/shared/bus/nats-bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
 import type { SettingsInput } from '@dbbouncer/shared/settings/resolve.ts';
@@ -59,25 +65,49 @@ export function runBackup(input: SettingsInput, file: string): ExitCode {
   return EXIT.ok;
 }
 
-/** Makes `file` the log of a data folder that has none. */
-export function runRestore(input: SettingsInput, file: string): ExitCode {
+/** Makes `file`, or without one the events on the bus, the log of a data folder that has none. */
+export async function runRestore(input: SettingsInput, file?: string): Promise<ExitCode> {
   const { settings } = resolveSettings(input);
-  const source = resolve(input.cwd, file);
-  const { position } = withProgress((progress) =>
-    restoreBackup(source, settings.dataDir, progress),
-  );
+  const { position } =
+    file === undefined
+      ? await restoreFromBus(settings)
+      : withProgress((progress) =>
+          restoreBackup(resolve(input.cwd, file), settings.dataDir, progress),
+        );
   say(`${settings.dataDir} holds ${count(position)} now, all of them whole.`);
   say('Passwords in it open with the master key of then: DBBOUNCER_MASTER_KEY or master.key.');
   return EXIT.ok;
 }
 
-async function comparePublished(settings: Settings, servers: string): Promise<ExitCode> {
-  const bus = connectNatsBus({
+/** @throws SETTINGS_INVALID when no bus is set */
+async function restoreFromBus({ nats, dataDir }: Settings): ReturnType<typeof restorePublished> {
+  if (nats === undefined) {
+    throw sharedErrors.fail('SETTINGS_INVALID', 'restore needs a file, or --nats URL.');
+  }
+  const bus = openBus(nats, 'restore');
+  const progress = newProgress();
+  try {
+    return await restorePublished(bus, dataDir, systemClock, (done, total) =>
+      progress.update(done, total),
+    );
+  } finally {
+    progress.end();
+    await bus.close();
+  }
+}
+
+function openBus(servers: string, command: string): Bus {
+  const name = `dbbouncer ${command}`;
+  return connectNatsBus({
     servers,
-    name: 'dbbouncer verify',
+    name,
     inboxPrefix: SUBJECTS.controlPlaneInbox,
     clock: systemClock,
   });
+}
+
+async function comparePublished(settings: Settings, servers: string): Promise<ExitCode> {
+  const bus = openBus(servers, 'verify');
   const log = openLogOf(settings.dataDir);
   const progress = newProgress();
   try {

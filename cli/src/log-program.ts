@@ -10,7 +10,7 @@ export interface LogActions {
   verify(flags: Flags): Promise<void>;
   replay(flags: Flags, options: ReplayOptions): Promise<void>;
   backup(flags: Flags, file: string): Promise<void>;
-  restore(flags: Flags, file: string): Promise<void>;
+  restore(flags: Flags, file?: string): Promise<void>;
 }
 
 /** Gives `command` the flags of these settings, as all commands have them. */
@@ -43,10 +43,11 @@ Example:
 `,
   restore: `
 Looks through FILE and makes it the event log of a data folder. Refuses a folder that has one, and
-one in which a control plane runs.
+one in which a control plane runs. Without FILE, the events that were published on NATS are taken.
 
-Example:
+Examples:
   dbbouncer restore /backup/dbbouncer-2026-01-31.db --data-dir /var/lib/dbbouncer
+  dbbouncer restore --nats nats://nats:4222 --data-dir /var/lib/dbbouncer
 `,
 };
 
@@ -88,10 +89,11 @@ export function addLogCommands(program: Command, actions: LogActions, addFlags: 
 
   addFlags(
     add('restore', 'make a backup the event log of a data folder', EXAMPLES.restore).argument(
-      '<file>',
+      '[file]',
       'made by dbbouncer backup',
     ),
     'config',
     'dataDir',
-  ).action((file: string, flags: Flags) => actions.restore(flags, file));
+    'nats',
+  ).action((file: string | undefined, flags: Flags) => actions.restore(flags, file));
 }

@@ -59,7 +59,7 @@ function actionsOf(version: string): Actions {
     },
     async restore(flags, file) {
       const { runRestore } = await import('./log-commands.ts');
-      process.exitCode = runRestore({ flags, env, cwd }, file);
+      process.exitCode = await runRestore({ flags, env, cwd }, file);
     },
     configCheck(file) {
       const problems = checkConfigFile(file, (name) => env[name]);

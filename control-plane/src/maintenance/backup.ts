@@ -7,11 +7,20 @@
 import { chmodSync, closeSync, copyFileSync, existsSync, fsyncSync } from 'node:fs';
 import { constants, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { controlErrors } from '../errors.ts';
+import { projectViews } from '../projections/tenant-views.ts';
+import { decodeEventMessage } from '../publish/event-message.ts';
+import type { StoredEvent } from '../store/event.ts';
 import { LogFile } from '../store/log-file.ts';
+import { ReceivedLog } from '../store/received-log.ts';
 import { copyDatabase, namingFailures } from '../store/sqlite-database.ts';
+import { openSqliteEventStore } from '../store/sqlite-event-store.ts';
 import { acquireWriterLock } from '../store/writer-lock.ts';
+import { readPublished } from './read-published.ts';
 import { databaseOf, reading, requireDatabaseOf } from './data-folder.ts';
 import { verifyLog } from './verify.ts';
 import type { OnProgress, Verdict } from './verify.ts';
@@ -60,6 +69,58 @@ export function restoreBackup(file: string, dataDir: string, onProgress?: OnProg
   }
 }
 
+/**
+ * Makes the events on the bus the log of a data folder that has none, with its read models.
+ * @throws SETTINGS_INVALID when the folder has a log, or the bus no event; STORE_LOCKED while a
+ * control plane runs there; STORE_DAMAGED when what is on the bus is no whole log; BUS_UNAVAILABLE;
+ * STORE_FULL, STORE_BUSY, STORE_FAILED.
+ */
+export async function restorePublished(
+  bus: Bus,
+  dataDir: string,
+  clock: Clock,
+  onProgress?: OnProgress,
+): Promise<Whole> {
+  const draftDir = `${dataDir}/received`;
+  mkdirSync(draftDir, { recursive: true, mode: 0o700 });
+  const draft = databaseOf(draftDir);
+  rmSync(draft, { force: true });
+  try {
+    await receive(bus, draft, clock);
+    const options = { file: draft, durability: 'full', clock, log: silentLogger } as const;
+    openSqliteEventStore({ ...options, project: projectViews }).close();
+    return restoreBackup(draft, dataDir, onProgress);
+  } finally {
+    rmSync(draftDir, { recursive: true, force: true });
+  }
+}
+
+async function receive(bus: Bus, file: string, clock: Clock): Promise<void> {
+  const received = new ReceivedLog(file);
+  try {
+    const problem = await readPublished(bus, clock, ({ data, sequence }) => {
+      const event = tryDecode(data);
+      const reason = event === undefined ? 'is no event' : received.add(event);
+      return reason && `message ${sequence} ${reason}`;
+    });
+    if (problem !== undefined) throw damaged(`The copy on the bus is not whole: ${problem}.`);
+    if (received.position === 0) {
+      throw sharedErrors.fail('SETTINGS_INVALID', 'There are no events on the bus.');
+    }
+    received.commit();
+  } finally {
+    received.close();
+  }
+}
+
+function tryDecode(data: Uint8Array): StoredEvent | undefined {
+  try {
+    return decodeEventMessage(data);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Has `make` fill a draft beside `file`; gives it that name when it is complete and on disk. */
 function placed<T>(file: string, make: (draft: string) => T): T {
   const draft = `${file}.partial`;
@@ -78,11 +139,14 @@ function placed<T>(file: string, make: (draft: string) => T): T {
 function requireWhole(file: string, onProgress: OnProgress | undefined): Whole {
   const verdict = reading(new LogFile(file), (log) => verifyLog(log, onProgress));
   if (verdict.outcome === 'whole') return verdict;
-  throw controlErrors.fail(
-    'STORE_DAMAGED',
-    `The event log is not as it was written: ${verdict.where}: ${verdict.reason}.`,
-    { hint: 'dbbouncer verify looks through the log of a data folder.' },
-  );
+  const { where, reason } = verdict;
+  throw damaged(`The event log is not as it was written: ${where}: ${reason}.`);
+}
+
+function damaged(message: string): Error {
+  return controlErrors.fail('STORE_DAMAGED', message, {
+    hint: 'dbbouncer verify looks through the log of a data folder.',
+  });
 }
 
 function requireAbsent(file: string, hint: string): void {

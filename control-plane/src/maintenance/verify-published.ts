@@ -2,24 +2,19 @@
  * Whether the events on the bus are those of the log. Reads both and changes neither. A copy that
  * is behind is no fault: the control plane goes on with it. One that says something else is.
  */
-import type { Bus, BusLog, LogMessage } from '@dbbouncer/shared/bus/bus.ts';
-import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
-import { sharedErrors } from '@dbbouncer/shared/errors.ts';
-import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Bus, LogMessage } from '@dbbouncer/shared/bus/bus.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { decodeEventMessage } from '../publish/event-message.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventReader } from '../store/event-store.ts';
+import { readPublished } from './read-published.ts';
 import type { Broken, OnProgress } from './verify.ts';
 
 export type PublishedVerdict =
   { readonly outcome: 'whole'; readonly position: Position; readonly behind: number } | Broken;
 
 type Log = Pick<EventReader, 'head' | 'readAll'>;
-
-const CONNECT_WITHIN_MS = 10_000;
-/** Between two messages. */
-const SILENCE_MS_MAX = 10_000;
 
 /**
  * Compares every message there is now, each with the event at its position.
@@ -31,18 +26,13 @@ export async function verifyPublished(
   clock: Clock,
   onProgress: OnProgress = () => {},
 ): Promise<PublishedVerdict> {
-  await connected(bus, clock);
-  const copy = bus.log({ stream: SUBJECTS.eventStream, subject: SUBJECTS.event });
   const comparison = new Comparison(log);
-  const { lastSequence } = await copy.state();
-  if (lastSequence > 0 && (await copy.last()) !== undefined) {
-    const broken = await readUpTo(copy, lastSequence, clock, (message) => {
-      const problem = comparison.problemWith(message);
-      onProgress(comparison.position, log.head());
-      return problem;
-    });
-    if (broken !== undefined) return broken;
-  }
+  const broken = await readPublished(bus, clock, (message) => {
+    const problem = comparison.problemWith(message);
+    onProgress(comparison.position, log.head());
+    return problem;
+  });
+  if (broken !== undefined) return broken;
   const { position } = comparison;
   return { outcome: 'whole', position, behind: log.head() - position };
 }
@@ -94,58 +84,6 @@ function decode(data: Uint8Array): StoredEvent | undefined {
   } catch {
     return undefined;
   }
-}
-
-function readUpTo(
-  copy: BusLog,
-  lastSequence: number,
-  clock: Clock,
-  judge: (message: LogMessage) => Broken | undefined,
-): Promise<Broken | undefined> {
-  return new Promise((resolve, reject) => {
-    let timer: Timer | undefined;
-    const end = (settle: () => void) => {
-      timer?.cancel();
-      following.close();
-      settle();
-    };
-    const wait = () => {
-      timer?.cancel();
-      timer = clock.after(SILENCE_MS_MAX, () => end(() => reject(silent())));
-    };
-    const following = copy.follow(1, (message) => {
-      wait();
-      try {
-        const problem = judge(message);
-        if (problem !== undefined || message.sequence >= lastSequence) end(() => resolve(problem));
-      } catch (error) {
-        end(() => reject(error instanceof Error ? error : new Error(String(error))));
-      }
-    });
-    wait();
-  });
-}
-
-function silent(): Error {
-  const message = `The bus has sent no event for ${SILENCE_MS_MAX / 1_000} s.`;
-  return sharedErrors.fail('BUS_UNAVAILABLE', message);
-}
-
-function connected(bus: Bus, clock: Clock): Promise<void> {
-  if (bus.status === 'connected') return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const statuses = bus.onStatus((status) => {
-      if (status !== 'connected') return;
-      timer.cancel();
-      statuses.close();
-      resolve();
-    });
-    const timer = clock.after(CONNECT_WITHIN_MS, () => {
-      statuses.close();
-      const within = `within ${CONNECT_WITHIN_MS / 1_000} s`;
-      reject(sharedErrors.fail('BUS_UNAVAILABLE', `The bus was not reached ${within}.`));
-    });
-  });
 }
 
 function broken(where: string, reason: string): Broken {
