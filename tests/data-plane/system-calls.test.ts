@@ -68,6 +68,10 @@ function ask(message: Buffer): Promise<unknown> {
   return client.until('Z');
 }
 
+async function transact(): Promise<void> {
+  for (const text of TRANSACTION) await ask(text);
+}
+
 async function comeAndGo(): Promise<void> {
   const visitor = await RawClient.login(proxy, LOGIN);
   visitor.end();
@@ -81,6 +85,7 @@ const extended = Buffer.concat([
   execute(),
   sync(),
 ]);
+const TRANSACTION = [query('BEGIN'), query('SHOW work_mem'), query('COMMIT')];
 const CASES = {
   'a query that may be shared': query('SELECT 1'),
   'a query that runs alone': query('SHOW work_mem'),
@@ -94,6 +99,14 @@ describe('system calls', { skip: !existsSync(IO) && 'no kernel that counts them'
       assert.deepEqual(await callsForEach(() => ask(message), rounds), { reads: 3, writes: 3 });
     });
   }
+
+  it('are 5 reads and 5 writes of the proxy for a transaction of one statement', async () => {
+    const rounds = { warmUp: WARM_UP_QUERIES, counted: QUERIES };
+    // The server hears of BEGIN with the statement.
+    const [proxys, clients] = [5, TRANSACTION.length];
+    const expected = { reads: proxys + clients, writes: proxys + clients };
+    assert.deepEqual(await callsForEach(transact, rounds), expected);
+  });
 
   it('are 4 reads and 3 writes of the proxy for a SCRAM login and its end', async () => {
     const rounds = { warmUp: LOGINS, counted: LOGINS };
