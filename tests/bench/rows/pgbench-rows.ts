@@ -105,18 +105,15 @@ export const PGBENCH_ROWS: readonly Row[] = [
     turns: 'repeated',
     run: churnWithKeys,
   },
-  {
+  bulk({ key: 'bulk-100', rows: '100 B', rowBytes: 100, megabytesASecond: 150 }),
+  bulk({
     key: 'bulk',
-    title: 'one large result (COPY TO, rows of 1 kB)',
-    unit: 'MB/s',
-    better: 'more',
-    goals: [moreThanTheirs('MB/s', value, { bar: 1.5, dream: 2.2 })],
-    direct: 'beside',
-    stage: 'common',
-    needs: 'transaction',
-    turns: 'repeated',
-    run: bulk,
-  },
+    rows: '1 kB',
+    rowBytes: 1_000,
+    megabytesASecond: 300,
+    goal: { bar: 1.5, dream: 2.2 },
+  }),
+  bulk({ key: 'bulk-60k', rows: '60 kB', rowBytes: 60_000, megabytesASecond: 500 }),
   load({
     key: 'large-rows',
     title: 'one row of 100 kB, 16 clients',
@@ -194,13 +191,37 @@ async function churnWithKeys(
   return { ...latency, value: visits / seconds, work: visits };
 }
 
-const ROW_BYTES = 1_000;
-const BULK_MEGABYTES_A_SECOND = 300;
+interface BulkSpec {
+  readonly key: string;
+  readonly rows: string;
+  readonly rowBytes: number;
+  readonly megabytesASecond: number;
+  readonly goal?: { readonly bar: number; readonly dream: number };
+}
+
+function bulk(spec: BulkSpec): Row {
+  return {
+    key: spec.key,
+    title: `one large result (COPY TO, rows of ${spec.rows})`,
+    unit: 'MB/s',
+    better: 'more',
+    goals: [moreThanTheirs('MB/s', value, spec.goal ?? {})],
+    direct: 'beside',
+    stage: 'common',
+    needs: 'transaction',
+    turns: 'repeated',
+    run: (contender, context) => copyOut(spec, contender, context),
+  };
+}
 
 /** About as long as other rows take: the size follows the seconds. */
-async function bulk(contender: Contender, { programs, seconds }: RowContext): Promise<Sample> {
-  const rows = Math.round((seconds * BULK_MEGABYTES_A_SECOND * 1e6) / ROW_BYTES);
-  const sql = `COPY (SELECT repeat('x', ${ROW_BYTES}) FROM generate_series(1, ${rows})) TO STDOUT`;
+async function copyOut(
+  { rowBytes, megabytesASecond }: BulkSpec,
+  contender: Contender,
+  { programs, seconds }: RowContext,
+): Promise<Sample> {
+  const rows = Math.round((seconds * megabytesASecond * 1e6) / rowBytes);
+  const sql = `COPY (SELECT repeat('x', ${rowBytes}) FROM generate_series(1, ${rows})) TO STDOUT`;
   const { host, port, login } = contender;
   const args = ['-X', '-h', host, '-p', String(port), '-U', login.user, '-c', sql, login.database];
   const env = { PATH: process.env['PATH'], PGPASSWORD: login.password, PGSSLMODE: 'disable' };
@@ -211,6 +232,6 @@ async function bulk(contender: Contender, { programs, seconds }: RowContext): Pr
   const [code] = (await once(child, 'close')) as [number | null];
   if (code !== 0) throw new Error(words);
   const tookSeconds = (performance.now() - began) / 1_000;
-  const megabytes = (rows * ROW_BYTES) / 1e6;
+  const megabytes = (rows * rowBytes) / 1e6;
   return { value: megabytes / tookSeconds, work: megabytes };
 }
