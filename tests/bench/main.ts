@@ -36,6 +36,7 @@ connections. PgBouncer is the system's, or what PGBOUNCER_BIN names.
   --scale N          of pgbench's tables (default ${SCALE})
   --checkout DIR     DBBouncer of another checkout takes part
   --setting 'S: V'   DBBouncer with this setting of its tenant takes part; can be repeated
+  --bare-relay       a relay in Node that reads nothing takes part: the floor
   --json FILE        write what was measured; rows that the file has from before stay
   --chart FILE       write the ratios as an SVG chart
   --document         the same into docs/bench.json, docs/bench.svg and PERFORMANCE.md;
@@ -57,6 +58,7 @@ const { values: flags } = parseArgs({
     setting: { type: 'string', multiple: true, default: [] },
     json: { type: 'string' },
     chart: { type: 'string' },
+    'bare-relay': { type: 'boolean', default: false },
     document: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -118,6 +120,7 @@ function startStage(name: Row['stage'], programs: Programs): Promise<Stage> {
     variants: [
       ...flags.checkout.map((checkout) => ({ checkout })),
       ...flags.setting.map((setting) => ({ setting })),
+      ...(flags['bare-relay'] ? (['bare_relay'] as const) : []),
     ],
   });
 }

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import type { Contender, Login } from './contender.ts';
 import { startDbbouncer } from './dbbouncer.ts';
 import type { DbbouncerOptions } from './dbbouncer.ts';
+import { startBareRelay } from './floor/bare-relay.ts';
 import { preparesInTransactionMode, startPgbouncer } from './pgbouncer.ts';
 import type { Programs } from '../support/programs.ts';
 import { CLIENTS_MAX, directTo, newLogin, openScene, PASSWORD, versionOf } from './stage.ts';
@@ -24,7 +25,8 @@ export interface RigOptions {
 }
 
 export const DATABASE = 'bench';
-export type Variant = { readonly checkout: string } | { readonly setting: string };
+/** `bare_relay`: no pooler, but what one costs at least. */
+export type Variant = { readonly checkout: string } | { readonly setting: string } | 'bare_relay';
 
 /** Of pgbench's tables, a hundred thousand accounts each: all of it stays in memory. */
 export const SCALE = 10;
@@ -95,6 +97,11 @@ async function startOurs(scene: Scene, user = 'dbbouncer', way: Way = {}): Promi
 async function startVariants(scene: Scene, variants: readonly Variant[]): Promise<Contender[]> {
   const contenders: Contender[] = [];
   for (const [index, variant] of variants.entries()) {
+    if (variant === 'bare_relay') {
+      const login = await newUser(scene.cluster, 'bare_relay');
+      contenders.push(scene.started(await startBareRelay(scene.cluster.port, login)).contender);
+      continue;
+    }
     const way =
       'checkout' in variant
         ? { ...variant, name: `DBBouncer of ${basename(variant.checkout)}` }

@@ -7,7 +7,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { eventually } from '../support/eventually.ts';
-import { metric, untilAtRest } from '../support/proxy-metrics.ts';
+import { metric, untilAtRest, untilWaiting } from '../support/proxy-metrics.ts';
 import {
   bind,
   describe as describeMessage,
@@ -94,6 +94,36 @@ describe('64 clients that begin at once', () => {
     }
     const used = await serverConnections('reading');
     assert.ok(used <= FEW, `${used} were opened`);
+  });
+
+  it('read as soon as one connection is free, before those who would each take one for good', async () => {
+    await arrive('held');
+    const reading = query('SELECT n FROM numbers WHERE n = 7');
+    // Known, and measured, before the others come.
+    await together(() => reading);
+    await together(() => reading);
+    const [holders, waiting, readers] = [
+      clients.slice(0, 20),
+      clients.slice(20, 30),
+      clients.slice(30),
+    ];
+    const holding = query('BEGIN; INSERT INTO numbers VALUES (1)');
+    await Promise.all(
+      holders.map((client) => {
+        client.send(holding);
+        return client.until('Z');
+      }),
+    );
+    for (const client of waiting) client.send(holding);
+    await untilWaiting(proxy, waiting.length);
+    for (const client of readers) client.send(reading);
+    // The lane itself, for all of them.
+    await untilWaiting(proxy, waiting.length + 1);
+    holders[0]?.send(query('COMMIT'));
+    const answers = await Promise.all(readers.map((client) => client.until('Z')));
+    assert.deepEqual(new Set(answers.map((reply) => firstColumns(reply)[0])), new Set(['7']));
+    for (const client of holders.slice(1)) client.send(query('COMMIT'));
+    await Promise.all(waiting.map((client) => client.until('Z')));
   });
 
   it('prepare and run over no more than 6 server connections', async () => {

@@ -20,6 +20,11 @@ export class PoolCondition<B extends Backend> {
     return this.#core.idle.size > 0;
   }
 
+  /** Since when the first in line waits; undefined when nobody does. */
+  get longestSinceMs(): number | undefined {
+    return this.#core.line.head?.sinceMs;
+  }
+
   /** Slots that its tenant, or user, may occupy. */
   get limit(): number {
     return this.#cap.limit;
@@ -28,6 +33,11 @@ export class PoolCondition<B extends Backend> {
   /** Whether clients hold backends now, or wait for one that is being dialed. */
   get isBusy(): boolean {
     return this.#core.leased.size + this.#core.dialing.size > 0;
+  }
+
+  /** Whether one more who gets in line would have a slot to itself. */
+  get hasRoom(): boolean {
+    return this.#core.line.size < this.#cap.room;
   }
 
   /** Whether somebody waits, here or in a pool of the same tenant, who only needs a slot. */

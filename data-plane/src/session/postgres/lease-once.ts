@@ -23,12 +23,14 @@ export function leaseOnce(
 
 /**
  * The same for what can do without: it leaves the line after `limitMs`.
+ * @param place `first`: before all who are in line, for what will serve many of them
  * @throws AppError why there is none; Error when it has waited for so long
  */
 export function leaseSoon(
   pool: Pool<PostgresBackend>,
   clock: Clock,
   limitMs: number,
+  place: 'first' | 'last',
 ): Promise<PostgresBackend> {
   const backend = pool.take();
   if (backend !== undefined) return Promise.resolve(backend);
@@ -46,9 +48,14 @@ export function leaseSoon(
       refused: (error) => over(() => reject(error)),
       moved: () => over(() => reject(configChanged())),
     };
-    pool.wait(waiter);
+    const { longestSinceMs } = pool.condition;
+    const isFirst = place === 'first' && longestSinceMs !== undefined;
+    pool.wait(waiter, isFirst ? longestSinceMs - BEFORE_MS : undefined);
   });
 }
+
+/** Who has waited for longer by so much stands before another. */
+const BEFORE_MS = 0.001;
 
 /**
  * Takes a backend of the target that there is, and of the next one where that is drained meanwhile.

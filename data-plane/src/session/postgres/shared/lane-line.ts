@@ -17,69 +17,89 @@ export interface Waiting {
 /** What becomes of one in line: `left` is in line no more. */
 export type Served = 'left' | 'stays';
 
+/** So many places in front are empty before the others move up. */
+const EMPTY_MAX = 1_024;
+
 export class LaneLine {
-  #waiting: Waiting[] = [];
+  /** In order of arrival, from `#head`; empty where somebody has left. */
+  #places: (Waiting | undefined)[] = [];
+  #head = 0;
+  #length = 0;
+  /** While the line is served: who was offered and stays. */
+  #staying: Waiting[] = [];
   /** How many wait with the same parameters. */
   readonly #byVector = new Map<string, number>();
 
   get length(): number {
-    return this.#waiting.length;
+    return this.#length;
   }
 
   get hasRoom(): boolean {
-    return this.#waiting.length < LINE_MAX;
+    return this.#length < LINE_MAX;
   }
 
   /** Whether somebody waits whom one with these parameters must not overtake. */
   isBefore(vectorKey: string): boolean {
-    return this.#waiting.length > 0 && this.#byVector.has(vectorKey);
-  }
-
-  /** The parameters of the longest waiting. */
-  get firstRequest(): BatchRequest | undefined {
-    return this.#waiting[0]?.request;
+    return this.#length > 0 && this.#byVector.has(vectorKey);
   }
 
   join(waiting: Waiting): void {
-    this.#waiting.push(waiting);
+    this.#places.push(waiting);
     this.#count(waiting.request, 1);
   }
 
   leave(request: BatchRequest): void {
-    const at = this.#waiting.findIndex((waiting) => waiting.request === request);
-    if (at === -1) return;
-    this.#waiting.splice(at, 1);
+    const isIt = (waiting: Waiting | undefined) => waiting?.request === request;
+    const at = this.#places.findIndex(isIt);
+    const staying = at === -1 ? this.#staying.findIndex(isIt) : -1;
+    if (at === -1 && staying === -1) return;
+    if (at === -1) this.#staying.splice(staying, 1);
+    else this.#places[at] = undefined;
     this.#count(request, -1);
   }
 
   /** Offers each to `serve`, in order of arrival, as long as that helps. */
   serve(serve: (waiting: Waiting) => Served): void {
-    const line = this.#waiting;
-    const stay: Waiting[] = [];
-    this.#waiting = stay;
-    for (const [at, waiting] of line.entries()) {
-      if (stay.length >= PATIENCE) {
-        stay.push(...line.slice(at));
-        break;
-      }
+    const staying = this.#staying;
+    // Who joins meanwhile is not tried.
+    const end = this.#places.length;
+    while (this.#head < end && staying.length < PATIENCE) {
+      const waiting = this.#places[this.#head];
+      this.#places[this.#head++] = undefined;
+      if (waiting === undefined) continue;
       this.#count(waiting.request, -1);
-      const served = serve(waiting);
-      if (served !== 'stays') continue;
-      stay.push(waiting);
+      if (serve(waiting) !== 'stays') continue;
+      staying.push(waiting);
       this.#count(waiting.request, 1);
     }
+    for (const waiting of staying.toReversed()) this.#places[--this.#head] = waiting;
+    staying.length = 0;
+    this.#moveUp();
+  }
+
+  #moveUp(): void {
+    if (this.#length === 0) this.#places.length = 0;
+    else if (this.#head <= EMPTY_MAX || this.#head * 2 <= this.#places.length) return;
+    else this.#places.splice(0, this.#head);
+    this.#head = 0;
   }
 
   /** Takes out those that have waited since then, or for longer. */
   takeLate(thenMs: number): readonly BatchRequest[] {
-    const late = this.#waiting.filter(({ sinceMs }) => sinceMs <= thenMs);
-    if (late.length === 0) return NOBODY;
-    this.#waiting = this.#waiting.filter(({ sinceMs }) => sinceMs > thenMs);
-    for (const { request } of late) this.#count(request, -1);
-    return late.map(({ request }) => request);
+    let late: BatchRequest[] | undefined;
+    for (let at = this.#head; at < this.#places.length; at += 1) {
+      const waiting = this.#places[at];
+      if (waiting === undefined || waiting.sinceMs > thenMs) continue;
+      this.#places[at] = undefined;
+      this.#count(waiting.request, -1);
+      late = late ?? [];
+      late.push(waiting.request);
+    }
+    return late ?? NOBODY;
   }
 
   #count({ vector }: BatchRequest, change: 1 | -1): void {
+    this.#length += change;
     const count = (this.#byVector.get(vector.key) ?? 0) + change;
     if (count === 0) this.#byVector.delete(vector.key);
     else this.#byVector.set(vector.key, count);

@@ -123,7 +123,9 @@ export class LaneMembers {
     const { pool, clock, log } = this.#options;
     this.#opening += 1;
     try {
-      await this.#adopt(await leaseSoon(pool, clock, OPEN_WAIT_MS), vector);
+      // Many who are in line for one each are served by the first of the lane.
+      const place = this.all.length === 0 ? 'first' : 'last';
+      await this.#adopt(await leaseSoon(pool, clock, OPEN_WAIT_MS, place), vector);
     } catch (error) {
       this.#notBeforeMs = clock.nowMs() + OPEN_RETRY_MS;
       const reason = error instanceof Error ? error.message : String(error);

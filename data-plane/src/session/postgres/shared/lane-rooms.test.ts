@@ -165,7 +165,6 @@ describe('LaneLine', () => {
       return request === b ? 'left' : 'stays';
     });
     assert.deepEqual(seen, [a, b, c]);
-    assert.equal(line.firstRequest, a);
     assert.deepEqual([line.isBefore('utc'), line.isBefore('tokyo')], [true, false]);
     line.leave(a);
     line.leave(b);

@@ -133,10 +133,9 @@ export class SharedLane {
    * another server connection would have to be waited for as well, or is not worth being woken.
    */
   #waitMs(refusal: LaneRefusal, request: BatchRequest): number {
-    const { hasIdle, isShort } = this.#options.pool.condition;
+    const { hasIdle } = this.#options.pool.condition;
     if (!this.#line.hasRoom || !this.#unknown.hasRoom) return 0;
     if (refusal === 'unjudged' && hasIdle) return 0;
-    if (refusal === 'coming' && isShort && this.size === 0) return 0;
     const waitMs = refusal === 'full' ? this.#roomWaitMs(request) : WAIT_MAX_MS[refusal];
     return hasIdle ? Math.min(waitMs, WAIT_BESIDE_IDLE_MS) : waitMs;
   }
@@ -145,10 +144,13 @@ export class SharedLane {
   #roomWaitMs({ effects, vector }: BatchRequest): number {
     const mine = this.#members.all.filter((member) => member.vector.key === vector.key);
     const expectedUs = this.times.expectedUs(effects);
-    if (mine.length === 0 || expectedUs === undefined) return 0;
+    if (expectedUs === undefined) return 0;
     const isServing = mine.some(({ lane }) => lane.state === 'serving');
     if (isServing && expectedUs <= QUICK_US) return WAIT_MAX_MS.full;
-    return this.#options.pool.condition.hasIdle ? 0 : DIAL_MS;
+    const { hasIdle, hasRoom } = this.#options.pool.condition;
+    // In line for a connection of its own it would wait for longer, and make others wait.
+    if (!hasIdle && !hasRoom) return WAIT_MAX_MS.full;
+    return hasIdle || mine.length === 0 ? 0 : DIAL_MS;
   }
 
   /** A batch could be shared, or why not. */
@@ -169,7 +171,10 @@ export class SharedLane {
 
   /** A batch of this class that ran by itself took so long. */
   measured(effects: TextEffects, us: number): void {
-    this.times.learnAlone(effects, us);
+    // Where all connections are at work at once, each looks slow: that says nothing of a class.
+    const isCrowded = this.#options.pool.condition.isShort;
+    const expectedUs = isCrowded ? this.times.expectedUs(effects) : undefined;
+    if (expectedUs === undefined || us < expectedUs) this.times.learnAlone(effects, us);
     this.#serveLine();
   }
 
