@@ -16,6 +16,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/bench/main.ts': 'npm run bench',
   'tests/bench/crowd/crowd-main.ts': 'started by tests/bench/crowd/crowd.ts',
   'tests/bench/crowd/churn-main.ts': 'started by tests/bench/crowd/crowd.ts',
+  'tests/bench/floor/bare-relay-main.ts': 'started by tests/bench/floor/bare-relay.ts',
   'tests/bench/profile/main.ts': 'a flame graph and the system calls of the proxy',
   'tests/bench/profile/loopback-main.ts': 'started by tests/bench/profile/loopback.ts',
   'tests/bench/drivers/drivers-main.ts': 'started by tests/bench/drivers/drivers.ts',

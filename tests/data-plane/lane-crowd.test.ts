@@ -96,7 +96,7 @@ describe('64 clients that begin at once', () => {
     assert.ok(used <= FEW, `${used} were opened`);
   });
 
-  it('read as soon as one connection is free, before those who would each take one for good', async () => {
+  it('read over the first connection that is free, before those who would keep it', async () => {
     await arrive('held');
     const reading = query('SELECT n FROM numbers WHERE n = 7');
     // Known, and measured, before the others come.

@@ -1,12 +1,12 @@
 /** The bare relay as a contender: the floor under whatever is written for Node. */
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import { eventually } from '../../support/eventually.ts';
 import { Program } from '../../support/processes.ts';
 import type { Contender, Login } from '../contender.ts';
 import { answers } from '../probe.ts';
 
-const MAIN = fileURLToPath(new URL('bare-relay-main.ts', import.meta.url));
+const MAIN = join(import.meta.dirname, 'bare-relay-main.ts');
 const STARTS_WITHIN_MS = 10_000;
 
 export interface RunningRelay {
