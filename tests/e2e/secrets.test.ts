@@ -70,12 +70,19 @@ after(async () => {
 });
 
 /** Asks the control plane and remembers all of the answer. */
-async function call(method: string, path: string, body?: unknown, key: string = PLANTED.apiKey) {
+async function call(
+  method: string,
+  path: string,
+  body?: unknown,
+  key: string = PLANTED.apiKey,
+  extra: Readonly<Record<string, string>> = {},
+) {
   const response = await fetch(`${fleet.controlPlane.apiUrl}${path}`, {
     method,
     headers: {
       authorization: `Bearer ${key}`,
       ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...extra,
     },
     ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     // Where an answer goes on for ever, its beginning will do.
@@ -129,7 +136,31 @@ async function changeTenants(): Promise<void> {
   for (const operation of ['pause', 'resume', 'reconnect', 'drain', 'resume', 'kill']) {
     await expect(200, 'POST', `/tenants/canary/${operation}`);
   }
+  await rehearseAndRepeat();
   await fleet.settled();
+}
+
+/** What is answered without being done, done at once with others, and kept to be answered again. */
+async function rehearseAndRepeat(): Promise<void> {
+  const { secondPassword: password } = PLANTED;
+  const rehearsed = await call('PATCH', '/tenants/canary?dry_run=true', { password });
+  assert.equal(rehearsed.status, 200, rehearsed.text);
+  const again = { 'idempotency-key': 'asked-twice' };
+  for (let time = 0; time < 2; time++) {
+    const body = tenant({ id: 'repeated', password });
+    const { status, text } = await call('POST', '/tenants', body, PLANTED.apiKey, again);
+    assert.equal(status, 201, text);
+  }
+  const update = { op: 'update', id: 'repeated', body: { password: PLANTED.wrongServerPassword } };
+  const { id, ...body } = tenant({ id: 'canary', password: PLANTED.refusedPassword });
+  const twice = { op: 'create', id, body };
+  const done = await call('POST', '/tenants:batch', { operations: [update] });
+  assert.equal(done.status, 200, done.text);
+  const refused = await call('POST', '/tenants:batch', { operations: [update, twice] });
+  assert.match(String(refused.status), /^4\d\d$/, refused.text);
+  assert.match(refused.text, /canary/);
+  const key = await call('POST', '/secrets/reseal');
+  assert.equal(key.status, 200, key.text);
 }
 
 function listedUser() {
@@ -196,10 +227,15 @@ async function readAll(): Promise<void> {
   const readable = Object.keys(paths).filter((path) => paths[path]?.['get'] !== undefined);
   assert.ok(readable.length >= 7);
   for (const path of readable) {
-    await call('GET', path.replace('{id}', 'canary'));
-    await call('GET', path.replace('{id}', 'planted'));
+    for (const id of ['canary', 'planted']) {
+      await call('GET', path.replace('{id}', id).replace('{position}', '1'));
+    }
   }
-  for (const path of ['/docs', '/api-keys?include=revoked_too']) await call('GET', path);
+  for (const path of ['/docs', '/api-keys?include=revoked_too', '/config/diff?from=0&to=5']) {
+    await call('GET', path);
+  }
+  const tail = { accept: 'text/event-stream', 'last-event-id': '0' };
+  await call('GET', '/events', undefined, PLANTED.apiKey, tail);
   for (const { metricsUrl } of fleet.proxies) {
     for (const path of ['/metrics', '/health', '/ready']) {
       const where = `proxy ${path}`;
