@@ -121,6 +121,65 @@ describe('a write that is repeated with its key', () => {
   });
 });
 
+describe('writes of other things', () => {
+  it('make an API key once, and tell it once: a repetition has all but the key', async () => {
+    const body = { name: `key of ${id}`, scope: 'viewer' };
+    const rehearsed = await write('POST', '/api-keys?dry_run=true', { body });
+    assert.equal(rehearsed.status, 200, rehearsed.text);
+    assert.doesNotMatch(rehearsed.text, /SCRAM-SHA-256|scrypt/);
+    assert.equal((rehearsed.json['result'] as { readonly key: unknown }).key, null);
+    const first = await write('POST', '/api-keys', { body });
+    assert.equal(first.status, 201, first.text);
+    assert.match(String(first.json['key']), /^dbb_/);
+    const repeated = await write('POST', '/api-keys', { body });
+    assert.equal(repeated.headers.get('idempotency-replayed'), 'true');
+    assert.deepEqual(repeated.json, { ...first.json, key: null });
+    for (const name of readdirSync(plane.dir, { recursive: true, encoding: 'utf8' })) {
+      if (!name.includes('dbbouncer.db')) continue;
+      assert.ok(!readFileSync(join(plane.dir, name)).includes(String(first.json['key'])), name);
+    }
+  });
+
+  it('take a chosen API key once: the repetition is not refused because it is there', async () => {
+    const body = { name: `key of ${id}`, scope: 'viewer', key: `chosen-key-of-${id}-0123456789` };
+    const first = await write('POST', '/api-keys', { body });
+    assert.equal(first.status, 201, first.text);
+    assertReplayed(first, await write('POST', '/api-keys', { body }));
+    const path = String(first.headers.get('location'));
+    key += '-revoke';
+    const revoked = await write('DELETE', path);
+    assert.equal(revoked.status, 204);
+    assertReplayed(revoked, await write('DELETE', path));
+  });
+
+  it('put a tenant and the config back once, after a rehearsal', async () => {
+    await register();
+    const to = await position();
+    await plane.call('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
+    for (const path of [`/tenants/${id}/rollback`, '/config/rollback']) {
+      const changed = await position();
+      const rehearsed = await write('POST', `${path}?dry_run=true`, { body: { to } });
+      assert.equal(rehearsed.status, 200, rehearsed.text);
+      assert.deepEqual(
+        (rehearsed.json['events'] as readonly { readonly type: string }[]).map(({ type }) => type),
+        ['TenantRolledBack'],
+      );
+      const { changes } = rehearsed.json['delta'] as { readonly changes: readonly unknown[] };
+      assert.equal(changes.length, 1);
+      assert.equal(await position(), changed);
+      const first = await write('POST', `${path}?wait=applied`, { body: { to } });
+      assert.equal(first.status, 200, first.text);
+      assert.equal(first.json['outcome'], 'rolled_back');
+      const reached = await position();
+      await plane.call('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
+      const repeated = await write('POST', path, { body: { to } });
+      assert.equal(repeated.headers.get('idempotency-replayed'), 'true', repeated.text);
+      assert.equal(await position(), Number(reached) + 1);
+      key += '-config';
+    }
+  });
+});
+
 describe('another write with a key that was used', () => {
   it('is refused with 422 and changes nothing', async () => {
     await register();

@@ -8,6 +8,7 @@ import { tenantBody, TestControlPlane } from './harness.ts';
 interface Operation {
   readonly summary?: string;
   readonly security?: readonly unknown[];
+  readonly parameters?: readonly { readonly name: string }[];
   readonly responses: Readonly<Record<string, { readonly content?: Record<string, unknown> }>>;
   readonly requestBody?: { readonly content: Record<string, { readonly schema: JsonSchema }> };
 }
@@ -88,6 +89,23 @@ describe('/openapi.json', () => {
         'put /tenants/{id}',
       ],
     );
+  });
+
+  it('offers with every write of an event a key, a rehearsal and a wait', () => {
+    const writes = operations().filter(
+      ([path, method]) => method !== 'get' && path !== '/read-models/rebuild',
+    );
+    assert.ok(writes.length >= 15);
+    for (const [path, method, { parameters = [], responses }] of writes) {
+      const names = new Set(parameters.map(({ name }) => name));
+      for (const name of ['dry_run', 'wait', 'timeout', 'idempotency-key', 'reason']) {
+        assert.ok(names.has(name), `${method} ${path} has no ${name}`);
+      }
+      if (names.has('id') && method !== 'post') assert.ok(names.has('force'), `${method} ${path}`);
+      for (const status of ['200', '202', '422']) {
+        assert.ok(status in responses, `${method} ${path} has no ${status}`);
+      }
+    }
   });
 
   it('says of each route what it does and which refusals are problem+json', () => {

@@ -219,6 +219,26 @@ describe('POST /tenants:batch', () => {
     assert.equal(await position(), reached);
   });
 
+  it('needs of a key what each operation alone would need', async () => {
+    const body = { name: `batch ${id}`, scope: 'operator', tenants: `${id}*` };
+    const made = await plane.call('POST', '/api-keys', { body });
+    const key = String(made.json['key']);
+    const allowed = await batch([{ op: 'pause', id }], { key });
+    assert.equal(allowed.status, 200, allowed.text);
+    for (const operation of [create(`${id}-b`), { op: 'delete', id }]) {
+      assertProblem(await batch([operation], { key }), 403, 'SCOPE_MISSING');
+    }
+    const other = await batch([{ op: 'pause', id: 'other' }], { key });
+    assertProblem(other, 403, 'TENANT_OUT_OF_REACH');
+    const twin = { host: 'db.example.com', dbname: 'shared' };
+    await plane.call('POST', '/tenants', { body: tenantBody(`hidden-${id}`, twin) });
+    const seen = await batch([{ op: 'update', id, body: twin }], { key }, '?dry_run=true');
+    assert.equal(seen.status, 200, seen.text);
+    assert.doesNotMatch(seen.text, /hidden-/);
+    const all = await batch([{ op: 'update', id, body: twin }], {}, '?dry_run=true');
+    assert.match(all.text, /database_shared.*hidden-/);
+  });
+
   it('is rehearsed, done once per key and waited for like any write', async () => {
     const operations = [create(`${id}-b`), { op: 'kill', id }];
     const rehearsed = await batch(operations, {}, '?dry_run=true');

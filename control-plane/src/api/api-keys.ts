@@ -2,13 +2,13 @@
  * The routes of API keys: make or take one, keep what recognises it, show everything but that.
  * A key is in one answer, that of its creation, and only when it was made here.
  */
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { BUILT_IN_NAME } from '../access/key-guard.ts';
 import { proofOf } from '../access/key-hash.ts';
 import { CHOSEN_KEY_CHARS_MIN, generateKey, KEY_TEXT, prefixOf } from '../access/key-text.ts';
 import type { ApiKeyCommand } from '../domain/api-key/commands.ts';
-import type { ApiKeyChanges } from '../domain/api-key/events.ts';
+import type { ApiKey, ApiKeyChanges } from '../domain/api-key/events.ts';
 import { SCOPES } from '../domain/api-key/scopes.ts';
 import { TENANT_PATTERN, TENANT_PATTERN_RULE } from '../domain/api-key/tenant-pattern.ts';
 import { controlErrors } from '../errors.ts';
@@ -23,10 +23,13 @@ import {
 import { invalidField } from './api-errors.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { etagOf, expectedVersionOf } from './preconditions.ts';
-import { commandMeta, reasonQuery } from './request-meta.ts';
+import { writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
+import type { Write } from './writes/write.ts';
+import { changeQuery, writeQuery } from './writes/write-options.ts';
+import { removalResponses, writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['API keys'];
 const PAGE_DEFAULT = 100;
@@ -61,15 +64,6 @@ const rights = {
     description: 'When it stops to be valid, in UTC, as in 2027-01-31T12:00:00Z. null: never.',
   }),
 };
-
-/** Documents the headers; others pass. */
-const keyHeaders = z.looseObject({
-  'if-match': z.string().optional().meta({
-    description: 'An ETag: the change is made only if the key is still at that version.',
-  }),
-  'x-reason': z.string().optional(),
-  'x-request-id': z.string().optional(),
-});
 
 const createBody = z.strictObject({
   ...rights,
@@ -139,7 +133,7 @@ function registerReads(api: Api, services: ApiServices): void {
 }
 
 function registerCreation(api: Api, services: ApiServices): void {
-  const { clock, newKeyId } = services;
+  const { clock, writes } = services;
   api.route({
     method: 'POST',
     url: '/api-keys',
@@ -147,34 +141,55 @@ function registerCreation(api: Api, services: ApiServices): void {
     schema: {
       tags: TAGS,
       summary: 'Create an API key; a generated one is in this answer and nowhere else',
-      querystring: reasonQuery,
-      headers: keyHeaders,
+      description: 'A repetition under the same Idempotency-Key tells all of it but the key.',
+      querystring: writeQuery,
+      headers: writeHeaders,
       body: createBody,
-      response: { 201: createdApiKeySchema, ...problems(400, 409, 413, 415) },
+      response: writeResponses(201, createdApiKeySchema, 409),
     },
     handler: async (request, reply) => {
-      const { key: chosen, name, scope, tenants = null, expires_at } = request.body;
-      if (chosen !== undefined) await requireUsable(services, chosen);
-      requireFreeName(name);
-      const text = chosen ?? generateKey();
-      const key = {
-        id: newKeyId(),
-        name,
-        scope,
-        tenants,
-        expiresAt: inMilliseconds(expires_at) ?? null,
-        prefix: prefixOf(text),
-        proof: await proofOf(text),
-      };
-      const command = { kind: 'create_api_key', key, at: clock.timestamp() } as const;
-      const view = await change(services, request, command);
-      reply.code(201).header('location', `/api-keys/${view.key.id}`);
-      return { ...answer(services, reply, view), key: chosen === undefined ? text : null };
+      const text = request.body.key ?? generateKey();
+      const made = await prepare(services, request.body, text);
+      await writes.perform(request, reply, (write) => {
+        // A repetition finds its own key in its way: what was answered to it comes first.
+        if ('refusal' in made) throw made.refusal;
+        const command = { kind: 'create_api_key', key: made.key, at: clock.timestamp() } as const;
+        const done = change(services, write, command);
+        const key = request.body.key === undefined ? text : null;
+        return {
+          ...done,
+          status: 201,
+          headers: { ...done.headers, location: `/api-keys/${done.body.id}` },
+          body: { ...done.body, key },
+          told: { ...done.body, key: null },
+        };
+      });
     },
   });
 }
 
+type Prepared = { readonly key: ApiKey } | { readonly refusal: unknown };
+
+/** What takes time: nobody else's command waits for it. */
+async function prepare(
+  services: ApiServices,
+  { key: chosen, name, scope, tenants = null, expires_at }: z.infer<typeof createBody>,
+  text: string,
+): Promise<Prepared> {
+  try {
+    if (chosen !== undefined) await requireUsable(services, chosen);
+    requireFreeName(name);
+  } catch (refusal) {
+    return { refusal };
+  }
+  const id = services.newKeyId();
+  const expiresAt = inMilliseconds(expires_at) ?? null;
+  const proof = await proofOf(text);
+  return { key: { id, name, scope, tenants, expiresAt, prefix: prefixOf(text), proof } };
+}
+
 function registerChanges(api: Api, services: ApiServices): void {
+  const { clock, writes } = services;
   api.route({
     method: 'PATCH',
     url: '/api-keys/:id',
@@ -184,20 +199,20 @@ function registerChanges(api: Api, services: ApiServices): void {
       summary: 'Change the name, scope, tenants or expiry of an API key, from the next request on',
       description: 'What is not given stays as it is. The key itself cannot be changed.',
       params: idParams,
-      querystring: reasonQuery,
-      headers: keyHeaders,
+      querystring: changeQuery,
+      headers: writeHeaders,
       body: changeBody,
-      response: { 200: apiKeySchema, ...problems(400, 404, 409, 412, 413, 415) },
+      response: writeResponses(200, apiKeySchema, 404, 409, 412),
     },
-    handler: async (request, reply) => {
-      const { expires_at, ...given } = request.body;
-      if (given.name !== undefined) requireFreeName(given.name);
-      const changes = { ...given, expiresAt: inMilliseconds(expires_at) } as ApiKeyChanges;
-      const { id } = requireChangeable(services, request.params.id).key;
-      const at = services.clock.timestamp();
-      const command = { kind: 'update_api_key', id, changes, at } as const;
-      return answer(services, reply, await change(services, request, command));
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const { expires_at, ...given } = request.body;
+        if (given.name !== undefined) requireFreeName(given.name);
+        const changes = { ...given, expiresAt: inMilliseconds(expires_at) } as ApiKeyChanges;
+        const { id } = requireChangeable(services, request.params.id).key;
+        const at = clock.timestamp();
+        return change(services, write, { kind: 'update_api_key', id, changes, at });
+      }),
   });
   api.route({
     method: 'DELETE',
@@ -207,15 +222,16 @@ function registerChanges(api: Api, services: ApiServices): void {
       tags: TAGS,
       summary: 'Revoke an API key for good, from the next request on',
       params: idParams,
-      querystring: reasonQuery,
-      headers: keyHeaders,
-      response: { 204: z.null(), ...problems(404, 409, 412) },
+      querystring: changeQuery,
+      headers: writeHeaders,
+      response: removalResponses(404, 409, 412),
     },
-    handler: async (request, reply) => {
-      const { id } = requireChangeable(services, request.params.id).key;
-      await change(services, request, { kind: 'revoke_api_key', id });
-      return reply.code(204).send(null);
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const { id } = requireChangeable(services, request.params.id).key;
+        const { position } = change(services, write, { kind: 'revoke_api_key', id });
+        return { status: 204, headers: {}, body: null, position };
+      }),
   });
 }
 
@@ -256,22 +272,20 @@ async function requireUsable({ guard, environment }: ApiServices, key: string): 
   if (outcome === 'holder') throw controlErrors.fail('API_KEY_EXISTS', 'This key is in use.');
 }
 
-async function change(
-  { core }: ApiServices,
-  request: FastifyRequest,
-  command: ApiKeyCommand,
-): Promise<ApiKeyView> {
-  const current = 'id' in command ? core.apiKeys.get(command.id) : undefined;
-  const { view } = await core.commands.handle(command, {
-    ...commandMeta(request),
+function change(services: ApiServices, write: Write, command: ApiKeyCommand) {
+  const { scope, meta, precondition } = write;
+  const current = 'id' in command ? scope.apiKeys.get(command.id) : undefined;
+  const { view, position } = scope.handle(command, {
+    ...meta,
     expectedVersion:
       current &&
-      expectedVersionOf(
-        { ifMatch: request.headers['if-match'], version: 'checked' },
-        { what: `API key "${current.key.name}"`, version: current.version },
-      ),
+      expectedVersionOf(precondition, {
+        what: `API key "${current.key.name}"`,
+        version: current.version,
+      }),
   });
-  return view;
+  const body = toApiKeyAnswer(view, services);
+  return { status: 200, headers: { etag: etagOf(view.version) }, body, position };
 }
 
 function answer(services: ApiServices, reply: FastifyReply, view: ApiKeyView) {

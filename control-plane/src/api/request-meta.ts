@@ -30,7 +30,7 @@ export const writeHeaders = z.looseObject({
       examples: ['8f14e45f-ceea-467f-9f4c-2b8b5c3f1a55'],
     }),
   'if-match': z.string().optional().meta({
-    description: 'An ETag: the change is made only if the tenant is still at that version.',
+    description: 'An ETag: the change is made only if what it is about is still at that version.',
   }),
   'x-reason': z.string().optional(),
   'x-request-id': z.string().optional(),

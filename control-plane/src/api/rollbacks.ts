@@ -3,25 +3,26 @@
  * Nothing is taken out of the log: each is a change like any other, with who and why.
  * Leaves: the rules to the core, what was to its past, old secrets to renew-secrets.ts.
  */
-import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { toTimestamp } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
-import type { CommandMeta } from '../commands/commands.ts';
+import type { TenantResult } from '../commands/commands.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
-import type { StoredEvent } from '../store/event.ts';
-import { tenantAnswerSchema } from './answers.ts';
+import type { EventMeta, StoredEvent } from '../store/event.ts';
+import { tenantAnswerSchema, toTenantAnswer } from './answers.ts';
 import { requireScope } from './access.ts';
 import { invalidField } from './api-errors.ts';
-import { expectedVersion } from './preconditions.ts';
+import { etagOf, expectedVersion } from './preconditions.ts';
 import { renewSecrets } from './renew-secrets.ts';
-import { commandMeta, REASON_CHARS_MAX, reasonQuery, writeHeaders } from './request-meta.ts';
-import { problems } from './route-docs.ts';
+import { REASON_CHARS_MAX, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
-import { answer, idParams } from './tenant-requests.ts';
+import { idParams } from './tenant-requests.ts';
+import type { Write, WriteAnswer } from './writes/write.ts';
+import { changeQuery, writeQuery } from './writes/write-options.ts';
+import { writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['Putting back'];
 const WHEN = 'a position of the log, or a time with its offset such as 2026-01-31T12:00:00Z';
@@ -71,7 +72,7 @@ export function registerRollbacks(api: Api, services: ApiServices): void {
 }
 
 function registerTenantRollback(api: Api, services: ApiServices): void {
-  const { core } = services;
+  const { core, writes } = services;
   api.route({
     method: 'POST',
     url: '/tenants/:id/rollback',
@@ -85,34 +86,32 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
         ' with the rules and defaults of now. A tenant that the config file lists is what that' +
         ' says when it is read again.',
       params: idParams,
-      querystring: reasonQuery,
+      querystring: changeQuery,
       headers: writeHeaders,
       body: rollbackBody,
-      response: { 200: tenantRollbackSchema, ...problems(400, 404, 409, 412, 413, 415) },
+      response: writeResponses(200, tenantRollbackSchema, 404, 409, 412),
     },
-    handler: async (request, reply) => {
-      const id = request.params.id as TenantId;
-      const to = positionOf(services, request.body.to);
-      const current = core.tenants.getTenant(id);
-      // A tenant comes and goes by the hand of an admin alone.
-      if (current === undefined) requireScope(request, 'admin');
-      const { was, last } = core.past.tenant(id, to);
-      const past = { was: usable(services, was), last };
-      const command = { kind: 'roll_back_tenant', id, to, past } as const;
-      const { view, events } = await core.commands.handle(command, {
-        ...metaOf(request, request.body.reason),
-        expectedVersion:
-          current &&
-          expectedVersion({ ifMatch: request.headers['if-match'], version: 'checked' }, current),
-      });
-      assert(view !== undefined, 'only a removal leaves no view');
-      return { ...answer(services, reply, view), outcome: outcomeOf(events), to };
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const id = request.params.id as TenantId;
+        const to = positionOf(services, request.body.to);
+        const current = write.scope.tenants.getTenant(id);
+        // A tenant comes and goes by the hand of an admin alone.
+        if (current === undefined) requireScope(request, 'admin');
+        const { was, last } = core.past.tenant(id, to);
+        const past = { was: usable(services, was), last };
+        const command = { kind: 'roll_back_tenant', id, to, past } as const;
+        const done = write.scope.handle(command, {
+          ...metaOf(write, request.body.reason),
+          expectedVersion: current && expectedVersion(write.precondition, current),
+        });
+        return answerOf(write, services, done, to);
+      }),
   });
 }
 
 function registerRestore(api: Api, services: ApiServices): void {
-  const { core } = services;
+  const { core, writes } = services;
   api.route({
     method: 'POST',
     url: '/tenants/:id/restore',
@@ -122,31 +121,31 @@ function registerRestore(api: Api, services: ApiServices): void {
       summary: 'Bring a removed tenant back as it was when it was removed',
       description: 'With its password and users, and paused if it was paused.',
       params: idParams,
-      querystring: reasonQuery,
+      querystring: writeQuery,
       headers: writeHeaders,
       body: restoreBody,
-      response: { 200: tenantRollbackSchema, ...problems(400, 404, 409, 412, 413, 415) },
+      response: writeResponses(200, tenantRollbackSchema, 404, 409, 412),
     },
-    handler: async (request, reply) => {
-      const id = request.params.id as TenantId;
-      const { was, last, version } = core.past.tenant(id, core.status().position);
-      const tenant = usable(services, last?.tenant);
-      const past = { was, last: last && tenant && { ...last, tenant } };
-      const command = { kind: 'restore_tenant', id, past } as const;
-      const { view, events } = await core.commands.handle(command, {
-        ...metaOf(request, request.body?.reason),
-        // What was last there is so only as long as nothing else has happened to it.
-        expectedVersion: version,
-      });
-      assert(view !== undefined && past.last !== undefined, 'what is restored is there again');
-      const to = past.last.position;
-      return { ...answer(services, reply, view), outcome: outcomeOf(events), to };
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const id = request.params.id as TenantId;
+        const { was, last, version } = core.past.tenant(id, core.status().position);
+        const tenant = usable(services, last?.tenant);
+        const past = { was, last: last && tenant && { ...last, tenant } };
+        const command = { kind: 'restore_tenant', id, past } as const;
+        const done = write.scope.handle(command, {
+          ...metaOf(write, request.body?.reason),
+          // What was last there is so only as long as nothing else has happened to it.
+          expectedVersion: version,
+        });
+        assert(past.last !== undefined, 'what is restored was there');
+        return answerOf(write, services, done, past.last.position);
+      }),
   });
 }
 
 function registerConfigRollback(api: Api, services: ApiServices): void {
-  const { core, keyring } = services;
+  const { keyring, writes } = services;
   api.route({
     method: 'POST',
     url: '/config/rollback',
@@ -158,20 +157,35 @@ function registerConfigRollback(api: Api, services: ApiServices): void {
         'All of it or none. Tenants registered since are removed, those removed since come back.' +
         ' API keys are not touched. Proxies are told in one delta, or in several if more than 500' +
         ' events or 768 KiB are needed.',
-      querystring: reasonQuery,
+      querystring: writeQuery,
       headers: writeHeaders,
       body: rollbackBody,
-      response: { 200: configRollbackSchema, ...problems(400, 409, 413, 415) },
+      response: writeResponses(200, configRollbackSchema, 409),
     },
-    handler: async (request) => {
-      const to = positionOf(services, request.body.to);
-      const { position, events } = await core.commands.rollBackConfig(
-        { to, renew: (then, present) => renewSecrets(keyring, then, present) },
-        metaOf(request, request.body.reason),
-      );
-      return { to, position, ...changesOf(events) };
-    },
+    handler: (request, reply) =>
+      writes.perform(request, reply, (write) => {
+        const to = positionOf(services, request.body.to);
+        const { position, events } = write.scope.rollBackConfig(
+          { to, renew: (then, present) => renewSecrets(keyring, then, present) },
+          metaOf(write, request.body.reason),
+        );
+        const body = { to, position, ...changesOf(events) };
+        return { status: 200, headers: {}, body, position };
+      }),
   });
+}
+
+/** The tenant that is there again, with its ETag and what became of it. */
+function answerOf(
+  { scope }: Write,
+  { core }: ApiServices,
+  { view, events, position }: TenantResult,
+  to: Position,
+): WriteAnswer {
+  assert(view !== undefined, 'only a removal leaves no view');
+  const tenant = toTenantAnswer(view, scope.tenants.getDefaults().defaults, core.fleet);
+  const headers = { etag: etagOf(view.version) };
+  return { status: 200, headers, body: { ...tenant, outcome: outcomeOf(events), to }, position };
 }
 
 /** @throws VALIDATION_FAILED when it is neither, or has not come yet. */
@@ -193,8 +207,7 @@ function usable({ core, keyring }: ApiServices, tenant: TenantConfig | undefined
   return tenant && renewSecrets(keyring, tenant, present);
 }
 
-function metaOf(request: FastifyRequest, reason: string | undefined): CommandMeta {
-  const meta = commandMeta(request);
+function metaOf({ meta }: Write, reason: string | undefined): EventMeta {
   return reason === undefined ? meta : { ...meta, reason };
 }
 

@@ -14,7 +14,6 @@ import type {
   WorkScope,
 } from './commands.ts';
 import { handleCommand } from './handle-command.ts';
-import { rollBackConfig } from './roll-back-config.ts';
 import { TransactionScope } from './transaction-scope.ts';
 
 export const QUEUE_LIMITS = Object.freeze({
@@ -67,9 +66,6 @@ export class CommandQueue implements Commands {
       meta.mode,
     );
   }
-
-  rollBackConfig: Commands['rollBackConfig'] = (request, meta) =>
-    this.#enqueue(() => rollBackConfig(this.#store, request, meta), meta.mode);
 
   perform<T>(work: (scope: WorkScope) => T, mode?: CommandMode): Promise<T> {
     return this.#enqueue(() => work(new TransactionScope(this.#store)), mode);

@@ -62,6 +62,8 @@ export interface WorkScope {
   handle(command: TenantCommand, meta: EventMeta & Expectation): TenantResult;
   handle(command: SetDefaults, meta: EventMeta & Expectation): DefaultsResult;
   handle(command: ApiKeyCommand, meta: EventMeta & Expectation): ApiKeyResult;
+  /** Tenants and defaults as they were. @throws as `rollBackConfig` */
+  rollBackConfig(request: RollBackConfig, meta: EventMeta): ConfigRollback;
 }
 
 export interface WorkChanges {
@@ -90,11 +92,6 @@ export interface Commands {
     commands: readonly Command[],
     meta: Omit<CommandMeta, 'expectedVersion'>,
   ): Promise<readonly AnyResult[]>;
-  /** Tenants and defaults as they were, in one transaction. @throws as `rollBackConfig` */
-  rollBackConfig(
-    request: RollBackConfig,
-    meta: Omit<CommandMeta, 'expectedVersion'>,
-  ): Promise<ConfigRollback>;
   /**
    * Runs `work` in one transaction, in its turn: kept when it returns, undone as a whole when it
    * throws. Resolves with what it returned when that is on disk. `work` sees the log as all

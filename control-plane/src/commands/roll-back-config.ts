@@ -12,8 +12,7 @@ import { controlErrors } from '../errors.ts';
 import { defaultsAt, pastOfTenant } from '../projections/past.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
-import type { CommandMeta } from './commands.ts';
-import { handleCommand } from './handle-command.ts';
+import type { ConfigCommand } from './commands.ts';
 
 export const CONFIG_ROLLBACK_LIMITS = Object.freeze({
   /** Tenants changed since: each is folded and may be written, while nobody else is served. */
@@ -36,20 +35,23 @@ export interface ConfigRollback {
   readonly events: readonly StoredEvent[];
 }
 
-/** @throws VALIDATION_FAILED naming the tenant, STORE_*, what `renew` throws: nothing is kept. */
+/**
+ * @param handle does a command in the caller's transaction and gives what it caused.
+ * @throws VALIDATION_FAILED naming the tenant, STORE_*, what `renew` throws: keep nothing then.
+ */
 export function rollBackConfig(
   store: EventStore,
   { to, renew }: RollBackConfig,
-  meta: Omit<CommandMeta, 'expectedVersion'>,
+  handle: (command: ConfigCommand) => readonly StoredEvent[],
 ): ConfigRollback {
   const defaults = defaultsAt(store, to);
   const events: StoredEvent[] = [];
   for (const key of tenantsChangedSince(store, to)) {
     const command = commandFor(store, key, { to, renew, defaults });
-    if (command !== undefined) events.push(...naming(key, () => handle(store, command, meta)));
+    if (command !== undefined) events.push(...naming(key, () => handle(command)));
   }
   const setDefaults = { kind: 'set_defaults', defaults, rolledBackTo: to } as const;
-  events.push(...handleCommand(store, setDefaults, meta).events);
+  events.push(...handle(setDefaults));
   return { position: store.head(), events };
 }
 
@@ -83,14 +85,6 @@ function commandFor(
   const was = renew(past.was, present);
   const id = key as TenantId;
   return { kind: 'roll_back_tenant', id, to, past: { ...past, was }, defaults };
-}
-
-function handle(
-  store: EventStore,
-  command: TenantCommand,
-  meta: Omit<CommandMeta, 'expectedVersion'>,
-): readonly StoredEvent[] {
-  return handleCommand(store, command, meta).events;
 }
 
 /** Of many tenants, the one that cannot go back must be named. */

@@ -27,6 +27,8 @@ import type {
   WorkScope,
 } from './commands.ts';
 import { handleCommand } from './handle-command.ts';
+import { rollBackConfig } from './roll-back-config.ts';
+import type { ConfigRollback, RollBackConfig } from './roll-back-config.ts';
 
 export class TransactionScope implements WorkScope {
   readonly #store: EventStore;
@@ -61,6 +63,14 @@ export class TransactionScope implements WorkScope {
     const result = handleCommand(this.#store, command, meta);
     this.#events.push(...result.events);
     return result;
+  }
+
+  rollBackConfig(request: RollBackConfig, meta: EventMeta): ConfigRollback {
+    return rollBackConfig(this.#store, request, (command) =>
+      command.kind === 'set_defaults'
+        ? this.handle(command, meta).events
+        : this.handle(command, meta).events,
+    );
   }
 
   changes(): WorkChanges {

@@ -82,7 +82,8 @@ export function storeAfter(steps: readonly (Step | Command)[]): EventStore {
 
 /** Everything as it was at a position. @throws what refuses it */
 export function rollBack(store: EventStore, to: number): ConfigRollback {
-  return store.atomically(() => rollBackConfig(store, { to, renew: (was) => was }, META));
+  const work = (command: Command) => handleCommand(store, command, META).events;
+  return store.atomically(() => rollBackConfig(store, { to, renew: (was) => was }, work));
 }
 
 function handle(store: EventStore, command: Command): void {

@@ -53,17 +53,18 @@ export const dryRunSchema = z
 export type DryRunAnswer = z.infer<typeof dryRunSchema>;
 
 export function toDryRunAnswer(
-  { status, body }: WriteAnswer,
+  answer: WriteAnswer,
   { events, delta }: WorkChanges,
   around: Surroundings,
 ): DryRunAnswer {
+  const told = answer.told ?? answer.body;
   const live = around.fleet.proxies().filter(({ status: life }) => life === 'live');
   const touchesProxies = delta.changes.length > 0;
   return {
     dry_run: true,
-    status,
+    status: answer.status,
     // As JSON has it: members that are undefined are not there.
-    result: body === null ? null : (JSON.parse(JSON.stringify(body)) as Record<string, unknown>),
+    result: told === null ? null : (JSON.parse(JSON.stringify(told)) as Record<string, unknown>),
     events: events.map(({ stream, type, data }) => ({
       stream,
       type,

@@ -17,6 +17,8 @@ export interface WriteAnswer {
   readonly headers: Readonly<Record<string, string>>;
   /** JSON; null for none. */
   readonly body: object | null;
+  /** What is kept and told again instead of `body`, where that holds what is told once. */
+  readonly told?: object | undefined;
   /** Proxies that applied it know of the write. */
   readonly position: Position;
 }

@@ -92,8 +92,10 @@ export class Writes {
         return { ...kept, body, origin: 'replayed' };
       }
       const answer = work(scope);
-      const body = answer.body === null ? null : JSON.stringify(answer.body);
-      scope.answers.keep({ ...answer, actor, key, fingerprint, body });
+      const told = answer.told ?? answer.body;
+      const body = told === null ? null : JSON.stringify(told);
+      const { status, headers, position } = answer;
+      scope.answers.keep({ actor, key, fingerprint, status, headers, body, position });
       return { ...answer, origin: 'kept' };
     });
   }
