@@ -142,6 +142,29 @@ describe('POST /tenants/{id}/rollback', () => {
     assertProblem(restore, 403, 'SCOPE_MISSING');
   });
 
+  it('can be rehearsed, and repeated under a key', async () => {
+    const id = await register({ host: 'one' });
+    const [then, body] = [position(), { to: position() }];
+    await patch(id, { host: 'two' });
+    const head = position();
+    for (const path of [`/tenants/${id}/rollback`, '/config/rollback']) {
+      const { json } = await plane.call('POST', `${path}?dry_run=true`, { body });
+      const events = json['events'] as readonly { readonly type: string }[];
+      assert.deepEqual(
+        events.map(({ type }) => type),
+        ['TenantRolledBack'],
+      );
+    }
+    assert.equal(position(), head);
+    const headers = { 'idempotency-key': `back-${id}` };
+    const options = { body: { to: then }, headers };
+    const first = await plane.call('POST', `/tenants/${id}/rollback`, options);
+    const again = await plane.call('POST', `/tenants/${id}/rollback`, options);
+    assert.equal(again.text, first.text);
+    assert.equal(again.headers.get('idempotency-replayed'), 'true');
+    assert.equal(position(), head + 1);
+  });
+
   it('keeps a pause of now', async () => {
     const id = await register({ host: 'one' });
     const then = position();
