@@ -42,6 +42,9 @@ function operations(): readonly (readonly [string, string, Operation])[] {
   );
 }
 
+/** They look at everything in many steps, and done again they change nothing. */
+const UPKEEP = new Set(['/read-models/rebuild', '/secrets/reseal']);
+
 describe('/openapi.json', () => {
   it('is valid by the OpenAPI 3.1 schema', async () => {
     const result = await new Validator().validate(structuredClone(description) as never);
@@ -92,9 +95,7 @@ describe('/openapi.json', () => {
   });
 
   it('offers with every write of an event a key, a rehearsal and a wait', () => {
-    const writes = operations().filter(
-      ([path, method]) => method !== 'get' && path !== '/read-models/rebuild',
-    );
+    const writes = operations().filter(([path, method]) => method !== 'get' && !UPKEEP.has(path));
     assert.ok(writes.length >= 15);
     for (const [path, method, { parameters = [], responses }] of writes) {
       const names = new Set(parameters.map(({ name }) => name));
