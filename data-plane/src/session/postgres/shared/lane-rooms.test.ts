@@ -201,6 +201,50 @@ describe('LaneLine', () => {
     assert.deepEqual([left, line.length, line.isBefore('utc')], [[30], 0, false]);
   });
 
+  it('loses and serves nobody twice who comes or leaves while it serves', () => {
+    const line = new LaneLine();
+    const [a, b, c, d] = [waiting('utc'), waiting('utc'), waiting('utc'), waiting('utc')];
+    for (const request of [a, b, c]) line.join({ request, sinceMs: 100 });
+    line.serve(({ request }) => {
+      if (request === b) {
+        line.leave(a);
+        line.leave(c);
+        line.join({ request: d, sinceMs: 200 });
+      }
+      return 'stays';
+    });
+    const seen: BatchRequest[] = [];
+    line.serve(({ request }) => {
+      seen.push(request);
+      return 'left';
+    });
+    assert.deepEqual([seen, line.length, line.isBefore('utc')], [[b, d], 0, false]);
+  });
+
+  it('keeps the order of arrival through thousands that come and go', () => {
+    const line = new LaneLine();
+    const seen: number[] = [];
+    for (let sinceMs = 0; sinceMs < 5_000; sinceMs++) {
+      line.join({ request: waiting('utc'), sinceMs });
+      let served = 0;
+      line.serve((each) => {
+        if (sinceMs % 3 === 0 || served++ > 0) return 'stays';
+        seen.push(each.sinceMs);
+        return 'left';
+      });
+    }
+    while (line.length > 0) {
+      line.serve((each) => {
+        seen.push(each.sinceMs);
+        return 'left';
+      });
+    }
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 5_000 }, (_, at) => at),
+    );
+  });
+
   it('has room for 10,000', () => {
     const line = new LaneLine();
     for (let i = 0; i < 10_000; i++) line.join({ request: waiting('utc'), sinceMs: 1 });
