@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import fc from 'fast-check';
+import { fuzzing } from '../support/fuzzing.ts';
 import {
   bind,
   close,
@@ -346,7 +347,7 @@ describe('Scripts of a listener and a talker', () => {
         const expected = await perform(own, 'own', script);
         assert.deepEqual(await perform(proxied, 'proxied', script), expected);
       }),
-      { numRuns: 150, seed: 7 },
+      fuzzing({ runs: 40, seed: 7 }),
     );
     for (const each of [...proxied, ...own]) each.end();
     await proxy.atRest();

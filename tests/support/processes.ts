@@ -25,6 +25,9 @@ export interface RunOptions {
   readonly cwd?: string;
 }
 
+/** What a program may have of the tests' own environment: nothing that sets how it behaves. */
+const OF_THE_MACHINE = ['PATH', 'HOME', 'NODE_COMPILE_CACHE'] as const;
+
 /** A process that is running, or was. */
 export class Program {
   readonly #child: ChildProcess;
@@ -35,7 +38,7 @@ export class Program {
   constructor(command: string, args: readonly string[], { env, cwd = ROOT }: RunOptions = {}) {
     this.#child = spawn(command, args, {
       cwd,
-      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
+      env: { ...machinesOwn(), ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.#stdout += text));
@@ -95,6 +98,10 @@ export class Program {
       throw new Error(`${why} writing ${pattern}:\n${this.#stdout}\n${this.#stderr}`);
     }
   }
+}
+
+function machinesOwn(): Record<string, string | undefined> {
+  return Object.fromEntries(OF_THE_MACHINE.map((name) => [name, process.env[name]]));
 }
 
 /** `dbbouncer ARGS` with this Node, in an environment without settings. */

@@ -2,9 +2,9 @@
  * API keys as tables: the read model, and when each was used last. Knows how to keep and find, not
  * what events mean.
  */
-import { and, asc, desc, eq, gt, isNull, ne, sql } from 'drizzle-orm';
 import type { OtherKeys } from '../domain/api-key/decide.ts';
 import type { ApiKey } from '../domain/api-key/events.ts';
+import { and, asc, desc, eq, gt, isNull, ne, sql } from './drizzle.ts';
 import { keyPageOf, nameKey } from './api-keys.ts';
 import type { ApiKeyModel, ApiKeyPage, ApiKeyQuery, ApiKeyUses, ApiKeyView } from './api-keys.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';

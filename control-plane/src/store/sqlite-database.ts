@@ -5,11 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
-import { drizzle } from 'drizzle-orm/better-sqlite3';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
-import { migrate } from 'drizzle-orm/better-sqlite3/migrator';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { controlErrors } from '../errors.ts';
+import { drizzle, migrate } from './drizzle.ts';
 import { makePrivate } from './private-file.ts';
 
 export type Durability = 'full' | 'normal';

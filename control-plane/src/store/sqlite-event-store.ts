@@ -3,11 +3,11 @@
  * transactions. kill -9 safe: what was returned is in the write-ahead log. Leaves: what events mean
  * to the projection it is given.
  */
-import { asc, eq, gt, max, sql, and } from 'drizzle-orm';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { controlErrors } from '../errors.ts';
+import { asc, eq, gt, max, sql, and } from './drizzle.ts';
 import type { JsonObject } from './canonical-json.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { CommitListeners } from './commit-listeners.ts';

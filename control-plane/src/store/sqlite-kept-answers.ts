@@ -1,7 +1,7 @@
 /** Kept answers as a table; triggers count them, so that a limit costs no scan. */
-import { and, asc, eq, inArray, lte, sql } from 'drizzle-orm';
 import { timestampMs } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import { and, asc, eq, inArray, lte, sql } from './drizzle.ts';
 import { bytesOf, KEPT_ANSWER_LIMITS, requireRoom, tooOldMs } from './kept-answers.ts';
 import type { AnswerBook, KeptAnswer } from './kept-answers.ts';
 import { namingFailures } from './sqlite-database.ts';

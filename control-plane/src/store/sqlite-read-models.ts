@@ -1,10 +1,10 @@
 /**
  * The read models as tables. Knows how to keep and find views, not what events mean.
  */
-import { and, asc, count, eq, gt, sql } from 'drizzle-orm';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import { and, asc, count, eq, gt, sql } from './drizzle.ts';
 import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {
   DefaultsView,

@@ -2,10 +2,9 @@
  * The tables as drizzle sees them. The SQL in migrations/ makes them; a test holds the two
  * together.
  */
-import { getTableColumns, sql } from 'drizzle-orm';
 import type { SQL } from 'drizzle-orm';
-import { integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
+import { getTableColumns, integer, sql, sqliteTable, text } from './drizzle.ts';
 import type { TenantOrigin } from '../domain/tenant/events.ts';
 
 export const events = sqliteTable('events', {
