@@ -5,7 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { CommanderError } from 'commander';
-import { checkConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
+import { readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
+import { formatProblemsForPeople } from '@dbbouncer/shared/settings/config-problems.ts';
 import { EXIT, exitCodeOf, failureText } from './exit.ts';
 import { createProgram } from './program.ts';
 import type { Actions } from './program.ts';
@@ -62,10 +63,13 @@ function actionsOf(version: string): Actions {
       process.exitCode = await runRestore({ flags, env, cwd }, file);
     },
     configCheck(file) {
-      const problems = checkConfigFile(file, (name) => env[name]);
-      if (problems.length === 0) process.stdout.write(`${file}: no problem found\n`);
-      else process.stderr.write(`${problems.join('\n')}\n`);
-      process.exitCode = problems.length === 0 ? EXIT.ok : EXIT.failure;
+      const reading = readConfigFile(file, (name) => env[name]);
+      if (reading.outcome === 'ok') {
+        process.stdout.write(`${file}: no problem found\n`);
+        return;
+      }
+      process.stderr.write(`${formatProblemsForPeople(file, reading.problems).join('\n')}\n`);
+      process.exitCode = EXIT.failure;
     },
   };
 }

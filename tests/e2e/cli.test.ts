@@ -95,6 +95,7 @@ describe('dbbouncer config check', () => {
     const bad = await run('config', 'check', wrong);
     assert.equal(bad.code, 1);
     assert.match(bad.stderr, /wrong\.yaml:2:\d+: listen\.postgres_port must be/);
+    assert.match(bad.stderr, /\n {2}2 \| {3}postgres_port: 70000\n {4}\| {18}\^\n/);
   });
 });
 

@@ -75,7 +75,10 @@ function sentence(issue: z.core.$ZodIssue, value: unknown): string {
     case 'invalid_type':
       if (value === undefined) return 'is required';
       if (issue.message !== '' && !issue.message.startsWith('Invalid input')) return issue.message;
-      return `must be ${withArticle(issue.expected)}; got ${given}`;
+      return (
+        `must be ${withArticle(issue.expected)};` +
+        ` got ${misplaced(issue.expected, value) ?? given}`
+      );
     case 'invalid_value':
       if (value === undefined) return `is required: ${oneOf(issue.values)}`;
       if (!issue.message.startsWith('Invalid option')) return issue.message;
@@ -96,6 +99,13 @@ function sentence(issue: z.core.$ZodIssue, value: unknown): string {
       return unreachable(issue);
   }
 }
+
+/** Where an object belongs, a text is something that slipped there, a password perhaps. */
+function misplaced(expected: string, value: unknown): string | undefined {
+  return STRUCTURES.has(expected) && typeof value === 'string' ? 'text' : undefined;
+}
+
+const STRUCTURES: ReadonlySet<string> = new Set(['array', 'object', 'record']);
 
 function atLeast(issue: z.core.$ZodIssueTooSmall): string {
   if (issue.origin === 'array') return `have at least ${issue.minimum} entries`;

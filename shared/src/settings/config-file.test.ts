@@ -7,8 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { checkConfigFile, formatProblems, parseConfigFile, readConfigFile } from './config-file.ts';
-import type { ConfigFile } from './config-file.ts';
+import fc from 'fast-check';
+import { parseConfigFile, readConfigFile } from './config-file.ts';
+import type { ConfigFile, ConfigFileReading } from './config-file.ts';
+import { formatProblems, formatProblemsForPeople } from './config-problems.ts';
 
 const ENV: Readonly<Record<string, string>> = { PORT: '6543', HOST: 'db.example', EMPTY: '' };
 
@@ -19,9 +21,19 @@ function read(text: string): ConfigFile {
 }
 
 function problems(text: string): readonly string[] {
+  return problemsOf(parseConfigFile(text, 'x.yaml', (name) => ENV[name]));
+}
+
+function problemsOf(reading: ConfigFileReading, path = 'x.yaml'): readonly string[] {
+  assert.ok(reading.outcome === 'refused');
+  return formatProblems(path, reading.problems);
+}
+
+/** As a person sees it. */
+function shown(text: string): string {
   const reading = parseConfigFile(text, 'x.yaml', (name) => ENV[name]);
-  assert.equal(reading.outcome, 'refused');
-  return reading.outcome === 'refused' ? formatProblems('x.yaml', reading.problems) : [];
+  assert.ok(reading.outcome === 'refused');
+  return formatProblemsForPeople('x.yaml', reading.problems).join('\n');
 }
 
 const TENANT = 'db_type: postgres, host: h, dbname: d, username: u';
@@ -181,6 +193,36 @@ tenants:
     });
   }
 
+  it('tells unset variables, wrong values and contradictions at once, by their places', () => {
+    const text = `defaults: { max_connections: 5 }
+tenants:
+  a: { ${TENANT}, password: x, min_connections: 6 }
+  b: { ${TENANT}, password: x, port: 0, hots: h }
+  c: { ${TENANT.replace('host: h', 'host: "${NOPE}"')}, password: x }
+  A: { ${TENANT}, password: x }
+log_level: loud
+`;
+    assert.deepEqual(
+      problems(text).map((line) => /^x\.yaml:(\d+):\d+: ([\w.]+)/.exec(line)?.slice(1)),
+      [
+        ['3', 'tenants.a'],
+        ['4', 'tenants.b.port'],
+        ['4', 'tenants.b.hots'],
+        ['5', 'tenants.c.host'],
+        ['6', 'tenants.A'],
+        ['7', 'log_level'],
+      ],
+    );
+  });
+
+  it('tells the first 100 of many, and how many more there are', () => {
+    const entries = Array.from({ length: 150 }, (_, index) => `  t${index}: { port: 0 }`);
+    const found = problems(`tenants:\n${entries.join('\n')}\n`);
+    assert.equal(found.length, 101);
+    // Each lacks db_type, host, dbname, username and password, and its port is wrong.
+    assert.match(found.at(-1) ?? '', /and 800 problems more$/);
+  });
+
   it('refuses aliases that would grow without bound', () => {
     const levels = Array.from({ length: 12 }, (_, i) =>
       i === 0
@@ -199,13 +241,134 @@ tenants:
   });
 });
 
+describe('formatProblemsForPeople', () => {
+  it('shows the line with a mark under the place', () => {
+    assert.equal(
+      shown('listen:\n  postgres_port: 70000 # too high\n'),
+      `x.yaml:2:18: listen.postgres_port must be a whole number between 0 and 65535; got 70000
+  2 |   postgres_port: 70000 …
+    |                  ^`,
+    );
+  });
+
+  it('moves the mark along with what is left out before it', () => {
+    const [, line = '', mark = ''] = shown(
+      `tenants: { a: { ${TENANT}, password: "hunter2 hunter2", port: 0 } }`,
+    ).split('\n');
+    assert.match(line, /username: u, password: …, port: 0 \} \}$/);
+    assert.equal(line[mark.indexOf('^')], '0');
+  });
+
+  it('cuts a long line around the place', () => {
+    const sql = 'x'.repeat(300);
+    const long = `tenants: { a: { ${TENANT}, init_sql: ${sql}, port: 0, password: y } }`;
+    const [, line = '', mark = ''] = shown(long).split('\n');
+    assert.ok(line.length < 130 && line[mark.indexOf('^')] === '0', line);
+  });
+
+  const secrets: readonly (readonly [string, string])[] = [
+    ['a value of a secret field', `tenants: { a: { port: 0, password: pl4nted } }`],
+    ['a password under a misspelled name', `tenants: { a: { pasword: pl4nted, port: 0 } }`],
+    ['a comment', 'workers: none # pl4nted'],
+    ['a secret that is a block', 'tenants:\n  a:\n    password: |x pl4nted\n      pl4nted\n'],
+    ['a secret that is a map', 'tenants: { a: { password: { pl4nted: pl4nted } } }'],
+    ['a password that YAML takes for an alias', 'tenants: { a: { password: *pl4nted } }'],
+    ['a password that YAML takes for a tag', 'tenants: { a: { password: !pl4nted x, port: 0 } }'],
+    ['a password with a colon', 'tenants:\n  a:\n    password: pl4: nted: pl4nted\n'],
+    ['a password with an escape', 'tenants: { a: { password: "pl4nted\\pl4nted" } }'],
+    ['a quote that is not closed', 'tenants:\n  a:\n    password: "pl4nted\n  b: {}\n'],
+    ['a bracket that is not closed', 'tenants: [ { password: pl4nted'],
+    ['an indentation that is wrong', 'tenants:\n  a:\n    password: x\n   pl4nted\n'],
+    ['an URL with a password', 'nats: nats://u:pl4nted@ n'],
+    ['a default of a variable', 'api_key: "${X:-pl4nted pl4nted}"'],
+  ];
+  for (const [what, text] of secrets) {
+    it(`never shows ${what}`, () => {
+      assert.doesNotMatch(shown(text), /pl4/);
+    });
+  }
+
+  it('never shows a planted password, whatever is cut out of a file or put into it', () => {
+    const file = `api_key: ${'pl4nted'.repeat(3)}
+nats: nats://control:pl4nted@nats:4222
+tenants:
+  a: { ${TENANT}, password: pl4nted } # pl4nted
+  b:
+    <<: &x { db_type: postgres, host: h }
+    password: "pl4nted"
+    users:
+      - { name: n, password: 'pl4nted', server_password: pl4nted }
+    server_tls: { mode: verify-full, cert: file:/c, key: pl4nted }
+    auth_query: { user: q, password: |-
+        pl4nted }
+`;
+    const damage = fc.record({
+      at: fc.nat({ max: file.length }),
+      gone: fc.nat({ max: 12 }),
+      put: fc.constantFrom('', '\n', ':', ' ', '"', "'", '{', ']', '\t', '- ', '&', '*', '#', '|'),
+    });
+    fc.assert(
+      fc.property(damage, ({ at, gone, put }) => {
+        const text = file.slice(0, at) + put + file.slice(at + gone);
+        const reading = parseConfigFile(text, 'x.yaml', () => undefined);
+        if (reading.outcome === 'ok') return;
+        const told = formatProblemsForPeople('x.yaml', reading.problems).join('\n');
+        assert.doesNotMatch(told, /pl4nted/, text);
+      }),
+      { numRuns: 300 },
+    );
+  });
+});
+
+describe('parseConfigFile on anything at all', () => {
+  it('answers with a config or with problems, each with a place in the text', () => {
+    const words = ['tenants: ', 'a: ', 'password: ', '&x ', '*x', '<<: ', '!!binary ', '--- ', 'x'];
+    const signs = [
+      '{',
+      '}',
+      '[',
+      ']',
+      '\n',
+      '  ',
+      '"',
+      "'",
+      '- ',
+      '? ',
+      '${',
+      '${A}',
+      ': ',
+      '#',
+      '|',
+    ];
+    const piece = fc.constantFrom(...words, ...signs, '1e3', 'null', '>-', '%YAML');
+    const text = fc.oneof(
+      fc.string(),
+      fc.array(piece, { maxLength: 30 }).map((all) => all.join('')),
+    );
+    fc.assert(
+      fc.property(text, (written) => {
+        const reading = parseConfigFile(written, 'x.yaml', () => undefined);
+        if (reading.outcome === 'ok') return;
+        const lines = written.split('\n');
+        for (const { line, column, message } of reading.problems) {
+          assert.ok(line >= 1 && line <= lines.length && column >= 1 && message !== '');
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+});
+
 describe('readConfigFile', () => {
   it('says why a file cannot be read, and reads one that can', () => {
     const folder = mkdtempSync(join(tmpdir(), 'dbb-config-'));
     try {
       const path = join(folder, 'c.yaml');
       assert.deepEqual(
-        checkConfigFile(path, () => ''),
+        problemsOf(
+          readConfigFile(path, () => ''),
+          path,
+        ),
         [`${path}:1:1: cannot be read: ENOENT`],
       );
       writeFileSync(path, 'workers: 3\n');

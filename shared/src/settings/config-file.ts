@@ -5,7 +5,7 @@
  */
 import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
-import { explainIssues } from '../contract/explain.ts';
+import { explainIssues, formatPath } from '../contract/explain.ts';
 import type { FieldProblem } from '../contract/explain.ts';
 import { DEFAULT_POOL_SETTINGS } from '../contract/pool-settings.ts';
 import { effectivePool, findPoolInconsistency } from '../contract/routing-config.ts';
@@ -13,7 +13,6 @@ import type { PoolSettings } from '../contract/pool-settings.ts';
 import { POOL_NUMBER_FIELDS, toPoolOverrides } from '../contract/pool-settings.ts';
 import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resource.ts';
 import type { TenantInFile } from '../contract/tenant-resource.ts';
-import { sharedErrors } from '../errors.ts';
 import { contentDigest } from '../files/content-digest.ts';
 import type { Secret } from '../contract/secret.ts';
 import { findUserInconsistency } from '../contract/tenant-users.ts';
@@ -24,8 +23,11 @@ import type { ReadEnv } from '../secrets/keyring.ts';
 import { SETTINGS } from './setting-list.ts';
 import type { SettingName } from './setting-list.ts';
 import type { SettingSpec } from './setting-spec.ts';
+import { problemAt, toldProblems } from './config-problems.ts';
+import type { PlacedProblem } from './config-problems.ts';
+import { isNameLike } from './yaml-excerpt.ts';
 import { readYaml } from './yaml-source.ts';
-import type { FieldKinds, PlacedProblem, YamlSource } from './yaml-source.ts';
+import type { FieldKinds } from './yaml-source.ts';
 
 export interface ConfigFile {
   readonly path: string;
@@ -60,43 +62,44 @@ export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReadin
   return parseConfigFile(text, path, readEnv);
 }
 
-/**
- * For `dbbouncer config check`: one line per problem, `file:line:column: path message`; none when
- * it is right.
- */
-export function checkConfigFile(path: string, readEnv: ReadEnv): readonly string[] {
-  const reading = readConfigFile(path, readEnv);
-  return reading.outcome === 'ok' ? [] : formatProblems(path, reading.problems);
-}
-
-export function formatProblems(
-  path: string,
-  problems: readonly PlacedProblem[],
-): readonly string[] {
-  return problems.map(({ line, column, path: field, message }) =>
-    [`${path}:${line}:${column}:`, field, message].filter((part) => part !== '').join(' '),
-  );
-}
-
-/** @throws SETTINGS_INVALID with a line for each problem. */
-export function requireConfigFile(path: string, readEnv: ReadEnv): ConfigFile {
-  const reading = readConfigFile(path, readEnv);
-  if (reading.outcome === 'ok') return reading.config;
-  throw sharedErrors.fail('SETTINGS_INVALID', formatProblems(path, reading.problems).join('\n'));
-}
-
 /** @param path only to say where it is from. */
 export function parseConfigFile(text: string, path: string, readEnv: ReadEnv): ConfigFileReading {
   const source = readYaml(text, FIELD_KINDS, readEnv);
-  if (source.problems.length > 0) return { outcome: 'refused', problems: source.problems };
+  if (source.state === 'broken') return refused(source.problems);
   const checked = fileSchema.safeParse(source.value);
-  const problems = checked.success
-    ? []
-    : explainIssues(checked.error, fileSchema, source.value).map((problem) =>
-        source.place(problem, problem.message.startsWith('is not a known') ? 'key' : 'value'),
-      );
-  if (!checked.success) return { outcome: 'refused', problems };
-  return assemble(checked.data, path, text, source);
+  const content = checked.success ? checked.data : soundPartOf(source.value);
+  // What has no value for want of a variable is not wrong a second time.
+  const told = new Set(source.problems.map((problem) => problem.path));
+  const named = (problem: FieldProblem) => withoutNonNames(problem, source.value);
+  const misfits = checked.success ? [] : explainIssues(checked.error, fileSchema, source.value);
+  const problems = [
+    ...source.problems,
+    ...misfits
+      .filter((issue) => !told.has(issue.path))
+      .map((issue) => source.place(named(issue), UNKNOWN.test(issue.message) ? 'key' : 'value')),
+    ...Array.from(contentProblems(content), (problem) => source.place(named(problem), 'key')),
+  ];
+  if (problems.length > 0 || !checked.success) return refused(problems);
+  return { outcome: 'ok', config: toConfigFile(checked.data, path, text) };
+}
+
+/** With a sign in the place of what may be a password that was taken for a name. */
+function withoutNonNames(problem: FieldProblem, value: unknown): FieldProblem {
+  const names = problem.keys.map((key, index) => {
+    const name = String(key);
+    const isShown =
+      typeof key === 'number' ||
+      KNOWN_FIELDS.has(name) ||
+      isNameLike(name, valueAt(value, problem.keys.slice(0, index + 1).map(String)));
+    return isShown ? key : '…';
+  });
+  return { ...problem, path: formatPath(names) };
+}
+
+const UNKNOWN = /^is not a known/;
+
+function refused(problems: readonly PlacedProblem[]): ConfigFileReading {
+  return { outcome: 'refused', problems: toldProblems(problems) };
 }
 
 const tenantsSchema = z.record(z.string(), tenantInFileSchema);
@@ -148,42 +151,46 @@ function settingSchema(spec: AnySpec): z.ZodType {
     .optional();
 }
 
-function assemble(
-  content: FileContent,
-  path: string,
-  text: string,
-  source: YamlSource,
-): ConfigFileReading {
-  const defaults = Object.freeze({
-    ...DEFAULT_POOL_SETTINGS,
-    ...toPoolOverrides(content.defaults ?? {}),
+/** What can be looked at further although something else of the file is wrong. */
+function soundPartOf(value: unknown): FileContent {
+  const { defaults, tenants } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const readDefaults = poolDefaultsSchema.safeParse(defaults ?? {});
+  // With what the settings of its tenants must agree is not known then.
+  if (!readDefaults.success) return {};
+  const entries = typeof tenants === 'object' && tenants !== null ? Object.entries(tenants) : [];
+  const sound = entries.flatMap(([id, entry]) => {
+    const read = tenantInFileSchema.safeParse(entry);
+    return read.success ? [[id, read.data] as const] : [];
   });
-  const tenants = content.tenants ?? {};
-  const found = [...settingProblems(content), ...tenantProblems(tenants, defaults)];
-  if (found.length > 0) {
-    return { outcome: 'refused', problems: found.map((problem) => source.place(problem, 'key')) };
-  }
+  return { defaults: readDefaults.data, tenants: Object.fromEntries(sound) };
+}
+
+function defaultsIn(content: FileContent): PoolSettings {
+  return Object.freeze({ ...DEFAULT_POOL_SETTINGS, ...toPoolOverrides(content.defaults ?? {}) });
+}
+
+function toConfigFile(content: FileContent, path: string, text: string): ConfigFile {
   const settings = new Map<SettingName, unknown>();
   for (const [name, spec, yaml] of settingEntries()) {
     const raw = valueAt(content, yaml.split('.'));
     const reading = raw === null || raw === undefined ? undefined : spec.read(raw);
     if (reading?.outcome === 'value') settings.set(name, reading.value);
   }
-  const config: ConfigFile = Object.freeze({
+  return Object.freeze({
     path,
     digest: contentDigest(text),
     settings,
-    defaults,
-    tenants: new Map(Object.entries(tenants) as [TenantId, TenantInFile][]),
+    defaults: defaultsIn(content),
+    tenants: new Map(Object.entries(content.tenants ?? {}) as [TenantId, TenantInFile][]),
   });
-  return { outcome: 'ok', config };
 }
 
 /** What no field alone can show. */
-function* settingProblems(content: FileContent): Iterable<FieldProblem> {
-  const pool = { ...DEFAULT_POOL_SETTINGS, ...toPoolOverrides(content.defaults ?? {}) };
-  const inconsistency = findPoolInconsistency(pool);
+function* contentProblems(content: FileContent): Iterable<FieldProblem> {
+  const defaults = defaultsIn(content);
+  const inconsistency = findPoolInconsistency(defaults);
   if (inconsistency !== undefined) yield problemAt(['defaults'], inconsistency);
+  yield* tenantProblems(content.tenants ?? {}, defaults);
 }
 
 function* tenantProblems(
@@ -237,20 +244,43 @@ const NUMBER_FIELDS: ReadonlySet<string> = new Set([
   ...POOL_NUMBER_FIELDS,
 ]);
 
-const SECRET_FIELDS: ReadonlySet<string> = new Set(['password', 'server_password', 'key']);
+/** Their references stay as they are: the proxy resolves them. */
+const REFERENCE_FIELDS: ReadonlySet<string> = new Set(['password', 'server_password', 'key']);
+/** A URL of NATS can have a password in it. */
+const SECRET_FIELDS: ReadonlySet<string> = new Set([...REFERENCE_FIELDS, 'api_key', 'nats']);
+
+const KNOWN_FIELDS: ReadonlySet<string> = new Set(fieldsOf(fileSchema).map(([name]) => name));
+const SECTIONS: ReadonlySet<string> = new Set(
+  fieldsOf(fileSchema).flatMap(([name, kind]) => (kind === 'section' ? [name] : [])),
+);
 
 const FIELD_KINDS: FieldKinds = Object.freeze({
   isText: (field: string) => TEXT_FIELDS.has(field),
   isNumber: (field: string) => NUMBER_FIELDS.has(field),
-  keepsReference: (field: string) => SECRET_FIELDS.has(field),
+  keepsReference: (field: string) => REFERENCE_FIELDS.has(field),
+  isKnown: (field: string) => KNOWN_FIELDS.has(field),
+  isSecret: (field: string) => SECRET_FIELDS.has(field),
+  isPlain: (field: string) => KNOWN_FIELDS.has(field) && !SECTIONS.has(field),
 });
 
-function problemAt(keys: readonly string[], message: string): FieldProblem {
-  return { keys, path: keys.join('.'), message };
+type FieldsOf = readonly (readonly [name: string, kind: 'plain' | 'section'])[];
+
+/** Every field that the schema knows at any depth. */
+function fieldsOf(schema: unknown): FieldsOf {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable) {
+    return fieldsOf(schema.unwrap());
+  }
+  if (schema instanceof z.ZodRecord) return fieldsOf(schema.valueType);
+  if (schema instanceof z.ZodArray) return fieldsOf(schema.element);
+  if (!(schema instanceof z.ZodObject)) return [];
+  return Object.entries(schema.shape).flatMap(([name, field]) => {
+    const within = fieldsOf(field);
+    return [[name, within.length > 0 ? 'section' : 'plain'] as const, ...within];
+  });
 }
 
 function unreadable(message: string): ConfigFileReading {
-  return { outcome: 'refused', problems: [{ line: 1, column: 1, path: '', message }] };
+  return refused([{ line: 1, column: 1, path: '', message }]);
 }
 
 function valueAt(content: unknown, keys: readonly string[]): unknown {

@@ -6,8 +6,9 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { sharedErrors } from '../errors.ts';
-import { formatProblems, readConfigFile } from './config-file.ts';
+import { readConfigFile } from './config-file.ts';
 import type { ConfigFile } from './config-file.ts';
+import { formatProblemsForPeople } from './config-problems.ts';
 import { port } from './setting-kinds.ts';
 import { DEFAULT_CONFIG_FILE, SETTINGS } from './setting-list.ts';
 import type { SettingName, Settings } from './setting-list.ts';
@@ -77,7 +78,7 @@ function loadFile({ flags, env, cwd }: SettingsInput, problems: string[]): Confi
   if (named === undefined && !existsSync(path)) return undefined;
   const reading = readConfigFile(path, (name) => env[name]);
   if (reading.outcome === 'ok') return reading.config;
-  problems.push(...formatProblems(path, reading.problems));
+  problems.push(...formatProblemsForPeople(path, reading.problems));
   return undefined;
 }
 

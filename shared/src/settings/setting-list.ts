@@ -38,7 +38,7 @@ export const SETTINGS = Object.freeze({
     yaml: 'nats',
     default: undefined,
     description: 'NATS servers, separated by commas; without it both planes run in one process',
-    read: text(/^[^\s,]+(,\s*[^\s,]+)*$/, 'one or more URLs such as nats://127.0.0.1:4222'),
+    read: secretText(/^[^\s,]+(,\s*[^\s,]+)*$/, 'one or more URLs such as nats://127.0.0.1:4222'),
   }),
   workers: setting<number>({
     flag: '--workers',
