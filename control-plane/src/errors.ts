@@ -70,6 +70,11 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'It was changed since the version the request names.',
   },
+  PRECONDITION_REQUIRED: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The request must name the version it changes, in If-Match, or say ?force=true.',
+  },
   IDEMPOTENCY_KEY_REUSED: {
     kind: 'client',
     retryable: false,

@@ -104,7 +104,7 @@ describe('POST /api-keys', () => {
     const { path } = await create({ name: 'Taken' });
     assertProblem(await post({ name: 'tAKEN' }), 409, 'API_KEY_EXISTS');
     assertProblem(await post({ name: 'bootstrap' }), 409, 'API_KEY_EXISTS');
-    assert.equal((await plane.call('DELETE', path)).status, 204);
+    assert.equal((await plane.change('DELETE', path)).status, 204);
     assert.equal((await post({ name: 'taken' })).status, 201);
   });
 
@@ -151,7 +151,7 @@ describe('GET /api-keys', () => {
     await using other = await TestControlPlane.start();
     const created: Created[] = [];
     for (let i = 0; i < 5; i++) created.push(await create({}, other));
-    await other.call('DELETE', created[2]?.path ?? '');
+    await other.change('DELETE', created[2]?.path ?? '');
     const idsOf = async (include: string) => {
       const ids: unknown[] = [];
       let cursor: unknown = '';
@@ -191,7 +191,7 @@ describe('PATCH /api-keys/{id}', () => {
     const statusOf = async (id: string) =>
       (await plane.call('GET', `/tenants/${id}`, { key })).status;
     assert.deepEqual([await statusOf('acme-1'), await statusOf('other')], [200, 404]);
-    const changed = await plane.call('PATCH', path, { body: { tenants: null, scope: 'admin' } });
+    const changed = await plane.change('PATCH', path, { body: { tenants: null, scope: 'admin' } });
     assert.equal(changed.headers.get('etag'), '"2"');
     assert.deepEqual([changed.json['tenants'], changed.json['scope']], [null, 'admin']);
     assert.equal(await statusOf('other'), 200);
@@ -205,13 +205,17 @@ describe('PATCH /api-keys/{id}', () => {
     assert.equal((await patch('"1"', { name: 'matched' })).headers.get('etag'), '"1"');
     assert.equal((await patch('"1"', { name: 'matched 2' })).headers.get('etag'), '"2"');
     assertProblem(await patch('"1"', { name: 'matched 3' }), 412, 'VERSION_CONFLICT');
+    for (const method of ['PATCH', 'DELETE']) {
+      const refused = await plane.call(method, path, method === 'PATCH' ? { body: {} } : {});
+      assert.equal(assertProblem(refused, 428, 'PRECONDITION_REQUIRED')['etag'], '"2"');
+    }
   });
 
   it('takes no new key, and knows no key that is not there', async () => {
     const { path } = await create();
     const body = { key: 'another-one-altogether' };
-    assertProblem(await plane.call('PATCH', path, { body }), 400, 'VALIDATION_FAILED');
-    const nobody = await plane.call('PATCH', '/api-keys/0123456789ab', { body: {} });
+    assertProblem(await plane.change('PATCH', path, { body }), 400, 'VALIDATION_FAILED');
+    const nobody = await plane.change('PATCH', '/api-keys/0123456789ab', { body: {} });
     assertProblem(nobody, 404, 'API_KEY_NOT_FOUND');
   });
 });
@@ -221,7 +225,7 @@ describe('DELETE /api-keys/{id}', () => {
     const { key, path } = await create();
     assert.equal((await plane.call('GET', '/tenants', { key })).status, 200);
     for (let time = 0; time < 2; time++) {
-      assert.equal((await plane.call('DELETE', path)).status, 204);
+      assert.equal((await plane.change('DELETE', path)).status, 204);
       const problem = assertProblem(
         await plane.call('GET', '/tenants', { key }),
         401,
@@ -231,7 +235,11 @@ describe('DELETE /api-keys/{id}', () => {
     }
     const { json } = await plane.call('GET', path);
     assert.deepEqual([json['state'], json['version']], ['revoked', 2]);
-    assertProblem(await plane.call('PATCH', path, { body: { name: 'x' } }), 409, 'API_KEY_REVOKED');
+    assertProblem(
+      await plane.change('PATCH', path, { body: { name: 'x' } }),
+      409,
+      'API_KEY_REVOKED',
+    );
   });
 });
 
@@ -256,7 +264,7 @@ describe('what is kept of a key', () => {
     for (const at of ['/api-keys?include=revoked_too', path, '/metrics', '/openapi.json']) {
       texts.push((await other.call('GET', at)).text);
     }
-    await other.call('DELETE', path);
+    await other.change('DELETE', path);
     await other.stop();
     const database = new DatabaseSync(databaseOf(other));
     const row = database.prepare("SELECT data FROM events WHERE type = 'ApiKeyCreated'").get();
@@ -275,7 +283,7 @@ describe('what is kept of a key', () => {
   it('never reaches a proxy: of a key, deltas say that there was a position', async () => {
     await using other = await TestControlPlane.start();
     const { path } = await create({}, other);
-    await other.call('DELETE', path);
+    await other.change('DELETE', path);
     await until('both events are published', () => {
       return other.running.status().publishedPosition === 2;
     });

@@ -40,7 +40,7 @@ interface Rehearsed {
 /** Rehearses a write and holds that nothing came of it. */
 async function rehearse(method: string, path: string, body?: unknown): Promise<Rehearsed> {
   const before = await position();
-  const answer = await plane.call(method, path, { body });
+  const answer = await plane[method === 'POST' ? 'call' : 'change'](method, path, { body });
   assert.equal(answer.status, 200, answer.text);
   assert.equal(answer.json['dry_run'], true);
   assert.equal(await position(), before);
@@ -101,7 +101,7 @@ describe('a rehearsed write', () => {
     assert.equal(changes[0]?.['kind'], 'tenant_set');
     const untouched = await plane.call('GET', path);
     assert.deepEqual([untouched.json['port'], untouched.headers.get('etag')], [5432, '"1"']);
-    const done = await plane.call('PATCH', path, { body: { port: 6000 } });
+    const done = await plane.change('PATCH', path, { body: { port: 6000 } });
     const { created_at: _, updated_at: __, ...result } = rehearsed.result ?? {};
     assert.deepEqual(result, withoutTimes(done));
   });
@@ -144,6 +144,22 @@ describe('a rehearsed write', () => {
     assert.deepEqual(nothing.touches, { proxies: [], pools: [], pools_omitted: 0 });
   });
 
+  it('needs no If-Match, and says that the write would', async () => {
+    for (const [method, body] of [
+      ['PATCH', { port: 1 }],
+      ['PUT', tenantBody(id)],
+      ['DELETE', undefined],
+    ] as const) {
+      const { status, json } = await plane.call(method, `/tenants/${id}?dry_run=true`, { body });
+      assert.equal(status, 200);
+      const [first] = json['warnings'] as Rehearsed['warnings'];
+      assert.equal(first?.code, 'if_match_missing');
+      assert.match(first.message, /^The write would be refused: .* Send If-Match: "1" to/);
+      const { text } = await plane.call(method, `/tenants/${id}?dry_run=true&force=true`, { body });
+      assert.doesNotMatch(text, /if_match_missing/);
+    }
+  });
+
   it('is refused as the write would be', async () => {
     const path = `/tenants/${id}?dry_run=true`;
     const stale = await plane.call('PATCH', path, {
@@ -156,7 +172,7 @@ describe('a rehearsed write', () => {
       headers: { 'if-match': '"9"' },
     });
     assert.equal(forced.status, 200, forced.text);
-    const wrong = await plane.call('PATCH', path, { body: { min_connections: 50 } });
+    const wrong = await plane.change('PATCH', path, { body: { min_connections: 50 } });
     assertProblem(wrong, 400, 'VALIDATION_FAILED');
   });
 
@@ -173,7 +189,7 @@ describe('a rehearsed write', () => {
       'timeout=5s',
       'force=1',
     ]) {
-      const answer = await plane.call('PATCH', `/tenants/${id}?${query}`, { body: { port: 1 } });
+      const answer = await plane.change('PATCH', `/tenants/${id}?${query}`, { body: { port: 1 } });
       const problem = assertProblem(answer, 400, 'VALIDATION_FAILED');
       assert.ok(Array.isArray(problem['errors']), query);
     }
@@ -244,7 +260,7 @@ describe('the warnings of a rehearsal', () => {
     const rehearsed = await rehearse('POST', '/tenants?dry_run=true', clashing);
     assert.ok(codes(rehearsed).includes('name_clash'), JSON.stringify(rehearsed.warnings));
     const late = `late-${count}`;
-    await plane.call('PATCH', `/tenants/${id}`, { body: { username: `${late}__app` } });
+    await plane.change('PATCH', `/tenants/${id}`, { body: { username: `${late}__app` } });
     const registered = await rehearse('POST', '/tenants?dry_run=true', tenantBody(late));
     assert.ok(codes(registered).includes('name_clash'), JSON.stringify(registered.warnings));
   });

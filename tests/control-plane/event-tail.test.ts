@@ -139,7 +139,7 @@ describe('the tail of the event log', () => {
       `?after=0&tenant=${id}&type=TenantRegistered&type=TenantPaused`,
     );
     assert.deepEqual(await reader.ids(1), [String(head + 1)]);
-    await plane.call('PATCH', `/tenants/${id}`, { body: { port: 1 } });
+    await plane.change('PATCH', `/tenants/${id}`, { body: { port: 1 } });
     await plane.call('POST', `/tenants/${id}/pause`);
     assert.equal((await reader.next())?.data['type'], 'TenantPaused');
   });
@@ -179,7 +179,7 @@ describe('the tail of the event log', () => {
       undefined,
       String(json['key']),
     );
-    await plane.call('DELETE', `/api-keys/${String(json['id'])}`);
+    await plane.change('DELETE', `/api-keys/${String(json['id'])}`);
     const message = await reader.next();
     assert.equal(message?.event, 'end');
     assert.equal(message.data['code'], 'UNAUTHORIZED');

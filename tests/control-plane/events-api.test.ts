@@ -30,8 +30,8 @@ before(async () => {
 });
 after(() => plane[Symbol.asyncDispose]());
 
-async function write(...args: Parameters<TestControlPlane['call']>): Promise<void> {
-  const answer = await plane.call(...args);
+async function write(...args: Parameters<TestControlPlane['change']>): Promise<void> {
+  const answer = await plane.change(...args);
   assert.ok(answer.status < 300, answer.text);
 }
 

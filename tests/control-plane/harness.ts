@@ -95,6 +95,15 @@ export class TestControlPlane implements AsyncDisposable {
     return { status: response.status, headers: response.headers, text, json: asJson(text) };
   }
 
+  /** As a careful script changes something: reads its ETag, and writes on that version. */
+  async change(method: string, path: string, options: CallOptions = {}): Promise<Answer> {
+    const [resource = path] = path.split('?');
+    const reader = 'key' in options ? { key: options.key } : {};
+    const etag = (await this.call('GET', resource, reader)).headers.get('etag');
+    const headers = { ...(etag !== null && { 'if-match': etag }), ...options.headers };
+    return this.call(method, path, { ...options, headers });
+  }
+
   /** Waits until a log line matches, from the beginning of the log on. */
   async logged(pattern: RegExp, times = 1): Promise<void> {
     const deadline = performance.now() + 10_000;

@@ -39,8 +39,8 @@ before(async () => {
 });
 after(() => plane[Symbol.asyncDispose]());
 
-async function write(...args: Parameters<TestControlPlane['call']>): Promise<void> {
-  const answer = await plane.call(...args);
+async function write(...args: Parameters<TestControlPlane['change']>): Promise<void> {
+  const answer = await plane.change(...args);
   assert.ok(answer.status < 300, answer.text);
 }
 
@@ -109,7 +109,7 @@ describe('going back', () => {
   it('is told with where to, in the history of the tenant', async () => {
     await using own = await TestControlPlane.start();
     await own.call('POST', '/tenants', { body: tenantBody('acme') });
-    await own.call('PATCH', '/tenants/acme', { body: { port: 5433 } });
+    await own.change('PATCH', '/tenants/acme', { body: { port: 5433 } });
     await own.call('POST', '/tenants/acme/rollback', { body: { to: 1 } });
     const entries = entriesOf(await own.call('GET', '/tenants/acme/history'));
     assert.equal(entries[0]?.summary, 'rolled back to 1: port 5433 -> 5432');

@@ -73,11 +73,12 @@ describe('a write that is repeated with its key', () => {
       await write('PUT', `/tenants/${id}`, put),
     );
     key += '-delete';
-    const removed = await write('DELETE', `/tenants/${id}`);
+    const last = { headers: { 'if-match': '"3"' } };
+    const removed = await write('DELETE', `/tenants/${id}`, last);
     assert.equal(removed.status, 204);
-    assertReplayed(removed, await write('DELETE', `/tenants/${id}`));
+    assertReplayed(removed, await write('DELETE', `/tenants/${id}`, last));
     key += '-again';
-    assertProblem(await write('DELETE', `/tenants/${id}`), 404, 'TENANT_NOT_FOUND');
+    assertProblem(await write('DELETE', `/tenants/${id}`, last), 404, 'TENANT_NOT_FOUND');
   });
 
   it('does an operation once that would be done each time', async () => {
@@ -91,9 +92,14 @@ describe('a write that is repeated with its key', () => {
 
   it('is the same request with its members in another order, and waiting or not', async () => {
     await register();
-    const first = await write('PATCH', `/tenants/${id}`, { body: { port: 6000, host: 'h' } });
+    const headers = { 'if-match': '"1"' };
+    const first = await write('PATCH', `/tenants/${id}`, {
+      body: { port: 6000, host: 'h' },
+      headers,
+    });
     const repeated = await write('PATCH', `/tenants/${id}?wait=applied&timeout=1`, {
       body: { host: 'h', port: 6000 },
+      headers,
     });
     assert.equal(repeated.status, 200, repeated.text);
     const { applied, ...rest } = repeated.json;
@@ -147,15 +153,16 @@ describe('writes of other things', () => {
     assertReplayed(first, await write('POST', '/api-keys', { body }));
     const path = String(first.headers.get('location'));
     key += '-revoke';
-    const revoked = await write('DELETE', path);
+    const headers = { 'if-match': '"1"' };
+    const revoked = await write('DELETE', path, { headers });
     assert.equal(revoked.status, 204);
-    assertReplayed(revoked, await write('DELETE', path));
+    assertReplayed(revoked, await write('DELETE', path, { headers }));
   });
 
   it('put a tenant and the config back once, after a rehearsal', async () => {
     await register();
     const to = await position();
-    await plane.call('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
+    await plane.change('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
     for (const path of [`/tenants/${id}/rollback`, '/config/rollback']) {
       const changed = await position();
       const rehearsed = await write('POST', `${path}?dry_run=true`, { body: { to } });
@@ -171,7 +178,7 @@ describe('writes of other things', () => {
       assert.equal(first.status, 200, first.text);
       assert.equal(first.json['outcome'], 'rolled_back');
       const reached = await position();
-      await plane.call('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
+      await plane.change('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
       const repeated = await write('POST', path, { body: { to } });
       assert.equal(repeated.headers.get('idempotency-replayed'), 'true', repeated.text);
       assert.equal(await position(), Number(reached) + 1);
@@ -184,7 +191,8 @@ describe('another write with a key that was used', () => {
   it('is refused with 422 and changes nothing', async () => {
     await register();
     const path = `/tenants/${id}`;
-    await write('PATCH', path, { body: { port: 6000 } });
+    const done = await write('PATCH', path, { body: { port: 6000 }, headers: { 'if-match': '*' } });
+    assert.equal(done.status, 200);
     const others: readonly (readonly [string, string, CallOptions])[] = [
       ['PATCH', path, { body: { port: 6001 } }],
       ['PATCH', path, { body: { port: 6000 }, headers: { 'if-match': '"1"' } }],

@@ -8,7 +8,7 @@ import { tenantBody, TestControlPlane } from './harness.ts';
 interface Operation {
   readonly summary?: string;
   readonly security?: readonly unknown[];
-  readonly parameters?: readonly { readonly name: string }[];
+  readonly parameters?: readonly { readonly name: string; readonly description?: string }[];
   readonly responses: Readonly<Record<string, { readonly content?: Record<string, unknown> }>>;
   readonly requestBody?: { readonly content: Record<string, { readonly schema: JsonSchema }> };
 }
@@ -103,6 +103,11 @@ describe('/openapi.json', () => {
         assert.ok(names.has(name), `${method} ${path} has no ${name}`);
       }
       if (names.has('id') && method !== 'post') assert.ok(names.has('force'), `${method} ${path}`);
+      assert.equal('428' in responses, method !== 'post', `${method} ${path}`);
+      const ifMatch = parameters.find(({ name }) => name === 'if-match');
+      if (method !== 'post') {
+        assert.match(ifMatch?.description ?? '', /Required, or 428, unless \?force=true/);
+      }
       for (const status of ['200', '202', '422']) {
         assert.ok(status in responses, `${method} ${path} has no ${status}`);
       }

@@ -87,9 +87,9 @@ describe('operations', () => {
   it('are no setting: PUT, PATCH and an answer sent back leave them', async () => {
     const { json } = await operate('pause');
     const body = { ...json, host: 'elsewhere', state: 'active' };
-    const put = await plane.call('PUT', `/tenants/${id}`, { body });
+    const put = await plane.change('PUT', `/tenants/${id}`, { body });
     assert.deepEqual(states(put), ['paused', 3]);
-    const patch = await plane.call('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
+    const patch = await plane.change('PATCH', `/tenants/${id}`, { body: { port: 6000 } });
     assert.deepEqual(states(patch), ['paused', 4]);
   });
 

@@ -111,7 +111,7 @@ describe('POST /secrets/reseal', () => {
     const version = String((await plane.call('GET', '/tenants/plain')).json['version']);
     const [resealed, patched] = await Promise.all([
       plane.call('POST', '/secrets/reseal'),
-      plane.call('PATCH', '/tenants/plain', { body: { host: 'at.once.example' } }),
+      plane.change('PATCH', '/tenants/plain', { body: { host: 'at.once.example' } }),
       plane.call('POST', '/secrets/reseal'),
     ]);
     assert.equal(resealed.status, 200, resealed.text);

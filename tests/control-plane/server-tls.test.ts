@@ -24,7 +24,7 @@ after(() => plane[Symbol.asyncDispose]());
 const planted = () => own.key.split('\n')[1] ?? '';
 
 async function set(id: string, server_tls: unknown): Promise<unknown> {
-  const { json } = await plane.call('PATCH', `/tenants/${id}`, { body: { server_tls } });
+  const { json } = await plane.change('PATCH', `/tenants/${id}`, { body: { server_tls } });
   return json['server_tls'];
 }
 
@@ -39,7 +39,7 @@ describe('server_tls', () => {
 
   it('keeps the key when an answer is sent back as it is, and makes no event of it', async () => {
     const before = await plane.call('GET', '/tenants/a');
-    const answer = await plane.call('PUT', '/tenants/a', { body: before.json });
+    const answer = await plane.change('PUT', '/tenants/a', { body: before.json });
     assert.deepEqual(answer.json, before.json);
   });
 
@@ -60,7 +60,7 @@ describe('server_tls', () => {
 
   it('refuses a certificate whose key nobody has given', async () => {
     const server_tls = { mode: 'require', cert: own.cert };
-    const patch = await plane.call('PATCH', '/tenants/a', { body: { server_tls } });
+    const patch = await plane.change('PATCH', '/tenants/a', { body: { server_tls } });
     const problem = assertProblem(patch, 400, 'VALIDATION_FAILED');
     assert.match(String(problem['detail']), /^server_tls\.cert needs server_tls\.key\./);
     const body = tenantBody('b', { server_tls });

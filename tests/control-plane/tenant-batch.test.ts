@@ -57,11 +57,16 @@ describe('POST /tenants:batch', () => {
     const answer = await batch([
       create(`${id}-b`),
       { op: 'update', id: `${id}-b`, body: { port: 6000 }, if_match: '"1"' },
-      { op: 'replace', id, body: { ...tenantBody(id), password: 'other', port: 6000 } },
+      {
+        op: 'replace',
+        id,
+        if_match: '"1"',
+        body: { ...tenantBody(id), password: 'x', port: 6000 },
+      },
       { op: 'pause', id: id.toUpperCase() },
       { op: 'resume', id: `${id}-b` },
       create(`${id}-c`),
-      { op: 'delete', id: `${id}-c`, if_match: '*' },
+      { op: 'delete', id: `${id}-c` },
     ]);
     assert.equal(answer.status, 200, answer.text);
     assert.deepEqual(answer.json, {
@@ -96,6 +101,7 @@ describe('POST /tenants:batch', () => {
       op: 'update',
       id: name,
       body: { port, password: `p-${port}` },
+      ...(port === 1 && { if_match: '"1"' }),
     });
     const operations = [1, 2].flatMap((port) => names.map((name) => change(name, port)));
     assert.equal(operations.length, BATCH_LIMITS.operationsMax);
@@ -158,8 +164,8 @@ describe('POST /tenants:batch', () => {
       );
     }
     const decided = await batch([
-      { op: 'update', id, body: { min_connections: 99 } },
-      { op: 'update', id, body: { id: 'other' } },
+      { op: 'update', id, body: { min_connections: 99 }, if_match: '"1"' },
+      { op: 'update', id, body: { id: 'other' }, if_match: '"1"' },
     ]);
     assert.deepEqual(
       problems(decided, 400, 'VALIDATION_FAILED').map((one) => (one as string[])[0]),
@@ -217,6 +223,27 @@ describe('POST /tenants:batch', () => {
     const problem = assertProblem(answer, 413, 'BATCH_TOO_LARGE');
     assert.match(String(problem['detail']), /have \d{6,} bytes together; .* told 786432 at once/);
     assert.equal(await position(), reached);
+  });
+
+  it('needs the version of what it updates, replaces or deletes, once a tenant', async () => {
+    const unnamed = [
+      { op: 'update', id, body: { port: 1 } },
+      { op: 'replace', id, body: tenantBody(id) },
+      { op: 'delete', id },
+    ];
+    for (const operation of unnamed) {
+      const answer = await batch([{ op: 'pause', id }, operation]);
+      assert.deepEqual(problems(answer, 409, 'BATCH_REFUSED'), [
+        ['operations[1]', 'PRECONDITION_REQUIRED'],
+      ]);
+      assert.match(answer.text, /Send if_match: \\"2\\" to/);
+    }
+    const rehearsed = await batch(unnamed.slice(0, 2), {}, '?dry_run=true');
+    assert.equal(rehearsed.text.match(/if_match_missing/g)?.length, 2, rehearsed.text);
+    const forced = await batch(unnamed.slice(0, 1), {}, '?force=true');
+    assert.equal(forced.status, 200, forced.text);
+    const named = await batch([{ op: 'kill', id, if_match: '"2"' }, ...unnamed]);
+    assert.equal(named.status, 200, named.text);
   });
 
   it('needs of a key what each operation alone would need', async () => {

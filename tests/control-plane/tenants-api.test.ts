@@ -124,10 +124,10 @@ describe('PUT /tenants/{id}', () => {
     const id = await register({ max_connections: 5, idle_timeout: '1m' });
     const path = `/tenants/${id}`;
     const read = await plane.call('GET', path);
-    const same = await plane.call('PUT', path, { body: read.json });
+    const same = await plane.change('PUT', path, { body: read.json });
     assert.equal(same.headers.get('etag'), '"1"', 'nothing changed, so no event');
     const { password: _, ...body } = tenantBody(id);
-    const replaced = await plane.call('PUT', path, { body });
+    const replaced = await plane.change('PUT', path, { body });
     assert.equal(replaced.headers.get('etag'), '"2"');
     assert.equal(replaced.json['max_connections'], null);
     assert.equal(replaced.json['idle_timeout'], null);
@@ -135,24 +135,24 @@ describe('PUT /tenants/{id}', () => {
 
   it('makes no event of the same password written again, and one of a new one', async () => {
     const id = await register();
-    const again = await plane.call('PUT', `/tenants/${id}`, { body: tenantBody(id) });
+    const again = await plane.change('PUT', `/tenants/${id}`, { body: tenantBody(id) });
     assert.equal(again.headers.get('etag'), '"1"');
     const body = tenantBody(id, { password: 'another one' });
-    const changed = await plane.call('PUT', `/tenants/${id}`, { body });
+    const changed = await plane.change('PUT', `/tenants/${id}`, { body });
     assert.equal(changed.headers.get('etag'), '"2"');
   });
 
   it('answers 404 for an id that is not registered', async () => {
-    const answer = await plane.call('PUT', '/tenants/nobody', { body: tenantBody('nobody') });
+    const answer = await plane.change('PUT', '/tenants/nobody', { body: tenantBody('nobody') });
     assertProblem(answer, 404, 'TENANT_NOT_FOUND');
   });
 
   it('refuses another id in the body, and takes the same in another case', async () => {
     const id = await register();
     const path = `/tenants/${id}`;
-    const other = await plane.call('PUT', path, { body: tenantBody('other') });
+    const other = await plane.change('PUT', path, { body: tenantBody('other') });
     assertProblem(other, 400, 'VALIDATION_FAILED');
-    const same = await plane.call('PUT', path, {
+    const same = await plane.change('PUT', path, {
       body: tenantBody(id.toUpperCase(), { dbname: 'z' }),
     });
     assert.equal(same.json['id'], id);
@@ -162,7 +162,7 @@ describe('PUT /tenants/{id}', () => {
     const id = await register();
     const body = tenantBody(id, { db_type: 'mysql' });
     assertProblem(
-      await plane.call('PUT', `/tenants/${id}`, { body }),
+      await plane.change('PUT', `/tenants/${id}`, { body }),
       409,
       'TENANT_PROTOCOL_FIXED',
     );
@@ -173,7 +173,7 @@ describe('PATCH /tenants/{id}', () => {
   it('changes what it names; null goes back to the default', async () => {
     const id = await register({ max_connections: 5, port: 6000 });
     const body = { max_connections: null, port: null, host: 'new.example' };
-    const { json } = await plane.call('PATCH', `/tenants/${id}`, { body });
+    const { json } = await plane.change('PATCH', `/tenants/${id}`, { body });
     assert.deepEqual(
       [json['max_connections'], json['port'], json['host'], json['dbname']],
       [null, 5432, 'new.example', `${id}_db`],
@@ -184,21 +184,22 @@ describe('PATCH /tenants/{id}', () => {
     const id = await register();
     const path = `/tenants/${id}`;
     const patch = async (init_sql: string | null) => {
-      const { json } = await plane.call('PATCH', path, { body: { init_sql } });
+      const { json } = await plane.change('PATCH', path, { body: { init_sql } });
       return [json['init_sql'], json['version']];
     };
     assert.deepEqual(await patch(null), [null, 1]);
     assert.deepEqual(await patch('SET work_mem = 1024'), ['SET work_mem = 1024', 2]);
     assert.deepEqual(await patch(null), [null, 3]);
     assert.deepEqual(await patch('SELECT 1'), ['SELECT 1', 4]);
-    const { json } = await plane.call('PUT', path, { body: tenantBody(id) });
+    const { json } = await plane.change('PUT', path, { body: tenantBody(id) });
     assert.deepEqual([json['init_sql'], json['version']], [null, 5]);
   });
 
   it('loses neither of two changes to different fields made at once', async () => {
     const id = await register();
     const bodies = [{ host: 'a.example' }, { max_connections: 7 }, { username: 'u2' }];
-    await Promise.all(bodies.map((body) => plane.call('PATCH', `/tenants/${id}`, { body })));
+    const path = `/tenants/${id}?force=true`;
+    await Promise.all(bodies.map((body) => plane.call('PATCH', path, { body })));
     const { json } = await plane.call('GET', `/tenants/${id}`);
     assert.deepEqual(
       [json['host'], json['max_connections'], json['username'], json['version']],
@@ -209,7 +210,7 @@ describe('PATCH /tenants/{id}', () => {
   it('takes application/merge-patch+json', async () => {
     const id = await register();
     const headers = { 'content-type': 'application/merge-patch+json' };
-    const answer = await plane.call('PATCH', `/tenants/${id}`, { body: { host: 'm' }, headers });
+    const answer = await plane.change('PATCH', `/tenants/${id}`, { body: { host: 'm' }, headers });
     assert.equal(answer.json['host'], 'm');
   });
 });
@@ -237,6 +238,40 @@ describe('If-Match', () => {
     );
   });
 
+  it('is needed by PUT, PATCH and DELETE: 428 names it, the ETag and the way around', async () => {
+    const id = await register();
+    const path = `/tenants/${id}`;
+    for (const [method, body] of [
+      ['PATCH', { port: 1 }],
+      ['PUT', tenantBody(id, { port: 1 })],
+      ['DELETE', undefined],
+    ] as const) {
+      const refused = await plane.call(method, path, { body });
+      const problem = assertProblem(refused, 428, 'PRECONDITION_REQUIRED');
+      assert.match(String(problem['detail']), /Send If-Match: "1" to .*, or \?force=true to/);
+      assert.equal(problem['etag'], '"1"');
+      const unknown = await plane.call(method, '/tenants/nobody', {
+        body: method === 'PUT' ? tenantBody('nobody') : body,
+      });
+      assertProblem(unknown, 404, 'TENANT_NOT_FOUND');
+    }
+    const { json } = await plane.call('GET', path);
+    assert.deepEqual([json['version'], json['port']], [1, 5432]);
+    const paused = await plane.call('POST', `${path}/pause`);
+    assert.equal(paused.status, 200, 'an operation writes over nothing');
+    const patched = await plane.call('PATCH', `${path}?force=true`, { body: { port: 2 } });
+    assert.deepEqual([patched.status, patched.json['version']], [200, 3]);
+    const removed = await plane.call('DELETE', `${path}?force=true`);
+    assert.equal(removed.status, 204, removed.text);
+  });
+
+  it('that names another version is answered with the one that is there', async () => {
+    const id = await register();
+    const headers = { 'if-match': '"7"' };
+    const refused = await plane.call('PATCH', `/tenants/${id}`, { body: { port: 1 }, headers });
+    assert.equal(assertProblem(refused, 412, 'VERSION_CONFLICT')['etag'], '"1"');
+  });
+
   it('lets exactly one of ten writers with the same ETag through', async () => {
     const id = await register();
     const answers = await Promise.all(
@@ -255,7 +290,7 @@ describe('If-Match', () => {
 describe('DELETE /tenants/{id}', () => {
   it('answers 204 without a body, then 404; the id can come back at a later version', async () => {
     const id = await register();
-    const removed = await plane.call('DELETE', `/tenants/${id}`);
+    const removed = await plane.change('DELETE', `/tenants/${id}`);
     assert.equal(removed.status, 204);
     assert.equal(removed.text, '');
     for (const method of ['GET', 'DELETE']) {
@@ -268,7 +303,7 @@ describe('DELETE /tenants/{id}', () => {
   it('does not mind an empty body that claims to be JSON', async () => {
     const id = await register();
     const headers = { 'content-type': 'application/json' };
-    assert.equal((await plane.call('DELETE', `/tenants/${id}`, { headers })).status, 204);
+    assert.equal((await plane.change('DELETE', `/tenants/${id}`, { headers })).status, 204);
   });
 });
 
@@ -509,7 +544,8 @@ describe('secrets', () => {
     const planted = 'Pl4nted-Passw0rd';
     const texts: string[] = [];
     const call = async (method: string, path: string, body?: unknown): Promise<void> => {
-      const answer = await other.call(method, path, body === undefined ? {} : { body });
+      const send = method === 'POST' || method === 'GET' ? 'call' : 'change';
+      const answer = await other[send](method, path, body === undefined ? {} : { body });
       texts.push(answer.text, JSON.stringify([...answer.headers]));
     };
     await call('POST', '/tenants', tenantBody('acme', { password: planted }));

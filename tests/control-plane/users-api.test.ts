@@ -23,7 +23,7 @@ async function register(extra: Readonly<Record<string, unknown>>): Promise<strin
 }
 
 async function patch(id: string, body: unknown): Promise<Readonly<Record<string, unknown>>> {
-  const { status, json, text } = await plane.call('PATCH', `/tenants/${id}`, { body });
+  const { status, json, text } = await plane.change('PATCH', `/tenants/${id}`, { body });
   assert.equal(status, 200, text);
   return json;
 }
@@ -75,7 +75,7 @@ describe('users', () => {
   it('keep their passwords when an answer is sent back, which makes no event', async () => {
     const id = await register({ users: [{ name: 'report', password: 'one' }] });
     const { json } = await plane.call('GET', `/tenants/${id}`);
-    const again = await plane.call('PUT', `/tenants/${id}`, { body: json });
+    const again = await plane.change('PUT', `/tenants/${id}`, { body: json });
     assert.deepEqual(again.json, json);
     const sameWords = await patch(id, { users: [{ name: 'report', password: 'one' }] });
     assert.equal(sameWords['version'], 1);
@@ -111,7 +111,7 @@ describe('users', () => {
       const post = await plane.call('POST', '/tenants', { body: tenantBody('odd', extra) });
       assert.match(JSON.stringify(assertProblem(post, 400, 'VALIDATION_FAILED')), quoted(expected));
       const id = await register({});
-      const patched = await plane.call('PATCH', `/tenants/${id}`, { body: extra });
+      const patched = await plane.change('PATCH', `/tenants/${id}`, { body: extra });
       assert.match(
         JSON.stringify(assertProblem(patched, 400, 'VALIDATION_FAILED')),
         quoted(expected),
@@ -122,7 +122,7 @@ describe('users', () => {
   it('are refused when the tenant takes the name of one, or drops what looked one up', async () => {
     const id = await register({ users: [pw('report'), { name: 'ann' }], auth_query: {} });
     for (const body of [{ username: 'report' }, { auth_query: null }]) {
-      const answer = await plane.call('PATCH', `/tenants/${id}`, { body });
+      const answer = await plane.change('PATCH', `/tenants/${id}`, { body });
       assertProblem(answer, 400, 'VALIDATION_FAILED');
     }
   });
@@ -160,7 +160,7 @@ describe('auth_query', () => {
     assert.deepEqual(json['auth_query'], told);
     const longer = await patch(id, { auth_query: { user: 'asker', cache_ttl: '5m' } });
     assert.deepEqual(longer['auth_query'], { ...told, cache_ttl: '5m' });
-    const answer = await plane.call('PATCH', `/tenants/${id}`, {
+    const answer = await plane.change('PATCH', `/tenants/${id}`, {
       body: { auth_query: { user: 'other' } },
     });
     assertProblem(answer, 400, 'VALIDATION_FAILED');
@@ -195,7 +195,7 @@ describe('passwords of users and of auth_query', () => {
       ['auth_query', { user: 'asker', password: { x: secrets[2] } }],
       ['auth_query', { ...auth_query, user: 5 }],
     ] as const) {
-      texts.push(await other.call('PATCH', '/tenants/a', { body: { [field]: value } }));
+      texts.push(await other.change('PATCH', '/tenants/a', { body: { [field]: value } }));
       assert.equal(texts.at(-1)?.status, 400);
     }
     texts.push(await other.call('GET', '/tenants/a'));

@@ -104,7 +104,7 @@ async function fleetPosition(): Promise<number> {
 describe('wait=applied', () => {
   it('answers as usual when both proxies serve the change, with its position', async () => {
     const path = `/tenants/${id}?wait=applied&timeout=10000`;
-    const answer = await plane.call('PATCH', path, { body: { port: 6000 } });
+    const answer = await plane.change('PATCH', path, { body: { port: 6000 } });
     assert.equal(answer.status, 200, answer.text);
     assert.equal(answer.headers.get('etag'), '"2"');
     const position = await fleetPosition();
@@ -115,15 +115,15 @@ describe('wait=applied', () => {
     );
     assert.deepEqual(applied, [position, position]);
     const { applied: _, ...tenant } = answer.json;
-    const sentBack = await plane.call('PUT', `/tenants/${id}`, { body: answer.json });
+    const sentBack = await plane.change('PUT', `/tenants/${id}`, { body: answer.json });
     assert.equal(sentBack.headers.get('etag'), '"2"', 'nothing to change');
     assert.equal(tenant['id'], id);
   });
 
   it('answers 200 with nothing else to a removal, and to what changes nothing', async () => {
-    const same = await plane.call('PATCH', `/tenants/${id}?wait=applied`, { body: {} });
+    const same = await plane.change('PATCH', `/tenants/${id}?wait=applied`, { body: {} });
     assert.deepEqual([same.status, appliedOf(same).proxies], [200, 2]);
-    const removed = await plane.call('DELETE', `/tenants/${id}?wait=applied&timeout=10s`);
+    const removed = await plane.change('DELETE', `/tenants/${id}?wait=applied&timeout=10s`);
     assert.equal(removed.status, 200, removed.text);
     assert.deepEqual(Object.keys(removed.json), ['applied']);
     assert.equal(appliedOf(removed).position, await fleetPosition());
@@ -131,7 +131,7 @@ describe('wait=applied', () => {
 
   it('answers 202 after 300 ms while one lags; repeated with its key, 200 at last', async () => {
     carry('held');
-    const headers = { 'idempotency-key': `key-${id}` };
+    const headers = { 'idempotency-key': `key-${id}`, 'if-match': '"1"' };
     const body = { port: 6000 };
     const sentMs = performance.now();
     const path = `/tenants/${id}?wait=applied`;

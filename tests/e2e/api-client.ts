@@ -19,6 +19,7 @@ export interface TenantFields {
   readonly max_connections?: number;
   readonly min_connections?: number;
   readonly users?: readonly Readonly<Record<string, unknown>>[] | null;
+  readonly pause_wait_timeout?: string;
   readonly auth_query?: Readonly<Record<string, unknown>> | null;
 }
 
@@ -46,12 +47,19 @@ export class ApiClient {
     this.#key = key;
   }
 
-  async call(method: string, path: string, body?: unknown): Promise<ApiAnswer> {
+  /** @param ifMatch the ETag of what is changed */
+  async call(
+    method: string,
+    path: string,
+    body?: unknown,
+    ifMatch?: string | null,
+  ): Promise<ApiAnswer> {
     const response = await fetch(`${this.#url}${path}`, {
       method,
       headers: {
         ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
         ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(typeof ifMatch === 'string' && { 'if-match': ifMatch }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
@@ -76,15 +84,27 @@ export class ApiClient {
   }
 
   async patchTenant(id: string, changes: Partial<TenantFields>): Promise<ApiAnswer> {
-    return await this.#expect(200, 'PATCH', `/tenants/${id}`, changes);
+    return await this.#change(200, 'PATCH', `/tenants/${id}`, changes);
   }
 
   async removeTenant(id: string): Promise<void> {
-    await this.#expect(204, 'DELETE', `/tenants/${id}`);
+    await this.#change(204, 'DELETE', `/tenants/${id}`);
   }
 
-  async #expect(status: number, method: string, path: string, body?: unknown): Promise<ApiAnswer> {
-    const answer = await this.call(method, path, body);
+  /** Reads which version is there, and writes on that. */
+  async #change(status: number, method: string, path: string, body?: unknown): Promise<ApiAnswer> {
+    const { etag } = await this.#expect(200, 'GET', path);
+    return await this.#expect(status, method, path, body, etag);
+  }
+
+  async #expect(
+    status: number,
+    method: string,
+    path: string,
+    body?: unknown,
+    ifMatch?: string | null,
+  ): Promise<ApiAnswer> {
+    const answer = await this.call(method, path, body, ifMatch);
     if (answer.status === status) return answer;
     const text = JSON.stringify(answer.body);
     throw new Error(`${method} ${path} was answered with ${answer.status}: ${text}`);

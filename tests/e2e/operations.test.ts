@@ -31,10 +31,7 @@ before(async () => {
     const login = { port: cluster.port, dbname: 'postgres', username: 'postgres' };
     const pool = { pool_mode: 'transaction', min_connections: 0, max_connections: 1 } as const;
     await fleet.api.addTenant({ id, ...login, password: PASSWORD, ...pool });
-    const changed = await fleet.api.call('PATCH', `/tenants/${id}`, {
-      pause_wait_timeout: '200ms',
-    });
-    assert.equal(changed.status, 200);
+    await fleet.api.patchTenant(id, { pause_wait_timeout: '200ms' });
   }
 });
 after(async () => {

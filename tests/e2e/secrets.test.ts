@@ -129,8 +129,8 @@ async function changeTenants(): Promise<void> {
   };
   await expect(201, 'POST', '/tenants', tenant({ users: [listedUser()] }));
   await expect(201, 'POST', '/tenants', tenant({ id: 'canary', host: CANARY }));
-  await expect(200, 'PATCH', '/tenants/canary', { password: PLANTED.secondPassword });
-  await expect(200, 'PUT', '/tenants/canary', tenant({ id: 'canary', host: CANARY }));
+  await expect(200, 'PATCH', '/tenants/canary?force=true', { password: PLANTED.secondPassword });
+  await expect(200, 'PUT', '/tenants/canary?force=true', tenant({ id: 'canary', host: CANARY }));
   const wrong = tenant({ id: 'unwelcome', password: PLANTED.wrongServerPassword });
   await expect(201, 'POST', '/tenants', wrong);
   for (const operation of ['pause', 'resume', 'reconnect', 'drain', 'resume', 'kill']) {
@@ -151,7 +151,8 @@ async function rehearseAndRepeat(): Promise<void> {
     const { status, text } = await call('POST', '/tenants', body, PLANTED.apiKey, again);
     assert.equal(status, 201, text);
   }
-  const update = { op: 'update', id: 'repeated', body: { password: PLANTED.wrongServerPassword } };
+  const other = { password: PLANTED.wrongServerPassword };
+  const update = { op: 'update', id: 'repeated', if_match: '*', body: other };
   const { id, ...body } = tenant({ id: 'canary', password: PLANTED.refusedPassword });
   const twice = { op: 'create', id, body };
   const done = await call('POST', '/tenants:batch', { operations: [update] });

@@ -75,6 +75,17 @@ export class ScopeMissing extends AppError<'SCOPE_MISSING'> {
   }
 }
 
+/** A change of another version than the one that is there, or of none that it names. */
+export class WrongVersion extends AppError<'VERSION_CONFLICT' | 'PRECONDITION_REQUIRED'> {
+  /** Of what is there. */
+  readonly etag: string;
+
+  constructor(code: WrongVersion['code'], etag: string, message: string, hint: string) {
+    super(code, controlErrors.specs[code], message, { hint });
+    this.etag = etag;
+  }
+}
+
 /** A request with fields that are wrong, each of them named. */
 export class InvalidFields extends AppError<'VALIDATION_FAILED'> {
   readonly fields: readonly FieldProblem[];

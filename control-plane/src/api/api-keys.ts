@@ -23,7 +23,7 @@ import {
 import { invalidField } from './api-errors.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { etagOf, expectedVersionOf } from './preconditions.ts';
-import { writeHeaders } from './request-meta.ts';
+import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
@@ -200,9 +200,9 @@ function registerChanges(api: Api, services: ApiServices): void {
       description: 'What is not given stays as it is. The key itself cannot be changed.',
       params: idParams,
       querystring: changeQuery,
-      headers: writeHeaders,
+      headers: changeHeaders,
       body: changeBody,
-      response: writeResponses(200, apiKeySchema, 404, 409, 412),
+      response: writeResponses(200, apiKeySchema, 404, 409, 412, 428),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
@@ -223,8 +223,8 @@ function registerChanges(api: Api, services: ApiServices): void {
       summary: 'Revoke an API key for good, from the next request on',
       params: idParams,
       querystring: changeQuery,
-      headers: writeHeaders,
-      response: removalResponses(404, 409, 412),
+      headers: changeHeaders,
+      response: removalResponses(404, 409, 412, 428),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {

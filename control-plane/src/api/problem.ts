@@ -7,7 +7,13 @@ import { z } from 'zod';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { controlErrors } from '../errors.ts';
-import { apiErrors, BatchRefused, InvalidFields, ScopeMissing } from './api-errors.ts';
+import {
+  apiErrors,
+  BatchRefused,
+  InvalidFields,
+  ScopeMissing,
+  WrongVersion,
+} from './api-errors.ts';
 
 const SPECS = { ...sharedErrors.specs, ...controlErrors.specs, ...apiErrors.specs } as const;
 export type ProblemCode = keyof typeof SPECS;
@@ -37,6 +43,7 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   BODY_TOO_LARGE: 413,
   BATCH_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  PRECONDITION_REQUIRED: 428,
   IDEMPOTENCY_KEY_REUSED: 422,
   RATE_LIMITED: 429,
   IDEMPOTENCY_KEYS_FULL: 429,
@@ -69,6 +76,10 @@ export const problemSchema = z
     required_scope: z.string().optional().meta({
       description: 'Of SCOPE_MISSING: the least scope that may.',
     }),
+    etag: z.string().optional().meta({
+      description:
+        'Of VERSION_CONFLICT and PRECONDITION_REQUIRED: what If-Match would have to say.',
+    }),
     errors: z
       .array(
         z.strictObject({
@@ -94,6 +105,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
     code,
     request_id: requestId,
     ...(known instanceof ScopeMissing && { required_scope: known.needed }),
+    ...(known instanceof WrongVersion && { etag: known.etag }),
     ...(known instanceof InvalidFields && {
       errors: known.fields.map(({ path, message }) => ({ path, message })),
     }),

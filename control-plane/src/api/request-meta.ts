@@ -36,6 +36,16 @@ export const writeHeaders = z.looseObject({
   'x-request-id': z.string().optional(),
 });
 
+/** The headers of writes that replace, change or remove: they must say on which version. */
+export const changeHeaders = writeHeaders.extend({
+  'if-match': writeHeaders.shape['if-match'].meta({
+    description:
+      'The ETag of what is changed, as GET gives it: when it is at another version by now, 412. *' +
+      ' stands for any version. Required, or 428, unless ?force=true; a dry run can be without.',
+    examples: ['"3"'],
+  }),
+});
+
 /** The sender's request id when it is a usable one, else a new one. */
 export function requestIdOf(header: string | string[] | undefined, newId: () => string): string {
   return typeof header === 'string' && REQUEST_ID.test(header) ? header : newId();

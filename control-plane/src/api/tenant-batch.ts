@@ -21,11 +21,13 @@ import {
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantResult } from '../commands/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
 import { requireReach, requireScope } from './access.ts';
 import { apiErrors, invalidField, requireEachDone } from './api-errors.ts';
 import type { Failed } from './api-errors.ts';
+import type { Precondition } from './preconditions.ts';
 import { REASON_CHARS_MAX, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
@@ -42,9 +44,15 @@ export const BATCH_LIMITS = Object.freeze({
 
 const target = {
   id: z.string().min(1),
-  if_match: z.string().optional().meta({
-    description: 'An ETag: the batch is done only if this tenant is still at that version.',
-  }),
+  if_match: z
+    .string()
+    .optional()
+    .meta({
+      description:
+        'An ETag: the batch is done only if this tenant is still at that version. The first' +
+        ' update, replace or delete of a tenant needs it, unless the batch creates the tenant' +
+        ' or ?force=true is said.',
+    }),
 };
 
 const OPS = ['create', 'update', 'replace', 'delete', ...TENANT_OPERATIONS] as const;
@@ -69,6 +77,9 @@ const operationSchema = z.discriminatedUnion(
   },
 );
 type Operation = z.infer<typeof operationSchema>;
+
+/** What a request of its own would do with PUT, PATCH or DELETE. */
+const OVERWRITES: ReadonlySet<string> = new Set(['update', 'replace', 'delete']);
 
 const batchSchema = z.strictObject({
   operations: z
@@ -138,11 +149,13 @@ function doAll(services: ApiServices, write: Write, operations: readonly Operati
     throw invalidField('If-Match', 'names no version of a batch: give each operation its if_match');
   }
   const failures: Failed[] = [];
+  const known = new Set<string>();
   const results: z.infer<typeof batchAnswerSchema>['results'] = [];
   let position = 0;
   for (const [index, operation] of operations.entries()) {
     try {
-      const result = doOne(services, write, operation);
+      const precondition = operationPrecondition(write.precondition, operation, known);
+      const result = doOne(services, { ...write, precondition }, operation);
       position = Math.max(position, result.position);
       results.push(result.told);
     } catch (error) {
@@ -153,6 +166,24 @@ function doAll(services: ApiServices, write: Write, operations: readonly Operati
   requireEachDone(failures, operations.length);
   requireOneDelta(write.scope.changes().delta);
   return { status: 200, headers: {}, body: { position, results }, position };
+}
+
+/**
+ * As of a request of its own. Who has said once which version of a tenant is meant, or creates it,
+ * knows what the batch makes of it.
+ * @param known the keys of those tenants; gets this one when it is said here.
+ */
+function operationPrecondition(
+  given: Precondition,
+  operation: Operation,
+  known: Set<string>,
+): Precondition {
+  const key = tenantKey(operation.id);
+  const ifMatch = operation.op === 'create' ? undefined : operation.if_match;
+  const mustName = OVERWRITES.has(operation.op) && !known.has(key);
+  if (operation.op === 'create' || ifMatch !== undefined) known.add(key);
+  const version = given.version === 'optional' && mustName ? 'required' : given.version;
+  return { ...given, ifMatch, version, field: 'if_match' };
 }
 
 function doOne(services: ApiServices, write: Write, operation: Operation) {
@@ -181,9 +212,7 @@ function registration(services: ApiServices, { id, body }: Creation): TenantComm
 
 function changeOne(services: ApiServices, write: Write, operation: Change): TenantResult {
   const current = findTenant(write.scope.tenants, operation.id);
-  const precondition = { ...write.precondition, ifMatch: operation.if_match };
-  const command = commandOf(services, operation, current.config);
-  return handle({ ...write, precondition }, command, current);
+  return handle(write, commandOf(services, operation, current.config), current);
 }
 
 function commandOf(services: ApiServices, operation: Change, config: TenantConfig): TenantCommand {

@@ -17,7 +17,7 @@ import { reachOf, requireReach } from './access.ts';
 import { tenantAnswerSchema, tenantListSchema, tenantStatsSchema } from './answers.ts';
 import { toTenantAnswer, toTenantStats } from './answers.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
-import { writeHeaders } from './request-meta.ts';
+import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
@@ -151,9 +151,9 @@ function registerChanges(api: Api, services: ApiServices): void {
         ' An id that is not registered answers 404: POST /tenants registers.',
       params: idParams,
       querystring: changeQuery,
-      headers: writeHeaders,
+      headers: changeHeaders,
       body: tenantReplaceSchema,
-      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412),
+      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 428),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
@@ -174,9 +174,9 @@ function registerChanges(api: Api, services: ApiServices): void {
       description: 'What is not given stays as it is; null goes back to the default.',
       params: idParams,
       querystring: changeQuery,
-      headers: writeHeaders,
+      headers: changeHeaders,
       body: tenantPatchSchema,
-      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412),
+      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 428),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
@@ -200,8 +200,8 @@ function registerRemoval(api: Api, { writes }: ApiServices): void {
       summary: 'Remove a tenant; its connections end at their next transaction boundary',
       params: idParams,
       querystring: changeQuery,
-      headers: writeHeaders,
-      response: removalResponses(404, 412),
+      headers: changeHeaders,
+      response: removalResponses(404, 412, 428),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {

@@ -24,6 +24,7 @@ export const warningSchema = z
     code: z.enum([
       'clients_end',
       'database_shared',
+      'if_match_missing',
       'minimum_over_maximum',
       'name_clash',
       'no_live_proxy',
@@ -42,6 +43,9 @@ export function* warningsOf(
   around: Surroundings,
 ): Iterable<Warning> {
   const { changes } = delta;
+  for (const { message, hint = '' } of around.missing) {
+    yield warn('if_match_missing', `The write would be refused: ${message} ${hint}`);
+  }
   if (changes.length > 0) yield* aboutProxies(around.fleet);
   yield* aboutClients(events, around.fleet);
   const set = changes.flatMap((change) => tenantOf(change));

@@ -46,7 +46,8 @@ export const writeQuery = reasonQuery.extend({
 /** The query of writes on what has a version. */
 export const changeQuery = writeQuery.extend({
   force: z.enum(['true', 'false']).optional().meta({
-    description: 'true: writes whatever version is there; If-Match is not looked at.',
+    description:
+      'true: writes over whatever version is there; If-Match is not needed, and not looked at.',
   }),
 });
 

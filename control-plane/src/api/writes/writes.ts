@@ -9,11 +9,13 @@ import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { WorkScope } from '../../commands/commands.ts';
 import type { ControlPlaneCore } from '../../core.ts';
+import type { EventMeta } from '../../store/event.ts';
 import { APPLIED_WAIT_LIMITS, AppliedWaits } from '../../fleet/applied-waits.ts';
 import type { Applied, WaitPlace } from '../../fleet/applied-waits.ts';
 import { reachOf } from '../access.ts';
 import { apiErrors } from '../api-errors.ts';
-import type { Precondition } from '../preconditions.ts';
+import type { WrongVersion } from '../api-errors.ts';
+import { preconditionOf } from '../preconditions.ts';
 import { commandMeta } from '../request-meta.ts';
 import { toAppliedAnswer } from './applied.ts';
 import { toDryRunAnswer } from './dry-run.ts';
@@ -52,12 +54,14 @@ export class Writes {
   async perform(request: FastifyRequest, reply: FastifyReply, work: WriteWork): Promise<void> {
     const options = writeOptions(request);
     const meta = commandMeta(request);
-    const precondition = preconditionOf(request);
-    const inScope = (scope: WorkScope) => work({ scope, meta, precondition });
     if (options.mode === 'dry_run') {
-      await reply.code(200).send(await this.#rehearse(inScope, reachOf(request)));
+      await reply.code(200).send(await this.#rehearse(request, meta, work));
       return;
     }
+    const precondition = preconditionOf(request, (refusal) => {
+      throw refusal;
+    });
+    const inScope = (scope: WorkScope) => work({ scope, meta, precondition });
     const place = this.#placeFor(options);
     try {
       const done = await this.#do(request, inScope);
@@ -68,11 +72,16 @@ export class Writes {
     }
   }
 
-  #rehearse(work: (scope: WorkScope) => WriteAnswer, reach: string | null): Promise<object> {
+  /** Nothing is written over, so no version has to be named; that the write must is told. */
+  #rehearse(request: FastifyRequest, meta: EventMeta, work: WriteWork): Promise<object> {
     const { commands, fleet } = this.#core;
+    const reach = reachOf(request);
     return commands.perform((scope) => {
-      const answer = work(scope);
-      return toDryRunAnswer(answer, scope.changes(), { tenants: scope.tenants, fleet, reach });
+      const missing: WrongVersion[] = [];
+      const precondition = preconditionOf(request, (refusal) => void missing.push(refusal));
+      const answer = work({ scope, meta, precondition });
+      const around = { tenants: scope.tenants, fleet, reach, missing };
+      return toDryRunAnswer(answer, scope.changes(), around);
     }, 'dry_run');
   }
 
@@ -111,14 +120,6 @@ export class Writes {
       { hint: 'Write without wait=applied, and look at GET /fleet.' },
     );
   }
-}
-
-function preconditionOf(request: FastifyRequest): Precondition {
-  const { force } = request.query as { readonly force?: unknown };
-  return {
-    ifMatch: request.headers['if-match'],
-    version: force === 'true' ? 'forced' : 'checked',
-  };
 }
 
 /** A repetition reads byte by byte what was kept; what is done now passes the route's schema. */
