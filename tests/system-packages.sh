@@ -19,6 +19,7 @@ need psql postgresql-client
 need curl curl
 need pgbench postgresql
 need pgbouncer pgbouncer
+need strace strace
 
 # Drivers of other languages: what cannot be installed is skipped by its tests, which say so.
 optional=

@@ -3,9 +3,9 @@
  * state, wired up. Owns the order of start and stop. Leaves HTTP, settings and secrets to api/,
  * settings.ts and the app.
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Bus, BusStatus } from '@dbbouncer/shared/bus/bus.ts';
+import { makeFolder } from '@dbbouncer/shared/files/durable-folder.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
@@ -95,7 +95,7 @@ export const DATABASE_FILE = 'dbbouncer.db';
  */
 export function openCore(options: CoreOptions): ControlPlaneCore {
   const { bus, clock, log } = options;
-  mkdirSync(options.dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(options.dataDir);
   const store = openSqliteEventStore({
     file: join(options.dataDir, DATABASE_FILE),
     durability: options.durability ?? 'full',

@@ -85,6 +85,12 @@ export class DbbouncerProcess {
     return this.#program !== undefined;
   }
 
+  /** Of the process that runs now. @throws Error when none does */
+  get pid(): number {
+    if (this.#program === undefined) throw new Error(`${this.#name} does not run`);
+    return this.#program.pid;
+  }
+
   get postgresPort(): number {
     return this.#ports.postgres;
   }

@@ -4,11 +4,11 @@
  * is not in it: whoever has a copy alone opens no password.
  * Source: SQLite, "VACUUM INTO" (a copy of one moment; it is not synced, so we do that).
  */
-import { chmodSync, closeSync, copyFileSync, existsSync, fsyncSync } from 'node:fs';
-import { constants, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import { makeFolder, syncPath } from '@dbbouncer/shared/files/durable-folder.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { controlErrors } from '../errors.ts';
@@ -50,7 +50,7 @@ export function restoreBackup(file: string, dataDir: string, onProgress?: OnProg
   if (!existsSync(file)) {
     throw sharedErrors.fail('SETTINGS_INVALID', `There is no backup at ${file}.`);
   }
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  namingFailures(() => makeFolder(dataDir));
   const target = databaseOf(dataDir);
   const lock = namingFailures(() => acquireWriterLock(target));
   try {
@@ -82,7 +82,7 @@ export async function restorePublished(
   onProgress?: OnProgress,
 ): Promise<Whole> {
   const draftDir = `${dataDir}/received`;
-  mkdirSync(draftDir, { recursive: true, mode: 0o700 });
+  namingFailures(() => makeFolder(draftDir));
   const draft = databaseOf(draftDir);
   rmSync(draft, { force: true });
   try {
@@ -155,12 +155,5 @@ function requireAbsent(file: string, hint: string): void {
 }
 
 function sync(path: string): void {
-  namingFailures(() => {
-    const handle = openSync(path, 'r');
-    try {
-      fsyncSync(handle);
-    } finally {
-      closeSync(handle);
-    }
-  });
+  namingFailures(() => syncPath(path));
 }

@@ -8,27 +8,29 @@ import {
   copyFileSync,
   fsyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   rmSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolder, syncPath } from '../files/durable-folder.ts';
 
 export type SecretFileOutcome = 'created' | 'existed';
 
 /**
  * Makes `path` (mode 0600) holding `content()` and a line end, unless it exists; also its folder
- * (mode 0700) where there is none. When two processes make it at once, one wins and the other sees
- * the winner's.
+ * (mode 0700) where there is none. Both are on disk when this returns: what is sealed with a key
+ * must not outlive it. When two processes make it at once, one wins and the other sees the
+ * winner's.
  * @throws the file system's error, for example when the folder cannot be written.
  */
 export function createSecretFile(path: string, content: () => string): SecretFileOutcome {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFolder(dirname(path));
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   writeDraft(draft, content());
   try {
     placeExclusively(draft, path);
+    syncPath(dirname(path));
     return 'created';
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
