@@ -139,7 +139,7 @@ describe('verify', () => {
       disarm(client);
       assert.equal(client.prepare(sql).run().changes, 1);
     });
-    const reason = 'unreadable: its data is not written as events are';
+    const reason = 'its content does not have its hash';
     assert.deepEqual(verdictOn(dataDir), { outcome: 'broken', where: 'position 4', reason });
   });
 

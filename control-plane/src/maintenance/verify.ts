@@ -8,7 +8,7 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { projectViews } from '../projections/tenant-views.ts';
 import type { StoredEvent } from '../store/event.ts';
 import { ChainWalk } from '../store/hash-chain.ts';
-import type { LogFile } from '../store/log-file.ts';
+import type { FiledEvent, LogFile } from '../store/log-file.ts';
 import { ShadowReadModels } from '../store/shadow-read-models.ts';
 import type { Difference } from '../store/shadow-read-models.ts';
 
@@ -33,8 +33,8 @@ export function verifyLog(log: LogFile, onProgress: OnProgress = () => {}): Verd
     // Most of a long log is read without holding up its writer's checkpoints, the rest at one
     // moment with the read models.
     const broken =
-      walk.follow(log.readAll(0, walk.head)) ??
-      log.atOneMoment(() => walk.follow(log.readAll(walk.position)) ?? compare(walk, log, beside));
+      walk.follow(log.readFiled(0, walk.head)) ??
+      log.atOneMoment(() => walk.follow(log.readFiled(walk.position)) ?? compare(walk, log, beside));
     return broken ?? { outcome: 'whole', position: walk.position, hash: walk.hash };
   } finally {
     beside.close();
@@ -61,10 +61,10 @@ class Walk {
     return this.#chain.hash;
   }
 
-  follow(events: Iterable<StoredEvent>): Broken | undefined {
+  follow(events: Iterable<FiledEvent>): Broken | undefined {
     try {
-      for (const event of events) {
-        const reason = this.#chain.follow(event) ?? this.#fold(event);
+      for (const { event, data } of events) {
+        const reason = this.#chain.follow(event, data) ?? this.#fold(event);
         if (reason !== undefined) return brokenAt(event, this.#chain, reason);
         this.#onProgress(event.position, this.head);
       }

@@ -6,12 +6,12 @@ import { evolveApiKey, NO_KEY } from '../domain/api-key/state.ts';
 import type { ApiKeyState } from '../domain/api-key/state.ts';
 import type { ApiKeyView } from '../store/api-keys.ts';
 import type { StoredEvent } from '../store/event.ts';
-import type { ReadModels } from '../store/read-models.ts';
+import type { FoldedModels } from '../store/read-models.ts';
 
 export function projectApiKey(
   stored: StoredEvent,
   event: ApiKeyEvent,
-  { apiKeys }: ReadModels,
+  { apiKeys }: FoldedModels,
 ): void {
   const id = apiKeyIdOfStream(stored.stream);
   assert(id !== undefined, 'an event of an API key is in the stream of a key');

@@ -15,7 +15,7 @@ import type { TenantEvent } from '../domain/tenant/events.ts';
 import { ABSENT, evolveTenant, registered } from '../domain/tenant/state.ts';
 import type { TenantState } from '../domain/tenant/state.ts';
 import type { StoredEvent } from '../store/event.ts';
-import type { Project, ReadModels, TenantView } from '../store/read-models.ts';
+import type { Project, FoldedModels, TenantView } from '../store/read-models.ts';
 import { projectApiKey } from './api-key-views.ts';
 
 export const projectViews: Project = (stored, models) => {
@@ -33,7 +33,7 @@ export const projectViews: Project = (stored, models) => {
   }
 };
 
-function projectTenant(stored: StoredEvent, event: TenantEvent, models: ReadModels): void {
+function projectTenant(stored: StoredEvent, event: TenantEvent, models: FoldedModels): void {
   const key = tenantKeyOfStream(stored.stream);
   assert(key !== undefined, 'a tenant event is in the stream of a tenant');
   const view = evolve(models.getTenant(key), stored, event);

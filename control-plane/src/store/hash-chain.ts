@@ -15,21 +15,24 @@ import type { EventReader } from './event-store.ts';
 export const GENESIS_HASH = '0'.repeat(64);
 
 export function hashEvent(event: Omit<StoredEvent, 'hash'>): string {
+  return hashRecord(event, canonicalJson(event.data));
+}
+
+/**
+ * The same for an event whose data is at hand as text. Another text than the canonical one of its
+ * data has another hash: where the data ends in the whole, JSON leaves no choice.
+ */
+function hashRecord(event: Omit<StoredEvent, 'data' | 'hash'>, data: string): string {
+  const is = canonicalJson;
   return createHash('sha256')
     .update(Buffer.from(event.prevHash, 'hex'))
     .update(
-      canonicalJson({
-        position: event.position,
-        stream: event.stream,
-        streamVersion: event.streamVersion,
-        type: event.type,
-        data: event.data,
-        actor: event.actor,
-        reason: event.reason,
-        requestId: event.requestId,
-        occurredAt: event.occurredAt,
-        epoch: event.epoch,
-      }),
+      // The members in the order of their names.
+      `{"actor":${is(event.actor)},"data":${data},"epoch":${is(event.epoch)}` +
+        `,"occurredAt":${is(event.occurredAt)},"position":${is(event.position)}` +
+        `,"reason":${is(event.reason)},"requestId":${is(event.requestId)}` +
+        `,"stream":${is(event.stream)},"streamVersion":${is(event.streamVersion)}` +
+        `,"type":${is(event.type)}}`,
     )
     .digest('hex');
 }
@@ -72,11 +75,14 @@ export class ChainWalk {
     return this.#hash;
   }
 
-  /** Goes on to `event`, or says why it is not what was written behind those before it. */
-  follow(event: StoredEvent): string | undefined {
+  /**
+   * Goes on to `event`, or says why it is not what was written behind those before it.
+   * @param data the text that is stored for its data, where that is at hand.
+   */
+  follow(event: StoredEvent, data = canonicalJson(event.data)): string | undefined {
     if (event.position !== this.next) return `missing: the next event is at ${event.position}`;
     if (event.prevHash !== this.#hash) return 'does not follow from the event before it';
-    if (event.hash !== hashEvent(event)) return 'its content does not have its hash';
+    if (event.hash !== hashRecord(event, data)) return 'its content does not have its hash';
     this.#position = event.position;
     this.#hash = event.hash;
     return undefined;

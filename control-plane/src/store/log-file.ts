@@ -1,11 +1,10 @@
 /**
  * An event log that is read where it lies, by another program than the one that writes it.
- * Owns: reading without a lock and without changing a byte, and refusing a row that holds other
- * text than was written. Leaves: what events mean, and whether the chain holds, to the caller.
+ * Owns: reading without a lock and without changing a byte. Leaves: what events mean, and whether
+ * the chain holds, to the caller.
  */
 import type Database from 'better-sqlite3';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
-import { canonicalJson } from './canonical-json.ts';
 import type { JsonObject } from './canonical-json.ts';
 import type { StoredEvent } from './event.ts';
 import { namingFailures, openForReading } from './sqlite-database.ts';
@@ -16,6 +15,12 @@ import type { TableReader } from './table-reader.ts';
 const PAGE_EVENTS = 500;
 
 type EventRow = Omit<StoredEvent, 'data'> & { readonly data: string };
+
+/** An event, and the very text its data is stored as: JSON takes others for the same. */
+export interface FiledEvent {
+  readonly event: StoredEvent;
+  readonly data: string;
+}
 
 export class LogFile {
   readonly #client: Database.Database;
@@ -36,12 +41,17 @@ export class LogFile {
   }
 
   /** @throws Error for a row that is not as an event is stored. */
-  *readAll(after: Position, limit = Infinity): Iterable<StoredEvent> {
+  *readAll(after: Position, limit?: number): Iterable<StoredEvent> {
+    for (const { event } of this.readFiled(after, limit)) yield event;
+  }
+
+  /** @throws as readAll */
+  *readFiled(after: Position, limit = Infinity): Iterable<FiledEvent> {
     let position = after;
     for (let left = limit; left > 0; left -= PAGE_EVENTS) {
       const page = Math.min(left, PAGE_EVENTS);
       const rows = this.#run(() => this.#statements.page.all({ position, page }) as EventRow[]);
-      for (const row of rows) yield eventOf(row);
+      for (const row of rows) yield { event: eventOf(row), data: row.data };
       if (rows.length < page) return;
       position = rows.at(-1)?.position ?? position;
     }
@@ -81,11 +91,8 @@ export class LogFile {
   }
 }
 
-/** The text must be the very one that was written: what JSON takes for the same is not the same. */
 function eventOf(row: EventRow): StoredEvent {
-  const data = parse(row.data);
-  if (canonicalJson(data) !== row.data) throw new Error('its data is not written as events are');
-  return Object.freeze({ ...row, data });
+  return Object.freeze({ ...row, data: parse(row.data) });
 }
 
 /** Says nothing of the text: it belongs in no message. */

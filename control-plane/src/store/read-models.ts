@@ -56,19 +56,23 @@ export interface TenantReader {
   getDefaults(): DefaultsView;
 }
 
-/** What a projection may do; the store offers it inside the transaction that appends. */
-export interface ReadModels extends TenantReader {
+/** What a projection needs: views by their names, as they are and as they are next. */
+export interface FoldedModels extends Pick<TenantReader, 'getTenant' | 'getDefaults'> {
   readonly apiKeys: ApiKeyModel;
-  /** A tenant whose own minimum would be above its maximum under these defaults, or nothing. */
-  findContradicted(defaults: PoolSettings): TenantView | undefined;
   putTenant(view: TenantView): void;
   removeTenant(id: string): void;
   putDefaults(view: DefaultsView): void;
+}
+
+/** The store offers them inside the transaction that appends. */
+export interface ReadModels extends TenantReader, FoldedModels {
+  /** A tenant whose own minimum would be above its maximum under these defaults, or nothing. */
+  findContradicted(defaults: PoolSettings): TenantView | undefined;
   clear(): void;
 }
 
 /** Brings the read models up to date with one event. Called in order, once for each. */
-export type Project = (event: StoredEvent, models: ReadModels) => void;
+export type Project = (event: StoredEvent, models: FoldedModels) => void;
 
 export const INITIAL_DEFAULTS_VIEW: DefaultsView = Object.freeze({
   defaults: DEFAULT_POOL_SETTINGS,

@@ -6,6 +6,7 @@
 import type Database from 'better-sqlite3';
 import { isDeepStrictEqual } from 'node:util';
 import type { StoredEvent } from './event.ts';
+import { HeldViews } from './held-views.ts';
 import type { Project } from './read-models.ts';
 import { SqliteApiKeys } from './sqlite-api-keys.ts';
 import { openReadModelsInMemory, UNFOLDED_TABLES } from './sqlite-database.ts';
@@ -25,25 +26,26 @@ export interface Difference {
 
 export class ShadowReadModels {
   readonly #database = openReadModelsInMemory();
-  readonly #models: SqliteReadModels;
+  readonly #views: HeldViews;
   readonly #own = tableReader(this.#database.client);
   readonly #project: Project;
 
   constructor(project: Project) {
     this.#project = project;
     const apiKeys = new SqliteApiKeys(this.#database, (work) => work());
-    this.#models = new SqliteReadModels(this.#database, apiKeys);
+    this.#views = new HeldViews(new SqliteReadModels(this.#database, apiKeys));
     // One transaction for all there ever is: nobody else sees it, and nothing of it is kept.
     this.#database.client.exec('BEGIN');
   }
 
-  /** Folds one more event. @throws what the projection throws for an event it cannot read */
+  /** Folds one more event, before anything is asked. @throws what the projection throws for an event it cannot read */
   apply(event: StoredEvent): void {
-    this.#project(event, this.#models);
+    this.#project(event, this.#views);
   }
 
   /** The first difference of what is kept from what was folded, or nothing. */
   differenceIn(kept: TableReader): Difference | undefined {
+    this.#views.settle();
     const present = new Set(kept.names());
     for (const table of this.#folded()) {
       const difference = present.has(table)
@@ -56,6 +58,7 @@ export class ShadowReadModels {
 
   /** Puts what was folded in place of what `client` keeps, within the caller's transaction. */
   replaceIn(client: Database.Database): void {
+    this.#views.settle();
     for (const table of this.#folded()) {
       const columns = this.#own.columns(table).map(quoted);
       client.exec(`DELETE FROM ${quoted(table)}`);

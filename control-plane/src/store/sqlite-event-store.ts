@@ -16,6 +16,7 @@ import type { EventSearch, EventStretch } from './event-query.ts';
 import { stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
+import { HeldViews } from './held-views.ts';
 import type { AnswerBook } from './kept-answers.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
@@ -188,7 +189,9 @@ class SqliteEventStore implements EventStore {
   rebuildReadModels(): void {
     this.atomically(() => {
       this.#models.clear();
-      for (const event of this.readAll(0)) this.#options.project(event, this.#models);
+      const views = new HeldViews(this.#models);
+      for (const event of this.readAll(0)) this.#options.project(event, views);
+      views.settle();
       this.saveCheckpoint(READ_MODELS, this.head());
     });
   }

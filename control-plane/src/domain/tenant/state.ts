@@ -77,20 +77,29 @@ function withOperation(tenant: TenantConfig, operation: TenantOperation): Tenant
   return { ...tenant, operations: operated(operationsOf(tenant), operation) };
 }
 
-function withChanges(tenant: TenantConfig, changes: TenantChanges): TenantConfig {
-  const { pool, ...fields } = changes;
-  const merged = withoutNull({ ...tenant, ...withoutUndefined(fields) }) as TenantConfig;
-  return { ...merged, pool: withPoolChanges(tenant.pool, pool ?? {}) };
+function withChanges(tenant: TenantConfig, { pool, ...fields }: TenantChanges): TenantConfig {
+  const next = overwritten(tenant, fields) as TenantConfig;
+  return pool === undefined ? next : { ...next, pool: withPoolChanges(tenant.pool, pool) };
 }
 
 /** The overrides after `changes`; a setting that went back to its default is not among them. */
 export function withPoolChanges(pool: TenantPool, changes: PoolChanges): TenantPool {
-  return withoutNull({ ...pool, ...withoutUndefined(changes) });
+  return overwritten(pool, changes);
 }
 
-/** The same without the members that are null: they are back to their default, or taken away. */
-function withoutNull(object: object): object {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== null));
+/**
+ * `object` after `changes`: a member that is null is taken away, one that is undefined was not
+ * given. Folds of long logs spend their time here.
+ */
+function overwritten(object: object, changes: object): object {
+  const next: Record<string, unknown> = { ...object };
+  let taken = 0;
+  for (const [name, value] of Object.entries(changes)) {
+    if (value !== undefined) next[name] = value;
+    if (value === null) taken += 1;
+  }
+  if (taken === 0) return next;
+  return Object.fromEntries(Object.entries(next).filter(([, value]) => value !== null));
 }
 
 type Defined<T> = { [K in keyof T]: Exclude<T[K], undefined> };
