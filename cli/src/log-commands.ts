@@ -11,6 +11,7 @@ import {
 } from '@dbbouncer/control-plane/maintenance/backup.ts';
 import { openLogOf, reading } from '@dbbouncer/control-plane/maintenance/data-folder.ts';
 import { replay } from '@dbbouncer/control-plane/maintenance/replay.ts';
+import type { ReplayedConfig } from '@dbbouncer/control-plane/maintenance/replay.ts';
 import { verifyPublished } from '@dbbouncer/control-plane/maintenance/verify-published.ts';
 import { verifyLog } from '@dbbouncer/control-plane/maintenance/verify.ts';
 import type { Broken, OnProgress } from '@dbbouncer/control-plane/maintenance/verify.ts';
@@ -22,7 +23,7 @@ import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
 import type { SettingsInput } from '@dbbouncer/shared/settings/resolve.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
-import { toYaml } from '@dbbouncer/shared/settings/yaml-text.ts';
+import { toYaml, yamlOfRecords } from '@dbbouncer/shared/settings/yaml-text.ts';
 import { EXIT } from './exit.ts';
 import type { ExitCode } from './exit.ts';
 import { Progress } from './progress.ts';
@@ -50,9 +51,13 @@ export async function runVerify(input: SettingsInput): Promise<ExitCode> {
 export function runReplay(input: SettingsInput, { at, format }: ReplayOptions): ExitCode {
   const { settings } = resolveSettings(input);
   const config = reading(openLogOf(settings.dataDir), (log) => replay(log, at));
-  const text = format === 'json' ? `${JSON.stringify(config, undefined, 2)}\n` : toYaml(config);
+  const text = format === 'json' ? `${JSON.stringify(config, undefined, 2)}\n` : asYaml(config);
   process.stdout.write(text);
   return EXIT.ok;
+}
+
+function asYaml({ tenants, ...rest }: ReplayedConfig): string {
+  return [toYaml(rest), ...yamlOfRecords('tenants', tenants)].join('');
 }
 
 /** Copies the log of the data folder to `file`, while a control plane may write to it. */

@@ -26,7 +26,7 @@ export interface ReplayedConfig {
  */
 export function replay(log: LogFile, at: string | undefined): ReplayedConfig {
   const position = at === undefined ? log.head() : positionOf(log, at);
-  const config = foldRouting(initialConfig(log.epoch), log.readAll(0, position));
+  const config = foldRouting(initialConfig(log.epoch), log.readFacts(position));
   return {
     position,
     defaults: toPoolAnswer(config.defaults),
@@ -35,15 +35,19 @@ export function replay(log: LogFile, at: string | undefined): ReplayedConfig {
 }
 
 function inOrder({ tenants }: RoutingConfig): readonly TenantConfig[] {
-  return [...tenants].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, tenant]) => tenant);
+  const keys = Array.from(tenants, ([key]) => key).sort();
+  return keys.map((key) => tenants.get(key)).filter((tenant) => tenant !== undefined);
 }
 
 /** Only what the tenant has itself. */
 function fieldsOf(tenant: TenantConfig): Readonly<Record<string, unknown>> {
-  const { id: _, ...fields } = toTenantFields(tenant, describeSecret);
-  const own = Object.entries(fields).filter(([, value]) => value !== null);
+  const own: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(toTenantFields(tenant, describeSecret))) {
+    if (value !== null && name !== 'id') own[name] = value;
+  }
   const { state } = operationsOf(tenant);
-  return { ...Object.fromEntries(own), ...(state !== 'active' && { state }) };
+  if (state !== 'active') own['state'] = state;
+  return own;
 }
 
 function positionOf(log: LogFile, at: string): Position {

@@ -25,8 +25,11 @@ export function initialConfig(epoch: number): RoutingConfig {
   return { ...EMPTY_CONFIG, epoch, defaults: INITIAL_DEFAULTS };
 }
 
+/** What this fold needs of an event. */
+export type FoldedEvent = Pick<StoredEvent, 'position' | 'stream' | 'type' | 'data' | 'epoch'>;
+
 /** The config after `events`, which must follow it without a gap. */
-export function foldRouting(config: RoutingConfig, events: Iterable<StoredEvent>): RoutingConfig {
+export function foldRouting(config: RoutingConfig, events: Iterable<FoldedEvent>): RoutingConfig {
   const touched = new Map<string, TenantConfig | undefined>();
   let { position, epoch, defaults } = config;
   for (const stored of events) {
@@ -39,7 +42,8 @@ export function foldRouting(config: RoutingConfig, events: Iterable<StoredEvent>
     } else if (isTenantEvent(event)) {
       const key = tenantKeyOfStream(stored.stream);
       assert(key !== undefined, 'a tenant event is in the stream of a tenant');
-      const tenant = touched.has(key) ? touched.get(key) : config.tenants.get(key);
+      let tenant = touched.get(key);
+      if (tenant === undefined && !touched.has(key)) tenant = config.tenants.get(key);
       touched.set(key, evolveConfig(tenant, event));
     }
   }

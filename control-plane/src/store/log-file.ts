@@ -22,6 +22,16 @@ export interface FiledEvent {
   readonly data: string;
 }
 
+export type EventFacts = Pick<StoredEvent, 'position' | 'stream' | 'type' | 'data' | 'epoch'>;
+
+type FactsRow = readonly [
+  position: number,
+  stream: string,
+  type: string,
+  data: string,
+  epoch: number,
+];
+
 export class LogFile {
   readonly #client: Database.Database;
   readonly #statements: ReturnType<typeof prepareStatements>;
@@ -54,6 +64,17 @@ export class LogFile {
       for (const row of rows) yield { event: eventOf(row), data: row.data };
       if (rows.length < page) return;
       position = rows.at(-1)?.position ?? position;
+    }
+  }
+
+  /** What happened up to a position, from the first event on, without who did it, why and when. */
+  *readFacts(upTo: Position): Iterable<EventFacts> {
+    for (let after = 0; after < upTo; after += PAGE_EVENTS) {
+      const page = Math.min(PAGE_EVENTS, upTo - after);
+      const rows = this.#run(() => this.#statements.facts.all(after, page) as FactsRow[]);
+      for (const [position, stream, type, data, epoch] of rows) {
+        yield { position, stream, type, data: parse(data), epoch };
+      }
     }
   }
 
@@ -113,6 +134,12 @@ function prepareStatements(client: Database.Database) {
     page: client.prepare(
       `SELECT ${columns} FROM events WHERE position > $position ORDER BY position LIMIT $page`,
     ),
+    facts: client
+      .prepare(
+        `SELECT position, stream, type, data, epoch FROM events WHERE position > ?
+         ORDER BY position LIMIT ?`,
+      )
+      .raw(),
     byTime: client
       .prepare(
         `SELECT position FROM events WHERE occurred_at <= ?

@@ -280,13 +280,13 @@ export function toPoolAnswer(pool: PoolSettings): PoolAnswer {
 }
 
 export function toOwnPoolAnswer(pool: PoolChangeSet): OwnPoolAnswer {
-  return Object.fromEntries(
-    POOL_SETTING_KEYS.map((key) => {
-      const { name, toAnswer } = POOL_SETTINGS[key];
-      const stored = pool[key] as never;
-      return [name, isGiven(stored) ? toAnswer(stored) : null];
-    }),
-  ) as OwnPoolAnswer;
+  const answer: Record<string, unknown> = {};
+  for (const key of POOL_SETTING_KEYS) {
+    const { name, toAnswer } = POOL_SETTINGS[key];
+    const stored = pool[key] as never;
+    answer[name] = isGiven(stored) ? toAnswer(stored) : null;
+  }
+  return answer as OwnPoolAnswer;
 }
 
 const NUMBERS: ReadonlySet<Table[Key]['kind']> = new Set(['count', 'ratio']);

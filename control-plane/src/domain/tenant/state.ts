@@ -94,7 +94,8 @@ export function withPoolChanges(pool: TenantPool, changes: PoolChanges): TenantP
 function overwritten(object: object, changes: object): object {
   const next: Record<string, unknown> = { ...object };
   let taken = 0;
-  for (const [name, value] of Object.entries(changes)) {
+  for (const name of Object.keys(changes)) {
+    const value = (changes as Record<string, unknown>)[name];
     if (value !== undefined) next[name] = value;
     if (value === null) taken += 1;
   }
