@@ -30,6 +30,7 @@ export type FoldedEvent = Pick<StoredEvent, 'position' | 'stream' | 'type' | 'da
 
 /** The config after `events`, which must follow it without a gap. */
 export function foldRouting(config: RoutingConfig, events: Iterable<FoldedEvent>): RoutingConfig {
+  // By stream, which is at hand: a long log asks for one of them a million times.
   const touched = new Map<string, TenantConfig | undefined>();
   let { position, epoch, defaults } = config;
   for (const stored of events) {
@@ -40,14 +41,20 @@ export function foldRouting(config: RoutingConfig, events: Iterable<FoldedEvent>
     if (isDefaultsEvent(event)) {
       defaults = evolveDefaults(defaults, event);
     } else if (isTenantEvent(event)) {
-      const key = tenantKeyOfStream(stored.stream);
-      assert(key !== undefined, 'a tenant event is in the stream of a tenant');
-      let tenant = touched.get(key);
-      if (tenant === undefined && !touched.has(key)) tenant = config.tenants.get(key);
-      touched.set(key, evolveConfig(tenant, event));
+      const { stream } = stored;
+      let tenant = touched.get(stream);
+      if (tenant === undefined && !touched.has(stream)) tenant = config.tenants.get(keyOf(stream));
+      touched.set(stream, evolveConfig(tenant, event));
     }
   }
-  return { epoch, position, defaults, tenants: config.tenants.with(touched) };
+  const changed = Array.from(touched, ([stream, tenant]) => [keyOf(stream), tenant] as const);
+  return { epoch, position, defaults, tenants: config.tenants.with(changed) };
+}
+
+function keyOf(stream: string): string {
+  const key = tenantKeyOfStream(stream);
+  assert(key !== undefined, 'a tenant event is in the stream of a tenant');
+  return key;
 }
 
 /** The delta that turns `before` into `after`, the config some events later. */
