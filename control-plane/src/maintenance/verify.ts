@@ -34,7 +34,9 @@ export function verifyLog(log: LogFile, onProgress: OnProgress = () => {}): Verd
     // moment with the read models.
     const broken =
       walk.follow(log.readFiled(0, walk.head)) ??
-      log.atOneMoment(() => walk.follow(log.readFiled(walk.position)) ?? compare(walk, log, beside));
+      log.atOneMoment(
+        () => walk.follow(log.readFiled(walk.position)) ?? compare(walk, log, beside),
+      );
     return broken ?? { outcome: 'whole', position: walk.position, hash: walk.hash };
   } finally {
     beside.close();

@@ -38,7 +38,10 @@ export class ShadowReadModels {
     this.#database.client.exec('BEGIN');
   }
 
-  /** Folds one more event, before anything is asked. @throws what the projection throws for an event it cannot read */
+  /**
+   * Folds one more event, before anything is asked.
+   * @throws what the projection throws for an event it cannot read
+   */
   apply(event: StoredEvent): void {
     this.#project(event, this.#views);
   }

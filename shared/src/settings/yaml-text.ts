@@ -25,9 +25,7 @@ export function* yamlOfRecords(name: string, records: Readonly<Record<string, Fi
 
 function memberOf([name, value]: readonly [string, unknown]): string {
   const text = simple(value);
-  return text === undefined
-    ? indented({ [name]: value }, '    ')
-    : `    ${plain(name)}: ${text}\n`;
+  return text === undefined ? indented({ [name]: value }, '    ') : `    ${plain(name)}: ${text}\n`;
 }
 
 /** The text of most values; the others are left to the library. */
