@@ -53,12 +53,15 @@ function withoutUnused(document: Description): Description {
 }
 
 export async function registerDocsRoutes(api: Api): Promise<void> {
+  let description: string | undefined;
   api.route({
     method: 'GET',
     url: '/openapi.json',
     config: { access: 'open' },
     schema: { hide: true },
-    handler: () => api.swagger(),
+    handler: (_request, reply) =>
+      // Half a megabyte that never changes: written out once.
+      reply.type('application/json').send((description ??= JSON.stringify(api.swagger()))),
   });
   await api.register(async (scope) => {
     scope.addHook('onRoute', (route) => {
