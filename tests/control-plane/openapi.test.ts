@@ -6,6 +6,7 @@ import { HTTP_STATUS } from '@dbbouncer/control-plane/api/problem.ts';
 import { tenantBody, TestControlPlane } from './harness.ts';
 
 interface Operation {
+  readonly operationId?: string;
   readonly summary?: string;
   readonly security?: readonly unknown[];
   readonly parameters?: readonly { readonly name: string; readonly description?: string }[];
@@ -112,6 +113,12 @@ describe('/openapi.json', () => {
         assert.ok(status in responses, `${method} ${path} has no ${status}`);
       }
     }
+  });
+
+  it('gives each route a name of its own, for the functions of generated clients', () => {
+    const names = operations().map(([, , { operationId }]) => operationId ?? 'none');
+    assert.equal(new Set(names).size, names.length);
+    for (const name of names) assert.match(name, /^[a-z]+([A-Z][a-z]+)+$/);
   });
 
   it('says of each route what it does and which refusals are problem+json', () => {

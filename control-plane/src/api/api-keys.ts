@@ -100,6 +100,7 @@ function registerReads(api: Api, services: ApiServices): void {
     config: CONFIG,
     schema: {
       tags: TAGS,
+      operationId: 'listApiKeys',
       summary: 'List API keys by what may be told of them, the one of the settings first',
       querystring: listQuery,
       response: { 200: apiKeyListSchema, ...problems(400) },
@@ -120,6 +121,7 @@ function registerReads(api: Api, services: ApiServices): void {
     config: CONFIG,
     schema: {
       tags: TAGS,
+      operationId: 'getApiKey',
       summary: 'Read what may be told of an API key; its version is the ETag',
       params: idParams,
       querystring: z.strictObject({}),
@@ -140,6 +142,7 @@ function registerCreation(api: Api, services: ApiServices): void {
     config: CONFIG,
     schema: {
       tags: TAGS,
+      operationId: 'createApiKey',
       summary: 'Create an API key; a generated one is in this answer and nowhere else',
       description: 'A repetition under the same Idempotency-Key tells all of it but the key.',
       querystring: writeQuery,
@@ -196,6 +199,7 @@ function registerChanges(api: Api, services: ApiServices): void {
     config: CONFIG,
     schema: {
       tags: TAGS,
+      operationId: 'updateApiKey',
       summary: 'Change the name, scope, tenants or expiry of an API key, from the next request on',
       description: 'What is not given stays as it is. The key itself cannot be changed.',
       params: idParams,
@@ -220,6 +224,7 @@ function registerChanges(api: Api, services: ApiServices): void {
     config: CONFIG,
     schema: {
       tags: TAGS,
+      operationId: 'revokeApiKey',
       summary: 'Revoke an API key for good, from the next request on',
       params: idParams,
       querystring: changeQuery,

@@ -52,6 +52,7 @@ function registerList(api: Api, services: ApiServices, tails: EventTails): void 
     sse: { kind: 'dual' },
     schema: {
       tags: TAGS,
+      operationId: 'listEvents',
       summary: 'Read the event log, page by page or as a tail',
       description: LIST_DESCRIPTION,
       querystring: eventsQuery,
@@ -89,6 +90,7 @@ function registerOne(api: Api, history: History): void {
     config: { access: 'viewer', tenants: 'handler' },
     schema: {
       tags: TAGS,
+      operationId: 'getEvent',
       summary: 'Read one event by its position in the log',
       params: z.strictObject({ position: z.coerce.number().int().min(1) }),
       querystring: z.strictObject({}),

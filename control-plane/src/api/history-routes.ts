@@ -94,6 +94,7 @@ function registerTenantHistory(api: Api, { core: { history } }: ApiServices): vo
     config: { access: 'viewer', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'getTenantHistory',
       summary: 'What happened to a tenant, newest first, and what each event changed',
       description: 'Also of a tenant that has been removed.',
       params: idParams,
@@ -123,6 +124,7 @@ function registerConfig(api: Api, services: ApiServices): void {
     config: { access: 'viewer', tenants: 'all' },
     schema: {
       tags: TAGS,
+      operationId: 'getConfig',
       summary: 'The defaults and tenants as of a position of the log or a time',
       description:
         'All pages of one reading are as of the same position, whatever happens in between.',
@@ -156,6 +158,7 @@ function registerDiff(api: Api, services: ApiServices): void {
     config: { access: 'viewer', tenants: 'all' },
     schema: {
       tags: TAGS,
+      operationId: 'diffConfig',
       summary: 'What differs between the config at two positions or times',
       description:
         'What has to change for the one to become the other. `from` may be the later one: that' +

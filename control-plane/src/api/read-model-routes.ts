@@ -28,6 +28,7 @@ export function registerReadModelRoutes(api: Api, { core, log }: ApiServices): v
     config: { access: 'admin', tenants: 'all' },
     schema: {
       tags: ['Operation'],
+      operationId: 'rebuildReadModels',
       summary: 'Make what queries see anew from the events, while everything else goes on',
       description:
         'The answer comes when the new ones are in place. The log itself is not touched;' +

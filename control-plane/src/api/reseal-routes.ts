@@ -42,6 +42,7 @@ export function registerResealRoutes(api: Api, services: ApiServices): void {
     config: { access: 'admin', tenants: 'all' },
     schema: {
       tags: ['Operation'],
+      operationId: 'resealSecrets',
       summary: 'Seal every secret with the primary master key, so that the others can go',
       description:
         'First give the new key to every proxy. A key file is read anew. Old events keep what the' +

@@ -79,6 +79,7 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
     config: { access: 'operator', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'rollBackTenant',
       summary: 'Give a tenant all the settings it had at a position or time',
       description:
         'Its password is that of then, too; a pause or drain of now stays. A tenant that was' +
@@ -118,6 +119,7 @@ function registerRestore(api: Api, services: ApiServices): void {
     config: { access: 'admin', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'restoreTenant',
       summary: 'Bring a removed tenant back as it was when it was removed',
       description: 'With its password and users, and paused if it was paused.',
       params: idParams,
@@ -152,6 +154,7 @@ function registerConfigRollback(api: Api, services: ApiServices): void {
     config: { access: 'admin', tenants: 'all' },
     schema: {
       tags: TAGS,
+      operationId: 'rollBackConfig',
       summary: 'Give all tenants and the defaults the settings they had at a position or time',
       description:
         'All of it or none. Tenants registered since are removed, those removed since come back.' +

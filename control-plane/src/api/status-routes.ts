@@ -20,6 +20,7 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     config: OPEN,
     schema: {
       tags: TAGS,
+      operationId: 'getHealth',
       summary: 'Whether the process lives; needs no key',
       response: { 200: z.strictObject({ status: z.literal('up') }) },
     },
@@ -31,6 +32,7 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     config: OPEN,
     schema: {
       tags: TAGS,
+      operationId: 'getReadiness',
       summary: 'Whether requests should be sent here; needs no key',
       response: { 200: z.strictObject({ status: z.literal('ready') }), 503: problemResponse(503) },
     },
@@ -46,6 +48,7 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     config: { access: 'viewer', tenants: 'none' },
     schema: {
       tags: TAGS,
+      operationId: 'getFleet',
       summary: 'The proxies, the position each has applied, and how far the publishers are',
       querystring: z.strictObject({}),
       response: { 200: fleetSchema, ...problems() },
@@ -58,6 +61,7 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     config: { access: 'viewer', tenants: 'all' },
     schema: {
       tags: TAGS,
+      operationId: 'getMetrics',
       summary: 'Metrics in the Prometheus text format',
       response: {
         200: {

@@ -117,6 +117,7 @@ export function registerTenantBatch(api: Api, services: ApiServices): void {
     bodyLimit: Math.max(BATCH_LIMITS.bodyBytesMax, services.limits.apiBodyBytesMax),
     schema: {
       tags: ['Tenants'],
+      operationId: 'changeTenants',
       summary: 'Make up to 200 changes of tenants as one, all or none',
       description:
         'Proxies are told of all of it at once and swap once. When an operation is refused,' +

@@ -66,6 +66,7 @@ function registerOperation(api: Api, services: ApiServices, operation: TenantOpe
     config: { access: 'operator', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: `${operation}Tenant`,
       ...WORDS[operation],
       params: idParams,
       querystring: writeQuery,

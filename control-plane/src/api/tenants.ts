@@ -62,6 +62,7 @@ function registerReads(api: Api, services: ApiServices): void {
     config: { access: 'viewer', tenants: 'handler' },
     schema: {
       tags: TAGS,
+      operationId: 'listTenants',
       summary: 'List tenants with their settings and pool statistics, ordered by id',
       querystring: listQuery,
       response: { 200: tenantListSchema, ...problems(400) },
@@ -83,6 +84,7 @@ function registerReads(api: Api, services: ApiServices): void {
     config: { access: 'viewer', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'getTenant',
       summary: 'Read a tenant; its version is the ETag',
       params: idParams,
       querystring: noQuery,
@@ -96,6 +98,7 @@ function registerReads(api: Api, services: ApiServices): void {
     config: { access: 'viewer', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'getTenantStats',
       summary: "A tenant's pools on all live proxies",
       params: idParams,
       querystring: noQuery,
@@ -116,6 +119,7 @@ function registerRegistration(api: Api, services: ApiServices): void {
     config: { access: 'admin', tenants: 'handler' },
     schema: {
       tags: TAGS,
+      operationId: 'registerTenant',
       summary: 'Register a tenant',
       querystring: writeQuery,
       headers: writeHeaders,
@@ -145,6 +149,7 @@ function registerChanges(api: Api, services: ApiServices): void {
     config: { access: 'operator', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'replaceTenant',
       summary: 'Replace the settings of a tenant that exists',
       description:
         'What is not given goes back to its default, except the password, which is kept.' +
@@ -170,6 +175,7 @@ function registerChanges(api: Api, services: ApiServices): void {
     config: { access: 'operator', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'updateTenant',
       summary: 'Change some settings of a tenant',
       description: 'What is not given stays as it is; null goes back to the default.',
       params: idParams,
@@ -197,6 +203,7 @@ function registerRemoval(api: Api, { writes }: ApiServices): void {
     config: { access: 'admin', tenants: 'path' },
     schema: {
       tags: TAGS,
+      operationId: 'removeTenant',
       summary: 'Remove a tenant; its connections end at their next transaction boundary',
       params: idParams,
       querystring: changeQuery,
