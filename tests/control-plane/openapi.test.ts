@@ -65,6 +65,7 @@ describe('/openapi.json', () => {
         'get /api-keys/{id}',
         'get /config',
         'get /config/diff',
+        'get /defaults',
         'get /events',
         'get /events/{position}',
         'get /fleet',
@@ -76,6 +77,7 @@ describe('/openapi.json', () => {
         'get /tenants/{id}/history',
         'get /tenants/{id}/stats',
         'patch /api-keys/{id}',
+        'patch /defaults',
         'patch /tenants/{id}',
         'post /api-keys',
         'post /config/rollback',
@@ -90,6 +92,7 @@ describe('/openapi.json', () => {
         'post /tenants/{id}/resume',
         'post /tenants/{id}/rollback',
         'post /tenants:batch',
+        'put /defaults',
         'put /tenants/{id}',
       ],
     );

@@ -18,6 +18,7 @@ import { installAccess } from './access.ts';
 import type { TlsMaterial } from './api-tls.ts';
 import { InvalidFields } from './api-errors.ts';
 import { registerApiKeyRoutes } from './api-keys.ts';
+import { registerDefaultsRoutes } from './defaults.ts';
 import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
 import { registerEventRoutes } from './event-routes.ts';
 import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './failures.ts';
@@ -60,6 +61,7 @@ export async function createApi(
   const api = withZod(instance);
   registerTenantRoutes(api, services);
   registerTenantOperations(api, services);
+  registerDefaultsRoutes(api, services);
   registerApiKeyRoutes(api, services);
   registerResealRoutes(api, services);
   registerRollbacks(api, services);
