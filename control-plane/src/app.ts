@@ -85,17 +85,17 @@ export async function startControlPlane(
   const readiness = new Readiness(core);
   const routes = new RouteTable();
   try {
-    const watcher = await followConfigFile(core, keyring, { ...options, log });
-    if (watcher !== undefined) stops.push(() => watcher.close());
+    const configFile = await followConfigFile(core, keyring, { ...options, log }, stops);
     const api = await createApi(
       {
         core,
+        configFile,
         keyring,
         ...openAccess(apiKey, core, keyring, { ...options, log }, stops),
         limits: settings,
         environment: settings.environment,
         clock: options.clock,
-        metrics: new ControlMetrics(core),
+        metrics: new ControlMetrics(core, configFile),
         writes: new Writes({ core, keyring, clock: options.clock }),
         notReady: () => readiness.problem(),
         newId: randomUUID,
@@ -166,7 +166,8 @@ async function followConfigFile(
   core: ControlPlaneCore,
   keyring: Keyring,
   options: ControlPlaneOptions,
-): Promise<FileWatcher | undefined> {
+  stops: (() => Promise<void>)[],
+): Promise<ConfigFileSync | undefined> {
   const { file, clock, log, readEnv } = options;
   if (file === undefined) return undefined;
   const sync = await ConfigFileSync.start(file, {
@@ -174,15 +175,21 @@ async function followConfigFile(
     keyring,
     readEnv,
     newId: randomUUID,
+    clock,
     log,
   });
-  return new FileWatcher({
+  const watcher = new FileWatcher({
     path: file.path,
     knownDigest: file.digest,
     clock,
     log,
-    onChange: () => sync.reload(),
+    isDoubtful: (content) => content?.endsWith('\n') !== true,
+    onChange: async () => {
+      await sync.reload();
+    },
   });
+  stops.push(() => watcher.close());
+  return sync;
 }
 
 /**

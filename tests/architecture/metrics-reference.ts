@@ -3,6 +3,7 @@
  * kind has been counted, and the words of their labels.
  */
 import { CommandQueue } from '@dbbouncer/control-plane/commands/command-queue.ts';
+import type { ConfigFileStatus } from '@dbbouncer/control-plane/config-file/status.ts';
 import { sampleTenant } from '@dbbouncer/control-plane/domain/given-when-then.ts';
 import { FleetState } from '@dbbouncer/control-plane/fleet/fleet-state.ts';
 import { projectViews } from '@dbbouncer/control-plane/projections/tenant-views.ts';
@@ -105,9 +106,23 @@ export async function controlPage(): Promise<string> {
     events: { phase: 'off' as const, position: 0 },
     snapshotPosition: undefined,
   });
-  const metrics = new ControlMetrics({ fleet, tenants: store, status });
+  const metrics = new ControlMetrics({ fleet, tenants: store, status }, { status: configFile });
   metrics.observeRequest({ method: 'GET', route: '/tenants', status: 200, durationMs: 1 });
   return metrics.render();
+}
+
+function configFile(): ConfigFileStatus {
+  return {
+    path: 'dbbouncer.yaml',
+    state: 'applied',
+    checkedAt: systemClock.timestamp(),
+    appliedAt: undefined,
+    appliedContent: undefined,
+    problems: [],
+    kept: { tenants: [], defaults: false },
+    waitingSettings: [],
+    reloads: { applied: 1, unchanged: 0, rejected: 0, missing: 0 },
+  };
 }
 
 function reportOn(tenant: string): ProxyReport {

@@ -111,6 +111,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'control-plane/src/fleet': room('pure', ...GROUND, 'shared/src/bus'),
   'control-plane/src/telemetry': room(
     'pure',
+    'shared/src/kernel',
+    'control-plane/src/config-file',
     'control-plane/src/core.ts',
     'control-plane/src/fleet',
   ),
@@ -143,6 +145,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'shared/src/secrets',
     'control-plane/src/access',
     'control-plane/src/settings.ts',
+    'control-plane/src/config-file',
     'control-plane/src/core.ts',
     'control-plane/src/commands',
     'control-plane/src/domain',
@@ -154,6 +157,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'control-plane/src/config-file': room(
     'allowed',
     ...GROUND,
+    SHARED_ERRORS,
     'shared/src/secrets',
     'shared/src/settings',
     'control-plane/src/core.ts',
@@ -259,6 +263,16 @@ export const ROOMS: Readonly<Record<string, Room>> = {
 
 /** Where a room opens one file alone to another room. */
 export const ONLY_FILE: readonly (readonly [from: string, to: string, file: string])[] = [
+  [
+    'control-plane/src/api',
+    'control-plane/src/config-file',
+    'control-plane/src/config-file/status.ts',
+  ],
+  [
+    'control-plane/src/telemetry',
+    'control-plane/src/config-file',
+    'control-plane/src/config-file/status.ts',
+  ],
   ['data-plane/src/pool', 'data-plane/src/upstream', 'data-plane/src/upstream/upstream.ts'],
   [
     'data-plane/src/session/postgres/sql',

@@ -66,7 +66,8 @@ function allowedValues({ name }: SettingDescription): string {
   return range ?? rules.at(-1) ?? '';
 }
 
-type TenantField = 'id' | keyof TenantInFile;
+/** `adopt` is no field of a tenant, but says what the file is to do with one. */
+type TenantField = 'id' | Exclude<keyof TenantInFile, 'adopt'>;
 
 /** The compiler asks for a sentence about each field. */
 const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
@@ -222,7 +223,8 @@ function allowedOf(name: string, schema: JsonSchema): string {
   if (name === 'id') return TENANT_ID_RULE;
   const only = schema.anyOf?.find(({ type }) => type !== 'null') ?? schema;
   if (only.enum !== undefined) return only.enum.map(code).join(', ');
-  if (only.type === 'integer') return `${only.minimum} to ${only.maximum}`;
+  if (only.type === 'integer' || only.type === 'number')
+    return `${only.minimum} to ${only.maximum}`;
   if (only.type === 'object') return 'see there';
   if (only.type === 'array') return `up to ${only.maxItems} ${ENTRIES[name] ?? 'entries'}`;
   const range = /.*between (.+) and (.+?)\.$/.exec(only.description ?? '');

@@ -6,7 +6,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { tenantBody, TestControlPlane } from './harness.ts';
+import { until } from './core-harness.ts';
+import { assertProblem, tenantBody, TestControlPlane } from './harness.ts';
+import { stepsOn } from './published.ts';
 
 type Tenants = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 
@@ -114,17 +116,77 @@ describe('the config file while running', () => {
 
   it('is refused whole when it is wrong, empty or gone, and what was loaded stays', async () => {
     await using plane = await startWith(yaml({ a: {}, b: {} }));
-    const bad = [yaml({ a: { host: 'x' }, b: { port: 0 } }), '', 'tenants: [', undefined];
-    for (const [index, text] of bad.entries()) {
+    const port = /dbbouncer\.yaml:4:\d+: tenants\.b\.port must be at least 1; got 0/;
+    const bad: readonly (readonly [string | undefined, string, RegExp])[] = [
+      [yaml({ a: { host: 'x' }, b: { port: 0 } }), 'rejected', port],
+      ['tenants: [\n', 'rejected', /:2:1: .*\]/],
+      ['\n', 'rejected', /:1:1: it is empty/],
+      [undefined, 'missing', /config file is gone/],
+    ];
+    for (const [text, state, words] of bad) {
       if (text === undefined) rmSync(file(plane));
       else writeFileSync(file(plane), text);
-      await plane.logged(REFUSED, index + 1);
+      await plane.logged(words);
       assert.deepEqual(await tenants(plane, 'host'), { a: 'db.example.com', b: 'db.example.com' });
+      assert.deepEqual((await plane.call('GET', '/ready')).json, {
+        status: 'ready',
+        config_file: state,
+      });
+      assert.match((await plane.call('GET', '/metrics')).text, /reload_successful 0\n/);
     }
-    assert.match(plane.log, /dbbouncer\.yaml:4:\d+: tenants\.b\.port must be at least 1; got 0/);
     writeFileSync(file(plane), yaml({ a: { host: 'right.example' } }));
     await plane.logged(APPLIED, 2);
     assert.deepEqual(await tenants(plane, 'host'), { a: 'right.example' });
+    assert.deepEqual((await plane.call('GET', '/ready')).json, { status: 'ready' });
+    const { text } = await plane.call('GET', '/metrics');
+    assert.match(text, /reload_successful 1\n/);
+    assert.match(text, /reloads_total\{outcome="rejected"\} 3\n/);
+  });
+
+  it('is told by its route: what is wrong and where, and since when what is in force', async () => {
+    await using plane = await startWith(yaml({ a: {} }));
+    const before = (await plane.call('GET', '/config-file')).json;
+    assert.equal(before['state'], 'applied');
+    assert.match(String(before['applied_content']), /^[0-9a-f]{12}$/);
+    writeFileSync(file(plane), 'workers: none\ntenants: { a: { pasword: pl4nted } }\n');
+    const { json } = await plane.call('POST', '/config-file/reload');
+    assert.equal(json['state'], 'rejected');
+    assert.deepEqual(json['applied_at'], before['applied_at']);
+    const problems = json['problems'] as readonly Record<string, unknown>[];
+    assert.deepEqual(problems[0], {
+      line: 1,
+      column: 10,
+      path: 'workers',
+      message: 'must be a whole number between 1 and 256; got "none"',
+    });
+    assert.doesNotMatch(JSON.stringify(json), /pl4nted/);
+  });
+
+  it('has no route answer without one', async () => {
+    await using plane = await TestControlPlane.start();
+    assertProblem(await plane.call('GET', '/config-file'), 404, 'CONFIG_FILE_ABSENT');
+  });
+
+  it('is one request in the log and one delta for proxies, told with its content', async () => {
+    await using plane = await startWith(yaml({ a: {}, b: {} }));
+    const file100 = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`t${i}`, {}]));
+    writeFileSync(
+      file(plane),
+      yaml({ a: { host: 'x' }, ...file100 }, 'defaults: { max_queries: 9 }'),
+    );
+    await plane.logged(APPLIED, 2);
+    const { json } = await plane.call('GET', '/events?after=2&limit=200&order=asc');
+    const events = json['events'] as readonly Record<string, unknown>[];
+    assert.equal(events.length, 103);
+    assert.equal(new Set(events.map((event) => event['request_id'])).size, 1);
+    const { json: status } = await plane.call('GET', '/config-file');
+    for (const event of events) {
+      assert.equal(event['actor'], 'file');
+      const content = String(status['applied_content']);
+      assert.equal(event['reason'], `dbbouncer.yaml was loaded, content ${content}`);
+    }
+    await until('proxies were told', () => plane.running.status().publishedPosition === 105);
+    assert.deepEqual((await stepsOn(plane.bus)).at(-1), [2, 105]);
   });
 
   it('is refused whole when the control plane refuses one of its tenants', async () => {
@@ -132,7 +194,10 @@ describe('the config file while running', () => {
     await plane.call('POST', '/tenants', { body: tenantBody('own', { min_connections: 15 }) });
     writeFileSync(file(plane), yaml({ a: { host: 'x' } }, 'defaults: { max_connections: 10 }'));
     await plane.logged(REFUSED);
-    assert.match(plane.log, /min_connections \(15\) is above max_connections \(10\).*own/);
+    assert.match(
+      plane.log,
+      /dbbouncer\.yaml:1:1: defaults min_connections \(15\) is above max_connections \(10\).*own/,
+    );
     assert.deepEqual(await tenants(plane, 'host'), { a: 'db.example.com', own: 'db.example.com' });
   });
 
@@ -156,5 +221,126 @@ describe('the config file while running', () => {
     writeFileSync(file(plane), yaml({ a: { password: ['pl4nted3'] } }));
     await plane.logged(REFUSED);
     assert.ok(!plane.log.includes('pl4nted'));
+  });
+});
+
+describe('the config file and the API together', () => {
+  const patch = (plane: TestControlPlane, id: string, body: object) =>
+    plane.call('PATCH', `/tenants/${id}?force=true`, { body });
+  const kept = async (plane: TestControlPlane) =>
+    (await plane.call('GET', '/config-file')).json['kept'];
+  const reload = (plane: TestControlPlane, query = '') =>
+    plane.call('POST', `/config-file/reload${query}`);
+
+  it('keeps what the API changed over reloads and restarts until the entry changes', async () => {
+    await using plane = await startWith(yaml({ a: {}, b: {} }));
+    await patch(plane, 'a', { host: 'by-api.example', password: 'another' });
+    writeFileSync(file(plane), yaml({ a: {}, b: { port: 7 } }));
+    await plane.logged(APPLIED, 2);
+    assert.deepEqual(await tenants(plane, 'host'), { a: 'by-api.example', b: 'db.example.com' });
+    await plane.logged(/"tenants":\["a"\].*changed elsewhere/);
+    await plane.stop();
+    await plane.start();
+    assert.deepEqual(await tenants(plane, 'host'), { a: 'by-api.example', b: 'db.example.com' });
+    assert.deepEqual(await kept(plane), { tenants: ['a'], tenant_count: 1, defaults: false });
+    assert.match((await plane.call('GET', '/metrics')).text, /config_kept_tenants 1\n/);
+    writeFileSync(file(plane), yaml({ a: { port: 8 }, b: { port: 7 } }));
+    await plane.logged(APPLIED, 3);
+    assert.deepEqual(await tenants(plane, 'host'), { a: 'db.example.com', b: 'db.example.com' });
+    assert.deepEqual(await kept(plane), { tenants: [], tenant_count: 0, defaults: false });
+  });
+
+  it('leaves removed what the API removed, and a rollback rolled back', async () => {
+    await using plane = await startWith(yaml({ a: {}, b: {} }));
+    await plane.call('DELETE', '/tenants/a?force=true');
+    writeFileSync(file(plane), yaml({ a: {}, b: { host: 'new' } }, 'defaults: { max_queries: 1 }'));
+    await plane.logged(APPLIED, 2);
+    assert.deepEqual(await tenants(plane, 'host'), { b: 'new' });
+    await plane.call('POST', '/config/rollback', { body: { to: 2 } });
+    assert.equal((await reload(plane)).json['state'], 'applied');
+    assert.deepEqual(await tenants(plane, 'host'), { a: 'db.example.com', b: 'db.example.com' });
+    assert.deepEqual(await kept(plane), { tenants: ['b'], tenant_count: 1, defaults: true });
+  });
+
+  it('does all that the file says when it is asked to', async () => {
+    await using plane = await startWith(yaml({ a: {}, b: {} }));
+    await plane.call('DELETE', '/tenants/a?force=true');
+    await patch(plane, 'b', { host: 'by-api.example' });
+    const { json } = await reload(plane, '?force=true');
+    assert.deepEqual(json['kept'], { tenants: [], tenant_count: 0, defaults: false });
+    assert.deepEqual(await tenants(plane, 'host'), { a: 'db.example.com', b: 'db.example.com' });
+    const { events } = (await plane.call('GET', '/events?order=desc&limit=1')).json as {
+      events: readonly Record<string, unknown>[];
+    };
+    assert.equal(events[0]?.['actor'], 'file');
+    assert.match(String(events[0]?.['reason']), /was loaded, content \w+, asked for by api:\w+$/);
+  });
+
+  it('is refused by line and column for tenants of the API until it adopts them', async () => {
+    await using plane = await startWith(yaml({ a: {} }));
+    await plane.call('POST', '/tenants', { body: tenantBody('own') });
+    await plane.call('POST', '/tenants', { body: tenantBody('other') });
+    const wrong = { own: { host: 'x' }, other: { port: 1, password: 'pl4nted' } };
+    writeFileSync(file(plane), yaml({ a: { host: 'x' }, ...wrong }));
+    await plane.logged(REFUSED);
+    const { json } = await plane.call('GET', '/config-file');
+    assert.deepEqual(
+      (json['problems'] as readonly Record<string, unknown>[]).map((p) => [p['line'], p['path']]),
+      [
+        [4, 'tenants.own'],
+        [5, 'tenants.other'],
+      ],
+    );
+    assert.match(plane.log, /yaml:4:3: tenants\.own was registered through the API, and differs/);
+    assert.match(plane.log, /differs from this in port, password; write \\"adopt: true\\"/);
+    const hosts = { a: 'db.example.com', other: 'db.example.com', own: 'db.example.com' };
+    assert.deepEqual(await tenants(plane, 'host'), hosts);
+    // The same contradiction does not keep a control plane from starting with what it has.
+    await plane.stop();
+    await plane.start();
+    assert.deepEqual(await tenants(plane, 'host'), hosts);
+    assert.equal((await plane.call('GET', '/config-file')).json['state'], 'rejected');
+    writeFileSync(file(plane), yaml({ a: {}, own: { host: 'x', adopt: true } }));
+    await plane.logged(APPLIED, 2);
+    assert.deepEqual(await tenants(plane, 'origin'), { a: 'file', other: 'api', own: 'file' });
+    writeFileSync(file(plane), yaml({ a: {} }));
+    await plane.logged(APPLIED, 3);
+    assert.deepEqual(await tenants(plane, 'host'), {
+      a: 'db.example.com',
+      other: 'db.example.com',
+    });
+    assert.ok(!plane.log.includes('pl4nted'));
+  });
+
+  it('tells everything that the control plane refuses of it at once', async () => {
+    await using plane = await startWith(yaml({}));
+    await plane.call('POST', '/tenants', { body: tenantBody('own', { min_connections: 15 }) });
+    const tls = { server_tls: { mode: 'verify-full', cert: 'file:/c' } };
+    writeFileSync(file(plane), yaml({ a: tls, b: tls }, 'defaults: { max_connections: 10 }'));
+    await plane.logged(REFUSED);
+    const { json } = await plane.call('GET', '/config-file');
+    assert.deepEqual(
+      (json['problems'] as readonly Record<string, unknown>[]).map((p) => p['path']),
+      ['defaults', 'tenants.a', 'tenants.b'],
+    );
+    assert.deepEqual(await tenants(plane, 'host'), { own: 'db.example.com' });
+  });
+
+  it('takes a password for the same after all was sealed with a new key', async () => {
+    const key = (ids: string) => ids.replaceAll(/\d/g, (id) => `k${id}:${id.repeat(20)}`);
+    const env = { DBBOUNCER_API_KEY: 'test-key-0123456789' };
+    await using plane = new TestControlPlane({ ...env, DBBOUNCER_MASTER_KEY: key('1') });
+    writeFileSync(file(plane), yaml({ a: {} }));
+    await plane.start();
+    await plane.stop();
+    plane.setEnv({ ...env, DBBOUNCER_MASTER_KEY: key('2,1') });
+    await plane.start();
+    await plane.call('POST', '/secrets/reseal');
+    await patch(plane, 'a', { host: 'by-api.example' });
+    assert.deepEqual((await reload(plane)).json['kept'], {
+      tenants: ['a'],
+      tenant_count: 1,
+      defaults: false,
+    });
   });
 });

@@ -35,12 +35,17 @@ export class TestControlPlane implements AsyncDisposable {
   readonly dir: string;
   readonly bus: Bus;
   readonly #lines: string[] = [];
-  readonly #env: Readonly<Record<string, string>>;
+  #env: Readonly<Record<string, string>>;
   #running: ControlPlane | undefined;
 
   constructor(env: Readonly<Record<string, string>> = {}, bus: Bus = createMemoryBus()) {
     this.dir = mkdtempSync(join(tmpdir(), 'dbb-control-'));
     this.bus = bus;
+    this.#env = env;
+  }
+
+  /** For the next start. */
+  setEnv(env: Readonly<Record<string, string>>): void {
     this.#env = env;
   }
 

@@ -44,7 +44,7 @@ function operations(): readonly (readonly [string, string, Operation])[] {
 }
 
 /** They look at everything in many steps, and done again they change nothing. */
-const UPKEEP = new Set(['/read-models/rebuild', '/secrets/reseal']);
+const UPKEEP = new Set(['/config-file/reload', '/read-models/rebuild', '/secrets/reseal']);
 
 describe('/openapi.json', () => {
   it('is valid by the OpenAPI 3.1 schema', async () => {
@@ -64,6 +64,7 @@ describe('/openapi.json', () => {
         'get /api-keys',
         'get /api-keys/{id}',
         'get /config',
+        'get /config-file',
         'get /config/diff',
         'get /defaults',
         'get /events',
@@ -80,6 +81,7 @@ describe('/openapi.json', () => {
         'patch /defaults',
         'patch /tenants/{id}',
         'post /api-keys',
+        'post /config-file/reload',
         'post /config/rollback',
         'post /read-models/rebuild',
         'post /secrets/reseal',

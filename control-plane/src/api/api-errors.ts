@@ -52,6 +52,11 @@ export const apiErrors = defineErrors({
     retryable: true,
     summary: 'As many writes wait for proxies as may wait; nothing was changed.',
   },
+  CONFIG_FILE_ABSENT: {
+    kind: 'client',
+    retryable: false,
+    summary: 'The control plane was started without a config file.',
+  },
   NOT_READY: {
     kind: 'unavailable',
     retryable: true,

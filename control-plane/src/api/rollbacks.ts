@@ -84,8 +84,8 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
       description:
         'Its password is that of then, too; a pause or drain of now stays. A tenant that was' +
         ' removed since is brought back, for a key of scope admin. What it would be must agree' +
-        ' with the rules and defaults of now. A tenant that the config file lists is what that' +
-        ' says when it is read again.',
+        ' with the rules and defaults of now. The config file leaves it so until its entry for' +
+        ' the tenant changes.',
       params: idParams,
       querystring: changeQuery,
       headers: writeHeaders,

@@ -18,6 +18,7 @@ import { installAccess } from './access.ts';
 import type { TlsMaterial } from './api-tls.ts';
 import { InvalidFields } from './api-errors.ts';
 import { registerApiKeyRoutes } from './api-keys.ts';
+import { registerConfigFileRoutes } from './config-file-routes.ts';
 import { registerDefaultsRoutes } from './defaults.ts';
 import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
 import { registerEventRoutes } from './event-routes.ts';
@@ -69,6 +70,7 @@ export async function createApi(
   await registerEventRoutes(api, services);
   registerHistoryRoutes(api, services);
   registerTenantBatch(api, services);
+  registerConfigFileRoutes(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;

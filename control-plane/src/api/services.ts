@@ -4,6 +4,7 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { KeyGuard } from '../access/key-guard.ts';
 import type { KeyUses } from '../access/key-uses.ts';
+import type { ConfigFileFollower } from '../config-file/status.ts';
 import type { ControlPlaneCore } from '../core.ts';
 import type { ControlPlaneSettings } from '../settings.ts';
 import type { ControlMetrics } from '../telemetry/metrics.ts';
@@ -21,6 +22,8 @@ export interface ApiServices {
     | 'rebuildReadModels'
     | 'status'
   >;
+  /** Nothing where there is no config file. */
+  readonly configFile: ConfigFileFollower | undefined;
   readonly keyring: Keyring;
   readonly guard: KeyGuard;
   readonly keyUses: KeyUses;

@@ -12,6 +12,21 @@ import type { ApiServices } from './services.ts';
 const TAGS = ['Operation'];
 const OPEN = { access: 'open', rateLimit: false } as const;
 
+const readySchema = z.strictObject({
+  status: z.literal('ready'),
+  config_file: z.enum(['rejected', 'missing']).optional().meta({
+    description: 'There when the config file is not in force; GET /config-file says why.',
+  }),
+});
+
+/** A file that is wrong takes nobody out of service: what was loaded before is served. */
+function configFileIn({
+  configFile,
+}: ApiServices): Pick<z.infer<typeof readySchema>, 'config_file'> {
+  const state = configFile?.status().state;
+  return state === undefined || state === 'applied' ? {} : { config_file: state };
+}
+
 export function registerStatusRoutes(api: Api, services: ApiServices): void {
   const { core, metrics } = services;
   api.route({
@@ -34,11 +49,11 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
       tags: TAGS,
       operationId: 'getReadiness',
       summary: 'Whether requests should be sent here; needs no key',
-      response: { 200: z.strictObject({ status: z.literal('ready') }), 503: problemResponse(503) },
+      response: { 200: readySchema, 503: problemResponse(503) },
     },
     handler: () => {
       const reason = services.notReady();
-      if (reason === undefined) return { status: 'ready' } as const;
+      if (reason === undefined) return { status: 'ready', ...configFileIn(services) } as const;
       throw apiErrors.fail('NOT_READY', `Not ready: ${reason}.`);
     },
   });

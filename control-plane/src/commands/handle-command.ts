@@ -46,6 +46,7 @@ export function handleCommand(store: EventStore, command: Command, meta: Command
     case 'update_tenant':
     case 'operate_tenant':
     case 'remove_tenant':
+    case 'adopt_tenant':
     case 'roll_back_tenant':
     case 'restore_tenant':
       return handleTenant(store, command, meta);

@@ -13,11 +13,16 @@ import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantOrigin } from '../domain/tenant/events.ts';
 import type { TenantView } from '../store/read-models.ts';
 import { planChanges } from './plan.ts';
-import type { SecretFor } from './plan.ts';
+import type { PlanScope, Secrets } from './plan.ts';
 
 /** As the keyring does it: the same password again is the same secret. */
-const secretFor: SecretFor = (_id, written, current) =>
-  current?.kind === 'env' && current.name === written ? current : { kind: 'env', name: written };
+const secrets: Secrets = {
+  make: (id, written, current) =>
+    current !== undefined && secrets.isSame(id, written, current)
+      ? current
+      : { kind: 'env', name: written },
+  isSame: (_id, written, secret) => secret.kind === 'env' && secret.name === written,
+};
 
 const ENTRY: TenantInFile = Object.freeze({
   db_type: 'postgres',
@@ -28,11 +33,8 @@ const ENTRY: TenantInFile = Object.freeze({
 });
 
 function view(id: string, origin: TenantOrigin, change: Partial<TenantConfig> = {}): TenantView {
-  const config = newTenantConfig(id as TenantId, ENTRY, (written) =>
-    secretFor(id as TenantId, written, undefined),
-  );
   return {
-    config: { ...config, ...change },
+    config: { ...tenant(id), ...change },
     origin,
     version: 1,
     position: 1,
@@ -41,21 +43,45 @@ function view(id: string, origin: TenantOrigin, change: Partial<TenantConfig> = 
   };
 }
 
+/** As the entry ENTRY makes it. */
+function tenant(id: string): TenantConfig {
+  return newTenantConfig(id as TenantId, ENTRY, (written) => ({ kind: 'env', name: written }));
+}
+
 interface Given {
   readonly file: Readonly<Record<string, Partial<TenantInFile>>>;
   readonly tenants?: readonly TenantView[];
   readonly wanted?: Partial<PoolSettings>;
+  readonly defaults?: Partial<PoolSettings>;
+  /** The tenants as the file left them; nothing stands for one that it removed. */
+  readonly said?: Readonly<Record<string, TenantConfig | undefined>>;
+  readonly saidDefaults?: Partial<PoolSettings>;
+  readonly scope?: PlanScope;
 }
 
-function plan({ file, tenants = [], wanted = {} }: Given): readonly string[] {
+function planOf({ file, tenants = [], said = {}, scope, ...given }: Given) {
   const entries = Object.entries(file).map(
     ([id, entry]) => [id as TenantId, { ...ENTRY, ...entry }] as const,
   );
-  const commands = planChanges(
-    { tenants: new Map(entries), defaults: { ...DEFAULT_POOL_SETTINGS, ...wanted } },
-    { tenants, defaults: DEFAULT_POOL_SETTINGS },
-    secretFor,
+  const defaults = (own: Partial<PoolSettings> = {}) => ({ ...DEFAULT_POOL_SETTINGS, ...own });
+  return planChanges(
+    { tenants: new Map(entries), defaults: defaults(given.wanted) },
+    {
+      tenants,
+      defaults: defaults(given.defaults),
+      lastWords: {
+        onTenant: (id) => (id in said ? { tenant: said[id] } : undefined),
+        onDefaults: () => given.saidDefaults && defaults(given.saidDefaults),
+      },
+    },
+    secrets,
+    scope,
   );
+}
+
+function plan(given: Given): readonly string[] {
+  const { commands, conflicts } = planOf(given);
+  assert.deepEqual(conflicts, []);
   return commands.map((command) => {
     if (command.kind === 'set_defaults') return 'set_defaults';
     const id = 'tenant' in command ? command.tenant.id : command.id;
@@ -100,12 +126,6 @@ describe('planChanges', () => {
     assert.deepEqual(plan({ file: { c: {} }, tenants }), ['remove_tenant a']);
   });
 
-  it('takes over the settings of a tenant that the API registered, but not the tenant', () => {
-    const tenants = [view('a', 'api')];
-    assert.deepEqual(plan({ file: { a: { host: 'x' } }, tenants }), ['replace_tenant a']);
-    assert.deepEqual(plan({ file: {}, tenants }), []);
-  });
-
   it('knows a tenant by its id in any case', () => {
     assert.deepEqual(plan({ file: { ACME: {} }, tenants: [view('acme', 'file')] }), []);
   });
@@ -127,5 +147,86 @@ describe('planChanges', () => {
       'register_tenant a by file',
       'set_defaults',
     ]);
+  });
+});
+
+describe('planChanges beside the API', () => {
+  it('leaves what was changed elsewhere after the file said the same, and names it', () => {
+    const tenants = [view('a', 'file', { host: 'changed' }), view('b', 'file')];
+    const file = { a: {}, b: { host: 'x' }, gone: {} };
+    const said = { a: tenant('a'), b: tenant('b'), gone: tenant('gone') };
+    assert.deepEqual(plan({ file, tenants, said }), ['replace_tenant b']);
+    assert.deepEqual(planOf({ file, tenants, said }).kept, {
+      tenants: ['a', 'gone'],
+      defaults: false,
+    });
+  });
+
+  it('does all of it when asked for the whole', () => {
+    const tenants = [view('a', 'file', { host: 'changed' })];
+    const said = { a: tenant('a'), gone: tenant('gone') };
+    const whole = { file: { a: {}, gone: {} }, tenants, said, scope: 'whole' } as const;
+    assert.deepEqual(plan(whole), ['replace_tenant a', 'register_tenant gone by file']);
+    assert.deepEqual(planOf(whole).kept, { tenants: [], defaults: false });
+  });
+
+  it('does what the file says anew, whatever was changed elsewhere', () => {
+    const tenants = [view('a', 'file', { host: 'changed' })];
+    const said = { a: tenant('a'), gone: tenant('gone') };
+    const file = { a: { port: 1 }, gone: { port: 1 } };
+    assert.deepEqual(plan({ file, tenants, said }), [
+      'replace_tenant a',
+      'register_tenant gone by file',
+    ]);
+  });
+
+  it('registers again what it removed itself', () => {
+    assert.deepEqual(plan({ file: { a: {} }, said: { a: undefined } }), [
+      'register_tenant a by file',
+    ]);
+  });
+
+  it('leaves a tenant of the API alone while the entry is the same, and says so otherwise', () => {
+    const tenants = [view('a', 'api')];
+    assert.deepEqual(plan({ file: { a: {} }, tenants }), []);
+    assert.deepEqual(plan({ file: {}, tenants }), []);
+    const change = { host: 'x', password: 'OTHER', max_connections: 3 };
+    const { conflicts } = planOf({ file: { a: change }, tenants });
+    assert.deepEqual(
+      conflicts.map(({ id }) => id),
+      ['a'],
+    );
+    assert.match(
+      conflicts[0]?.message ?? '',
+      /differs from this in host, password, max_connections; write "adopt: true"/,
+    );
+    assert.doesNotMatch(conflicts[0]?.message ?? '', /OTHER|PW/);
+  });
+
+  it('adopts a tenant of the API, with or without a change, once', () => {
+    const tenants = [view('a', 'api'), view('b', 'api'), view('c', 'file')];
+    const file = { a: { adopt: true }, b: { adopt: true, host: 'x' }, c: { adopt: true } };
+    assert.deepEqual(plan({ file, tenants }), [
+      'adopt_tenant a',
+      'adopt_tenant b',
+      'replace_tenant b',
+    ]);
+  });
+
+  it('registers a tenant of the API anew when it adopts it with another protocol', () => {
+    const file = { a: { adopt: true, db_type: 'mysql' } } as const;
+    assert.deepEqual(plan({ file, tenants: [view('a', 'api')] }), [
+      'remove_tenant a',
+      'register_tenant a by file',
+    ]);
+  });
+
+  it('sets the defaults when it says others than before, not because others set them', () => {
+    const changed = { defaults: { maxQueries: 5 }, file: {} };
+    assert.deepEqual(plan({ ...changed, saidDefaults: {} }), []);
+    assert.equal(planOf({ ...changed, saidDefaults: {} }).kept.defaults, true);
+    assert.deepEqual(plan({ ...changed, saidDefaults: { maxQueries: 1 } }), ['set_defaults']);
+    assert.deepEqual(plan({ ...changed, saidDefaults: {}, scope: 'whole' }), ['set_defaults']);
+    assert.deepEqual(plan(changed), ['set_defaults']);
   });
 });

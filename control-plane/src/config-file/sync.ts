@@ -1,123 +1,238 @@
 /**
- * Keeps the tenants and defaults as the config file says: once at start, then after each change of
- * the file. A file that is wrong, missing or empty is refused as a whole and leaves everything as
- * it was.
+ * Follows the config file: does what it says at start and after each change of it, and knows how
+ * the last reading went. A file that is wrong, missing or empty, or that contradicts what is
+ * registered, is refused as a whole and leaves everything as it was.
  */
-import { readFileSync } from 'node:fs';
+import { createHmac } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring, ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
-import { toSecret } from '@dbbouncer/shared/secrets/password.ts';
+import { isSecretOf, toSecret } from '@dbbouncer/shared/secrets/password.ts';
 import { readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { formatProblems } from '@dbbouncer/shared/settings/config-problems.ts';
+import type { PlacedProblem } from '@dbbouncer/shared/settings/config-problems.ts';
 import { SETTINGS } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { SettingName } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { ControlPlaneCore } from '../core.ts';
-import type { TenantReader, TenantView } from '../store/read-models.ts';
-import { planChanges } from './plan.ts';
+import { carryOut, FileRefused } from './carry-out.ts';
+import { FILE_ACTOR } from './last-words.ts';
+import type { Plan, Secrets } from './plan.ts';
+import type {
+  ConfigFileFollower,
+  ConfigFileStatus,
+  ReloadOutcome,
+  ReloadRequest,
+} from './status.ts';
 
 export interface ConfigFileSyncOptions {
-  readonly core: Pick<ControlPlaneCore, 'commands' | 'tenants'>;
+  readonly core: Pick<ControlPlaneCore, 'commands' | 'events' | 'status'>;
   readonly keyring: Keyring;
   readonly readEnv: ReadEnv;
   readonly newId: () => string;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** How events name the file as their cause. */
-export const FILE_ACTOR = 'file';
-const PAGE_TENANTS = 1_000;
+const NOTHING_KEPT: Plan['kept'] = Object.freeze({ tenants: [], defaults: false });
+const ON_CHANGE: ReloadRequest = Object.freeze({ scope: 'news' });
 
-export class ConfigFileSync {
+export class ConfigFileSync implements ConfigFileFollower {
   readonly #options: ConfigFileSyncOptions;
-  #applied: ConfigFile;
+  /** As it was at the start of this process. */
+  readonly #atStart: ConfigFile;
+  readonly #reloads: Record<ReloadOutcome, number> = {
+    applied: 0,
+    unchanged: 0,
+    rejected: 0,
+    missing: 0,
+  };
+  #status: Omit<ConfigFileStatus, 'reloads'>;
+  /** One reading at a time. */
+  #reading: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: ConfigFileSyncOptions, applied: ConfigFile) {
+  private constructor(file: ConfigFile, options: ConfigFileSyncOptions) {
     this.#options = options;
-    this.#applied = applied;
+    this.#atStart = file;
+    this.#status = {
+      path: file.path,
+      state: 'applied',
+      checkedAt: options.clock.timestamp(),
+      appliedAt: undefined,
+      appliedContent: undefined,
+      problems: [],
+      kept: NOTHING_KEPT,
+      waitingSettings: [],
+    };
   }
 
   /**
-   * Applies `file`, which was read and checked at start.
-   * @throws whatever refuses it: a control plane must not start on half a config.
+   * Does what `file`, which was read and checked at start, says. Where that contradicts what is
+   * registered, the control plane starts with what was registered before.
+   * @throws SETTINGS_INVALID when nothing was registered before; STORE_*, SECRET_UNAVAILABLE
    */
   static async start(file: ConfigFile, options: ConfigFileSyncOptions): Promise<ConfigFileSync> {
-    const sync = new ConfigFileSync(options, file);
-    await sync.#apply(file);
+    const sync = new ConfigFileSync(file, options);
+    try {
+      await sync.#apply(file, ON_CHANGE);
+    } catch (error) {
+      if (!(error instanceof FileRefused)) throw error;
+      if (options.core.status().position === 0) {
+        const problems = formatProblems(file.path, error.problems);
+        throw sharedErrors.fail('SETTINGS_INVALID', problems.join('\n'));
+      }
+      sync.#refuse(error.problems);
+    }
     return sync;
   }
 
-  /** Reads the file again and applies what changed; never throws. */
-  async reload(): Promise<void> {
-    const { path } = this.#applied;
+  status(): ConfigFileStatus {
+    return { ...this.#status, reloads: { ...this.#reloads } };
+  }
+
+  async reload(request: ReloadRequest = ON_CHANGE): Promise<ConfigFileStatus> {
+    const reading = this.#reading.then(() => this.#reload(request));
+    this.#reading = reading;
+    await reading;
+    return this.status();
+  }
+
+  async #reload(request: ReloadRequest): Promise<void> {
+    const { path } = this.#atStart;
+    this.#status = { ...this.#status, checkedAt: this.#options.clock.timestamp() };
     try {
+      if (!existsSync(path)) {
+        this.#miss();
+        return;
+      }
       if (isEmpty(path)) {
-        this.#refuse(['it is empty; to remove its tenants, write "tenants: {}"']);
+        this.#refuse([wholeFile('it is empty; to remove its tenants, write "tenants: {}"')]);
         return;
       }
       const reading = readConfigFile(path, this.#options.readEnv);
       if (reading.outcome === 'refused') {
-        this.#refuse(formatProblems(path, reading.problems));
+        this.#refuse(reading.problems);
         return;
       }
-      await this.#apply(reading.config);
+      await this.#apply(reading.config, request);
       this.#tellWhatWaits(reading.config);
-      this.#applied = reading.config;
     } catch (error) {
-      this.#refuse([(error as Error).message], error);
+      if (error instanceof FileRefused) this.#refuse(error.problems);
+      else this.#refuse([wholeFile((error as Error).message)], error);
     }
   }
 
-  async #apply(file: ConfigFile): Promise<void> {
-    const { core, keyring, newId, log } = this.#options;
-    const present = {
-      defaults: core.tenants.getDefaults().defaults,
-      tenants: allTenants(core.tenants),
-    };
-    const commands = planChanges(file, present, (id, written, current) =>
-      toSecret(keyring, written, id, current),
-    );
-    const name = basename(file.path);
-    if (commands.length === 0) {
-      log.info({ file: file.path }, 'config file agrees with the registered tenants');
-      return;
-    }
-    await core.commands.handleAll(commands, {
+  async #apply(file: ConfigFile, { scope, asked }: ReloadRequest): Promise<void> {
+    const { core, keyring, newId, clock } = this.#options;
+    const content = this.#markOf(file);
+    const occasion = asked === undefined ? '' : `, asked for by ${asked.actor}`;
+    const meta = {
       actor: FILE_ACTOR,
-      reason: `${name} was loaded`,
-      requestId: newId(),
-    });
+      reason: `${basename(file.path)} was loaded, content ${content}${occasion}`,
+      requestId: asked?.requestId ?? newId(),
+    };
+    const plan = await core.commands.perform((work) =>
+      carryOut(work, file, { log: core.events, secrets: secretsOf(keyring), scope, meta }),
+    );
+    this.#reloads[plan.commands.length === 0 ? 'unchanged' : 'applied'] += 1;
+    this.#status = {
+      ...this.#status,
+      state: 'applied',
+      appliedAt: clock.timestamp(),
+      appliedContent: content,
+      problems: [],
+      kept: plan.kept,
+    };
+    this.#tellWhatWasDone(plan);
+  }
+
+  #tellWhatWasDone({ commands, kept }: Plan): void {
+    const { log } = this.#options;
+    const { path: file } = this.#atStart;
     const count = (kind: string): number => commands.filter((c) => c.kind === kind).length;
-    log.info(
+    if (commands.length === 0) {
+      log.info({ file }, 'config file has nothing new');
+    } else {
+      log.info(
+        {
+          file,
+          registered: count('register_tenant'),
+          adopted: count('adopt_tenant'),
+          changed: count('replace_tenant'),
+          removed: count('remove_tenant'),
+          defaultsChanged: count('set_defaults') > 0,
+        },
+        'config file applied',
+      );
+    }
+    if (kept.tenants.length === 0 && !kept.defaults) return;
+    log.warn(
       {
-        file: file.path,
-        registered: count('register_tenant'),
-        changed: count('replace_tenant'),
-        removed: count('remove_tenant'),
-        defaultsChanged: count('set_defaults') > 0,
+        file,
+        tenants: kept.tenants.slice(0, TOLD_MAX),
+        tenantCount: kept.tenants.length,
+        defaults: kept.defaults,
       },
-      'config file applied',
+      'what was changed elsewhere after the config file said it stays as it is',
     );
   }
 
-  #refuse(problems: readonly string[], error?: unknown): void {
+  #refuse(problems: readonly PlacedProblem[], error?: unknown): void {
+    const { path } = this.#atStart;
+    this.#reloads.rejected += 1;
+    this.#status = { ...this.#status, state: 'rejected', problems };
+    const told = formatProblems(path, problems).slice(0, TOLD_MAX);
     this.#options.log.error(
-      { file: this.#applied.path, problems, ...(error !== undefined && { error }) },
+      { file: path, problems: told, ...(error !== undefined && { error }) },
       'config file refused; what was loaded before stays in force',
     );
+  }
+
+  #miss(): void {
+    const { path } = this.#atStart;
+    this.#reloads.missing += 1;
+    this.#status = { ...this.#status, state: 'missing', problems: [wholeFile('it is gone')] };
+    const words = 'config file is gone; what was loaded before stays in force';
+    this.#options.log.warn({ file: path }, words);
   }
 
   /** Ports and the like are read once, at start. */
   #tellWhatWaits(file: ConfigFile): void {
     const names = (Object.keys(SETTINGS) as SettingName[]).filter(
-      (name) => !isDeepStrictEqual(file.settings.get(name), this.#applied.settings.get(name)),
+      (name) => !isDeepStrictEqual(file.settings.get(name), this.#atStart.settings.get(name)),
     );
-    if (names.length === 0) return;
     const settings = names.map((name) => SETTINGS[name].yaml ?? name);
-    this.#options.log.warn({ settings }, 'changed settings take effect at the next start');
+    const isNew = !isDeepStrictEqual(settings, this.#status.waitingSettings);
+    this.#status = { ...this.#status, waitingSettings: settings };
+    if (isNew && settings.length > 0) {
+      this.#options.log.warn({ settings }, 'changed settings take effect at the next start');
+    }
   }
+
+  /** A keyed hash: of a plain one, a password in the file could be found by trying. */
+  #markOf(file: ConfigFile): string {
+    const key = this.#options.keyring.deriveFleetSecret('config-file');
+    return createHmac('sha256', key).update(file.digest).digest('hex').slice(0, MARK_CHARS);
+  }
+}
+
+const MARK_CHARS = 12;
+/** Of a list in one line of the log. */
+const TOLD_MAX = 20;
+
+function secretsOf(keyring: Keyring): Secrets {
+  return {
+    make: (id, written, current) => toSecret(keyring, written, id, current),
+    isSame: (id, written, secret) => isSecretOf(keyring, written, id, secret),
+  };
+}
+
+function wholeFile(message: string): PlacedProblem {
+  return { line: 1, column: 1, path: '', message };
 }
 
 function isEmpty(path: string): boolean {
@@ -126,13 +241,4 @@ function isEmpty(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function* allTenants(reader: TenantReader): Iterable<TenantView> {
-  let after: string | undefined;
-  do {
-    const page = reader.listTenants({ after, limit: PAGE_TENANTS });
-    yield* page.tenants;
-    after = page.next;
-  } while (after !== undefined);
 }

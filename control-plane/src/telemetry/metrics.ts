@@ -4,7 +4,10 @@
  * route to api/.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { RELOAD_OUTCOMES } from '../config-file/status.ts';
+import type { ConfigFileFollower } from '../config-file/status.ts';
 import type { ControlPlaneCore } from '../core.ts';
+import { timestampMs } from '@dbbouncer/shared/kernel/clock.ts';
 import type { ConnectionTotals } from '../fleet/fleet-state.ts';
 
 export type MetricsSource = Pick<ControlPlaneCore, 'fleet' | 'tenants' | 'status'>;
@@ -30,7 +33,8 @@ export class ControlMetrics {
   readonly #requests: Histogram<'method' | 'route' | 'status'>;
   readonly #denied: Counter<'reason'>;
 
-  constructor(source: MetricsSource) {
+  /** @param configFile nothing where there is none. */
+  constructor(source: MetricsSource, configFile?: Pick<ConfigFileFollower, 'status'>) {
     collectDefaultMetrics({ register: this.#registry });
     this.#requests = new Histogram({
       name: 'dbbouncer_api_request_duration_seconds',
@@ -48,6 +52,7 @@ export class ControlMetrics {
     registerConnections(this.#registry, source);
     registerEvents(this.#registry, source);
     registerFleet(this.#registry, source);
+    if (configFile !== undefined) registerConfigFile(this.#registry, configFile);
   }
 
   get contentType(): string {
@@ -126,6 +131,43 @@ function registerFleet(registry: Registry, { fleet, tenants, status }: MetricsSo
     },
   });
 }
+
+function registerConfigFile(
+  registry: Registry,
+  configFile: Pick<ConfigFileFollower, 'status'>,
+): void {
+  gauge(
+    registry,
+    'dbbouncer_config_last_reload_successful',
+    'Whether the config file is in force; 0: it is rejected or missing',
+    () => (configFile.status().state === 'applied' ? 1 : 0),
+  );
+  gauge(
+    registry,
+    'dbbouncer_config_last_reload_success_timestamp_seconds',
+    'When the config file was last read and in force',
+    () => timestampMs(configFile.status().appliedAt ?? EPOCH) / 1_000,
+  );
+  gauge(
+    registry,
+    'dbbouncer_config_kept_tenants',
+    'Tenants that are not as the config file says, since they were changed elsewhere',
+    () => configFile.status().kept.tenants.length,
+  );
+  new Counter({
+    name: 'dbbouncer_config_reloads_total',
+    help: 'Readings of the config file, by outcome',
+    labelNames: ['outcome'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      const { reloads } = configFile.status();
+      for (const outcome of RELOAD_OUTCOMES) this.inc({ outcome }, reloads[outcome]);
+    },
+  });
+}
+
+const EPOCH = '1970-01-01T00:00:00.000Z';
 
 function gauge(registry: Registry, name: string, help: string, read: () => number): void {
   new Gauge({

@@ -82,6 +82,9 @@ export const tenantInFileSchema = z.strictObject({
   ...requiredFields,
   password: passwordSchema,
   ...optionalFields,
+  adopt: z.boolean().nullish().meta({
+    description: 'true: the file takes the tenant over if the API has registered it.',
+  }),
 });
 
 export const tenantCreateSchema = z.strictObject({

@@ -49,7 +49,11 @@ class Changes {
   }
 }
 
-function watch(path: string, pollIntervalMs = 60_000): Changes {
+function watch(
+  path: string,
+  pollIntervalMs = 60_000,
+  isDoubtful?: (content: string | undefined) => boolean,
+): Changes {
   const changes = new Changes();
   watcher = new FileWatcher({
     path,
@@ -57,6 +61,7 @@ function watch(path: string, pollIntervalMs = 60_000): Changes {
     clock: systemClock,
     log: silentLogger,
     pollIntervalMs,
+    ...(isDoubtful && { isDoubtful }),
     onChange: async () => changes.add(),
   });
   return changes;
@@ -77,6 +82,21 @@ describe('FileWatcher', () => {
     const path = join(folder, 'c.yaml');
     writeFileSync(path, 'b');
     await watch(path).reached(1);
+  });
+
+  it('waits a second for the rest of what looks as if its writer were not done', async () => {
+    const path = join(folder, 'c.yaml');
+    writeFileSync(path, 'a');
+    const changes = watch(path, 60_000, (content) => content?.endsWith('\n') !== true);
+    writeFileSync(path, 'first half of');
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    assert.equal(changes.count, 0);
+    writeFileSync(path, 'first half of it, and the second\n');
+    await changes.reached(1);
+    const before = performance.now();
+    writeFileSync(path, 'that is all of it');
+    await changes.reached(2);
+    assert.ok(performance.now() - before >= 950);
   });
 
   it('does not tell what leaves the content as it was', async () => {

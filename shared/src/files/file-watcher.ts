@@ -27,11 +27,18 @@ export interface FileWatcherOptions {
   readonly onChange: () => Promise<void>;
   /** Default: 3 s. */
   readonly pollIntervalMs?: number;
+  /**
+   * Whether its writer may not be done, by the content, or by there being none. Such a content
+   * counts as written after a second of rest.
+   */
+  readonly isDoubtful?: (content: string | undefined) => boolean;
 }
 
 const POLL_INTERVAL_MS = 3_000;
 /** The content must be the same twice, this far apart, before it counts as written. */
 const SETTLE_MS = 150;
+/** And for so long what looks as if its writer were not done. */
+const SETTLE_DOUBTFUL_MS = 1_000;
 
 /** Where Kubernetes keeps the present version of a mounted ConfigMap. */
 const CONFIG_MAP_LINK = '..data';
@@ -47,6 +54,7 @@ export class FileWatcher {
   #seen: string | undefined;
   #stamp: string | undefined;
   #look: Promise<void> = Promise.resolve();
+  #endRest: () => void = () => {};
 
   constructor(options: FileWatcherOptions) {
     this.#options = options;
@@ -71,6 +79,7 @@ export class FileWatcher {
   async close(): Promise<void> {
     this.#phase = 'closed';
     this.#poll?.cancel();
+    this.#endRest();
     await this.#watcher.close();
     await this.#look;
   }
@@ -91,15 +100,33 @@ export class FileWatcher {
   }
 
   async #lookOnce(): Promise<'settled' | 'unsettled'> {
-    const { path, clock, onChange } = this.#options;
-    const first = await digestOf(path);
-    await new Promise<void>((resolve) => void clock.after(SETTLE_MS, resolve));
-    const second = await digestOf(path);
+    const { path, onChange, isDoubtful = () => false } = this.#options;
+    const first = await contentOf(path);
+    await this.#rest(SETTLE_MS);
+    const second = await contentOf(path);
     if (first !== second) return 'unsettled';
-    if (second === this.#seen || this.#is('closed')) return 'settled';
-    this.#seen = second;
+    const digest = second === undefined ? undefined : contentDigest(second);
+    if (digest === this.#seen) return 'settled';
+    if (isDoubtful(second)) {
+      await this.#rest(SETTLE_DOUBTFUL_MS - SETTLE_MS);
+      if ((await contentOf(path)) !== second) return 'unsettled';
+    }
+    if (this.#is('closed')) return 'settled';
+    this.#seen = digest;
     await onChange();
     return 'settled';
+  }
+
+  /** Cut short when it is closed. */
+  async #rest(ms: number): Promise<void> {
+    if (this.#is('closed')) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#options.clock.after(ms, resolve);
+      this.#endRest = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   #is(phase: Phase): boolean {
@@ -125,10 +152,10 @@ export class FileWatcher {
   }
 }
 
-/** Of the content; nothing while the file cannot be read. */
-async function digestOf(path: string): Promise<string | undefined> {
+/** Nothing while the file cannot be read. */
+async function contentOf(path: string): Promise<string | undefined> {
   try {
-    return contentDigest(await readFile(path, 'utf8'));
+    return await readFile(path, 'utf8');
   } catch {
     return undefined;
   }

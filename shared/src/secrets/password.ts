@@ -3,6 +3,7 @@
  * anything else is the password itself, to be sealed. Owns: that syntax and its inverse. Leaves:
  * the cipher to keyring.ts.
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Secret } from '../contract/secret.ts';
 import type { Keyring } from './keyring.ts';
 
@@ -36,6 +37,18 @@ export function toSecret(
     : keyring.seal(written, tenantId);
 }
 
+/** Whether `secret` is the written one, under whatever key it is sealed. */
+export function isSecretOf(
+  keyring: Keyring,
+  written: string,
+  tenantId: string,
+  secret: Secret,
+): boolean {
+  const reference = passwordReference(written);
+  if (reference !== undefined) return isDeepStrictEqual(reference, secret);
+  return secret.kind === 'sealed' && opensTo(keyring, secret, written, tenantId);
+}
+
 /** Where the password is, without the password: "sealed", `${NAME}` or `file:/path`. */
 export function describeSecret(secret: Secret): string {
   if (secret.kind === 'env') return `\${${secret.name}}`;
@@ -44,6 +57,10 @@ export function describeSecret(secret: Secret): string {
 
 function holds(keyring: Keyring, secret: Secret, clear: string, tenantId: string): boolean {
   if (secret.kind !== 'sealed' || secret.keyId !== keyring.primaryKeyId) return false;
+  return opensTo(keyring, secret, clear, tenantId);
+}
+
+function opensTo(keyring: Keyring, secret: Secret, clear: string, tenantId: string): boolean {
   try {
     return keyring.open(secret, tenantId) === clear;
   } catch {

@@ -83,6 +83,28 @@ export function parseConfigFile(text: string, path: string, readEnv: ReadEnv): C
   return { outcome: 'ok', config: toConfigFile(checked.data, path, text) };
 }
 
+/**
+ * Where in the file these problems are, which its content alone does not show; on its first line
+ * when it holds something else by now.
+ */
+export function placeInFile(
+  { path, digest }: Pick<ConfigFile, 'path' | 'digest'>,
+  problems: readonly FieldProblem[],
+): readonly PlacedProblem[] {
+  const text = readOrNothing(path);
+  const isSame = text !== undefined && contentDigest(text) === digest;
+  const source = readYaml(isSame ? text : '', FIELD_KINDS, () => '');
+  return toldProblems(problems.map((problem) => source.place(problem, 'key')));
+}
+
+function readOrNothing(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
 /** With a sign in the place of what may be a password that was taken for a name. */
 function withoutNonNames(problem: FieldProblem, value: unknown): FieldProblem {
   const names = problem.keys.map((key, index) => {

@@ -42,6 +42,12 @@ export interface RemoveTenant {
   readonly id: TenantId;
 }
 
+/** Gives a tenant that the API registered to the config file. */
+export interface AdoptTenant {
+  readonly kind: 'adopt_tenant';
+  readonly id: TenantId;
+}
+
 /** Does something to the tenant's traffic; its settings stay as they are. */
 export interface OperateTenant {
   readonly kind: 'operate_tenant';
@@ -83,6 +89,7 @@ export type TenantCommand =
   | UpdateTenant
   | OperateTenant
   | RemoveTenant
+  | AdoptTenant
   | RollBackTenant
   | RestoreTenant;
 

@@ -184,6 +184,23 @@ describe('remove_tenant', () => {
   });
 });
 
+describe('adopt_tenant', () => {
+  const adopt = { kind: 'adopt_tenant', id: sampleTenant().id } as const;
+  const registered = (origin: 'api' | 'file') =>
+    ({ type: 'TenantRegistered', data: { tenant: sampleTenant(), origin } }) as const;
+
+  it('gives a tenant of the API to the file, once', () => {
+    const adopted = { type: 'TenantAdopted', data: {} } as const;
+    given(registered('api')).when(adopt).thenEvents(adopted);
+    given(registered('api'), adopted).when(adopt).thenEvents();
+    given(registered('file')).when(adopt).thenEvents();
+  });
+
+  it('is refused for a tenant that is not there', () => {
+    given().when(adopt).thenRefused('TENANT_NOT_FOUND');
+  });
+});
+
 describe('operate_tenant', () => {
   const bare = (type: 'TenantPaused' | 'TenantResumed' | 'TenantDrained' | 'TenantReconnected') =>
     ({ type, data: {} }) as const;

@@ -51,6 +51,8 @@ export function decideTenant(
       return change(state.tenant, command.changes, defaults);
     case 'operate_tenant':
       return operate(state.tenant, command.operation);
+    case 'adopt_tenant':
+      return state.origin === 'file' ? [] : [{ type: 'TenantAdopted', data: {} }];
     case 'remove_tenant':
       return [{ type: 'TenantRemoved', data: {} }];
     default:

@@ -55,6 +55,8 @@ export const tenantEventSchema = z.discriminatedUnion('type', [
   bare('TenantReconnected'),
   bare('TenantClientsKilled'),
   bare('TenantRemoved'),
+  /** From now on the config file manages it. */
+  bare('TenantAdopted'),
   /** Its settings are those of an earlier position; whoever manages it still does. */
   z.strictObject({ type: z.literal('TenantRolledBack'), data: z.strictObject(broughtBack) }),
   /** It was removed, and is there again. */

@@ -28,6 +28,7 @@ export function registered(tenant: TenantConfig, origin: TenantOrigin): Register
 export function evolveTenant(state: TenantState, event: TenantEvent): TenantState {
   if (begins(event)) return registered(event.data.tenant, event.data.origin);
   assert(state.status === 'registered', 'only a registered tenant changes');
+  if (event.type === 'TenantAdopted') return registered(state.tenant, 'file');
   const tenant = evolveConfig(state.tenant, event);
   return tenant === undefined ? ABSENT : registered(tenant, state.origin);
 }
@@ -56,6 +57,8 @@ export function evolveConfig(
     case 'TenantReconnected':
     case 'TenantClientsKilled':
       return withOperation(tenant, OPERATION_OF[event.type]);
+    case 'TenantAdopted':
+      return tenant;
     case 'TenantRemoved':
       return undefined;
     case 'TenantRolledBack':

@@ -1,0 +1,90 @@
+/**
+ * Does what a config file says, within one transaction: all of it or none. Whatever stands against
+ * it is told at once, each with its place in the file.
+ */
+import type { FieldProblem } from '@dbbouncer/shared/contract/explain.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { placeInFile } from '@dbbouncer/shared/settings/config-file.ts';
+import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
+import { problemAt } from '@dbbouncer/shared/settings/config-problems.ts';
+import type { PlacedProblem } from '@dbbouncer/shared/settings/config-problems.ts';
+import type { ConfigCommand, WorkScope } from '../commands/commands.ts';
+import { tenantIdOf } from '../domain/tenant/commands.ts';
+import type { EventMeta } from '../store/event.ts';
+import type { EventReader } from '../store/event-store.ts';
+import type { TenantReader, TenantView } from '../store/read-models.ts';
+import { lastWordsIn } from './last-words.ts';
+import { planChanges } from './plan.ts';
+import type { Plan, PlanScope, Secrets } from './plan.ts';
+
+export interface CarryOutOptions {
+  readonly log: Pick<EventReader, 'readStream'>;
+  readonly secrets: Secrets;
+  readonly scope: PlanScope;
+  readonly meta: EventMeta;
+}
+
+/** The file is right by itself, and cannot be done as things are. */
+export class FileRefused extends Error {
+  override readonly name = 'FileRefused';
+  readonly problems: readonly PlacedProblem[];
+
+  constructor(problems: readonly PlacedProblem[]) {
+    super(problems.map(({ path, message }) => `${path} ${message}`).join('\n'));
+    this.problems = problems;
+  }
+}
+
+const PAGE_TENANTS = 1_000;
+
+/** @throws FileRefused; what `secrets` and the store throw */
+export function carryOut(work: WorkScope, file: ConfigFile, options: CarryOutOptions): Plan {
+  const { log, secrets, scope, meta } = options;
+  const present = {
+    defaults: work.tenants.getDefaults().defaults,
+    tenants: allTenants(work.tenants),
+    lastWords: lastWordsIn(log),
+  };
+  const plan = planChanges(file, present, secrets, scope);
+  if (plan.conflicts.length > 0) {
+    refuse(
+      file,
+      plan.conflicts.map(({ id, message }) => problemAt(['tenants', id], message)),
+    );
+  }
+  const refusals = plan.commands.flatMap((command) => refusalOf(work, command, meta));
+  if (refusals.length > 0) refuse(file, refusals);
+  return plan;
+}
+
+function refuse(file: ConfigFile, problems: readonly FieldProblem[]): never {
+  throw new FileRefused(placeInFile(file, problems));
+}
+
+function refusalOf(
+  work: WorkScope,
+  command: ConfigCommand,
+  meta: EventMeta,
+): readonly FieldProblem[] {
+  try {
+    if (command.kind === 'set_defaults') work.handle(command, meta);
+    else work.handle(command, meta);
+    return [];
+  } catch (error) {
+    if (!(error instanceof AppError) || error.kind !== 'client') throw error;
+    return [problemAt(placeOf(command), error.message)];
+  }
+}
+
+function placeOf(command: ConfigCommand): readonly string[] {
+  return command.kind === 'set_defaults' ? ['defaults'] : ['tenants', tenantIdOf(command)];
+}
+
+function* allTenants(reader: TenantReader): Iterable<TenantView> {
+  let after: string | undefined;
+  do {
+    const page = reader.listTenants({ after, limit: PAGE_TENANTS });
+    yield* page.tenants;
+    after = page.next;
+  } while (after !== undefined);
+}
