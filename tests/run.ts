@@ -10,6 +10,7 @@ import { dirname, join } from 'node:path';
 import { closingLine, failureReport, fileLine, skipReport, slowestFiles } from './runner/report.ts';
 import type { FileOutcome } from './runner/run-file.ts';
 import { runFile } from './runner/run-file.ts';
+import { lendTemplate } from './runner/shared-template.ts';
 
 const ROOT = dirname(import.meta.dirname);
 const FILE_LIMIT_MS = 180_000;
@@ -33,7 +34,10 @@ if (files.length === 0) print('No test file matches.');
 // Where a program cannot be installed, the tests that need it fail and name its package again.
 else spawnSync(join(ROOT, 'tests', 'system-packages.sh'), { stdio: 'inherit' });
 
+// Without one, each file that needs it fails and says why.
+const template = await lendTemplate().catch(() => undefined);
 const outcomes = await runAll(files);
+await template?.remove();
 print(failureReport(outcomes) + slowestFiles(outcomes) + skipReport(outcomes));
 print(closingLine(outcomes));
 const allPassed = outcomes.every(({ failures }) => failures.length === 0);

@@ -40,6 +40,7 @@ interface Tally {
 }
 
 const OUTPUT_CHARS_MAX = 64 * 1024;
+const PRELOADED = [`--import=${new URL('shared-template.ts', import.meta.url).href}`];
 
 /** @param limitMs after which the file's process is ended and the file counts as failed. */
 export async function runFile(file: string, limitMs: number): Promise<FileOutcome> {
@@ -54,7 +55,7 @@ export async function runFile(file: string, limitMs: number): Promise<FileOutcom
     running: new Map(),
     output: '',
   };
-  const events = run({ files: [file], signal: abort.signal });
+  const events = run({ files: [file], signal: abort.signal, execArgv: PRELOADED });
   events.on('test:dequeue', (data) => tally.running.set(place(data), data.name));
   events.on('test:complete', (data) => tally.running.delete(place(data)));
   events.on('test:stdout', (data) => write(tally, data.message));
