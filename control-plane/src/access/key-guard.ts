@@ -5,7 +5,7 @@
  * once. Leaves: what a route needs to api/access.ts.
  * Source: RFC 6750 (bearer tokens).
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { API_KEY_LIMITS } from '../domain/api-key/decide.ts';
 import type { Scope } from '../domain/api-key/scopes.ts';
@@ -56,7 +56,7 @@ export interface KeyGuardOptions {
 
 export class KeyGuard {
   readonly #options: KeyGuardOptions;
-  readonly #digestKey = randomBytes(32);
+  readonly #digestKey = createSecretKey(randomBytes(32));
   readonly #builtIn: Buffer;
   readonly #known = new RecentMap<string>(REMEMBERED_MAX);
   /** The keys it was held against: another one that begins alike is worth another look. */

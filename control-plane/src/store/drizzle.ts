@@ -15,7 +15,7 @@ const driver = load('drizzle-orm/better-sqlite3') as typeof Driver;
 const migrations = load('drizzle-orm/better-sqlite3/migrator') as typeof Migrations;
 
 export const { and, asc, count, desc, eq, getTableColumns, gt, inArray, isNull, lte, max } = core;
-export const { ne, sql } = core;
+export const { ne, Param, Placeholder, sql } = core;
 export const { integer, sqliteTable, text } = sqlite;
 export const { drizzle } = driver;
 export const { migrate } = migrations;

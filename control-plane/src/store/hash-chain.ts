@@ -22,10 +22,10 @@ export function hashEvent(event: Omit<StoredEvent, 'hash'>): string {
  * The same for an event whose data is at hand as text. Another text than the canonical one of its
  * data has another hash: where the data ends in the whole, JSON leaves no choice.
  */
-function hashRecord(event: Omit<StoredEvent, 'data' | 'hash'>, data: string): string {
+export function hashRecord(event: Omit<StoredEvent, 'data' | 'hash'>, data: string): string {
   const is = canonicalJson;
   return createHash('sha256')
-    .update(Buffer.from(event.prevHash, 'hex'))
+    .update(event.prevHash, 'hex')
     .update(
       // The members in the order of their names.
       `{"actor":${is(event.actor)},"data":${data},"epoch":${is(event.epoch)}` +

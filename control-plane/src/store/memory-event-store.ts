@@ -118,7 +118,7 @@ class MemoryEventStore implements EventStore {
             occurredAt: this.#options.clock.timestamp(),
             epoch: this.epoch,
             prevHash: this.#events.at(-1)?.hash ?? GENESIS_HASH,
-          }),
+          }).event,
         ),
       );
     });

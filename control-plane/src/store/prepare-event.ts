@@ -9,10 +9,16 @@ import { canonicalJson } from './canonical-json.ts';
 import type { JsonObject } from './canonical-json.ts';
 import type { EventMeta, StoredEvent } from './event.ts';
 import type { ExpectedVersion } from './event-store.ts';
-import { hashEvent } from './hash-chain.ts';
+import { hashRecord } from './hash-chain.ts';
 
 /** Small enough that a delta with any one event's tenant fits into a bus message. */
 export const EVENT_BYTES_MAX = 128 * 1024;
+
+/** An event as it is stored, and the text its data is stored as. */
+export interface PreparedEvent {
+  readonly event: StoredEvent;
+  readonly dataText: string;
+}
 
 export interface EventPlace {
   readonly position: number;
@@ -27,15 +33,19 @@ export interface EventPlace {
  * @throws VALIDATION_FAILED when the event has not the shape of its type or is above
  * EVENT_BYTES_MAX.
  */
-export function prepareEvent(event: DomainEvent, meta: EventMeta, place: EventPlace): StoredEvent {
+export function prepareEvent(
+  event: DomainEvent,
+  meta: EventMeta,
+  place: EventPlace,
+): PreparedEvent {
   const checked = domainEventSchema.safeParse(event);
   if (!checked.success) {
     throw controlErrors.fail('VALIDATION_FAILED', `${event.type} does not hold what it must.`, {
       detail: checked.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; '),
     });
   }
-  const text = canonicalJson(checked.data.data);
-  const bytes = Buffer.byteLength(text);
+  const dataText = canonicalJson(checked.data.data);
+  const bytes = Buffer.byteLength(dataText);
   if (bytes > EVENT_BYTES_MAX) {
     throw controlErrors.fail(
       'VALIDATION_FAILED',
@@ -46,12 +56,13 @@ export function prepareEvent(event: DomainEvent, meta: EventMeta, place: EventPl
     ...place,
     type: event.type,
     // Parsed back, so that the record is exactly what a reader will get.
-    data: JSON.parse(text) as JsonObject,
+    data: JSON.parse(dataText) as JsonObject,
     actor: meta.actor,
     reason: meta.reason ?? null,
     requestId: meta.requestId,
   };
-  return Object.freeze({ ...record, hash: hashEvent(record) });
+  const hash = hashRecord(record, dataText);
+  return { event: Object.freeze({ ...record, hash }), dataText };
 }
 
 /** @throws VERSION_CONFLICT */

@@ -9,8 +9,8 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { controlErrors } from '../errors.ts';
 import { asc, eq, gt, max, sql, and } from './drizzle.ts';
 import type { JsonObject } from './canonical-json.ts';
-import { canonicalJson } from './canonical-json.ts';
 import { CommitListeners } from './commit-listeners.ts';
+import { compiledChange, compiledSelection } from './compiled.ts';
 import type { StoredEvent } from './event.ts';
 import type { EventSearch, EventStretch } from './event-query.ts';
 import { stretchWith } from './event-query.ts';
@@ -19,6 +19,7 @@ import { GENESIS_HASH } from './hash-chain.ts';
 import { HeldViews } from './held-views.ts';
 import type { AnswerBook } from './kept-answers.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
+import type { PreparedEvent } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
 import { SqliteApiKeys } from './sqlite-api-keys.ts';
 import { rebuildBeside } from './rebuild-beside.ts';
@@ -29,6 +30,7 @@ import { SqliteEventSearch } from './sqlite-event-search.ts';
 import { SqliteKeptAnswers } from './sqlite-kept-answers.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
 import { checkpoints, events, excluded, writer } from './tables.ts';
+import { Transactions } from './transactions.ts';
 import { acquireWriterLock } from './writer-lock.ts';
 import type { WriterLock } from './writer-lock.ts';
 
@@ -85,6 +87,7 @@ class SqliteEventStore implements EventStore {
   readonly #search: SqliteEventSearch;
   readonly #models: SqliteReadModels;
   readonly #committed: CommitListeners;
+  readonly #transactions: Transactions;
   #head: Head;
   #rebuilding: Promise<Rebuilt> | undefined;
 
@@ -92,7 +95,8 @@ class SqliteEventStore implements EventStore {
     this.#database = database;
     this.#lock = lock;
     this.#options = options;
-    this.#statements = prepareStatements(database.orm);
+    this.#transactions = new Transactions(database.client);
+    this.#statements = prepareStatements(database);
     this.#search = new SqliteEventSearch(database.client);
     this.apiKeys = new SqliteApiKeys(database, (work) => this.#run(work));
     this.#models = new SqliteReadModels(database, this.apiKeys);
@@ -143,34 +147,27 @@ class SqliteEventStore implements EventStore {
   }
 
   append(request: AppendRequest): readonly StoredEvent[] {
-    return this.atomically(() => {
-      const version = this.streamVersion(request.stream);
-      requireVersion(request.stream, request.expectedVersion, version);
-      return request.events.map((event, index) =>
-        this.#insert(
-          prepareEvent(event, request.meta, {
-            position: this.#head.position + 1,
-            stream: request.stream,
-            streamVersion: version + index + 1,
-            occurredAt: this.#options.clock.timestamp(),
-            epoch: this.epoch,
-            prevHash: this.#head.hash,
-          }),
-        ),
-      );
-    });
+    return this.#transactions.isInside
+      ? this.#append(request)
+      : this.atomically(() => this.#append(request));
   }
 
   atomically<T>(work: () => T): T {
     const before = this.#head;
-    const outermost = !this.#database.client.inTransaction;
+    const outermost = !this.#transactions.isInside;
+    if (outermost) this.#models.remember();
     try {
-      const result = this.#run(() => this.#database.client.transaction(work).immediate());
+      const result = this.#run(() =>
+        this.#transactions.run(() => (outermost ? this.#projecting(work) : work())),
+      );
       if (outermost && this.#head !== before) this.#committed.announce();
       return result;
     } catch (error) {
       this.#head = before;
+      this.#models.forget();
       throw error;
+    } finally {
+      if (outermost) this.#models.remember('nothing');
     }
   }
 
@@ -236,12 +233,40 @@ class SqliteEventStore implements EventStore {
     this.#lock.release();
   }
 
-  #insert(event: StoredEvent): StoredEvent {
-    this.#statements.insert.run({ ...event, data: canonicalJson(event.data) });
+  /** What is refused is refused before anything is inserted: nothing needs to be undone then. */
+  #append({ stream, expectedVersion, events, meta }: AppendRequest): readonly StoredEvent[] {
+    const version = this.streamVersion(stream);
+    requireVersion(stream, expectedVersion, version);
+    const occurredAt = this.#options.clock.timestamp();
+    let head = this.#head;
+    const prepared = events.map((event, index) => {
+      const next = prepareEvent(event, meta, {
+        position: head.position + 1,
+        stream,
+        streamVersion: version + index + 1,
+        occurredAt,
+        epoch: this.epoch,
+        prevHash: head.hash,
+      });
+      head = next.event;
+      return next;
+    });
+    return this.#run(() => prepared.map((next) => this.#insert(next)));
+  }
+
+  #insert({ event, dataText }: PreparedEvent): StoredEvent {
+    this.#statements.insert.run({ ...event, data: dataText });
     this.#options.project(event, this.#models);
-    this.#statements.saveCheckpoint.run({ name: READ_MODELS, position: event.position });
     this.#head = event;
     return event;
+  }
+
+  /** Notes at the end which event the read models are of. */
+  #projecting<T>(work: () => T): T {
+    const before = this.#head;
+    const result = work();
+    if (this.#head !== before) this.saveCheckpoint(READ_MODELS, this.#head.position);
+    return result;
   }
 
   #run<T>(work: () => T): T {
@@ -256,7 +281,7 @@ function eventOf(row: typeof events.$inferSelect): StoredEvent {
   return Object.freeze({ ...row, data: JSON.parse(row.data) as JsonObject });
 }
 
-function prepareStatements(orm: SqliteDatabase['orm']) {
+function prepareStatements({ client, orm }: SqliteDatabase) {
   const given = sql.placeholder;
   const inStream = eq(events.stream, given('stream'));
   return {
@@ -281,14 +306,16 @@ function prepareStatements(orm: SqliteDatabase['orm']) {
       .orderBy(asc(events.streamVersion))
       .limit(given('page'))
       .prepare(),
-    streamVersion: orm
-      .select({ version: max(events.streamVersion) })
-      .from(events)
-      .where(inStream)
-      .prepare(),
-    insert: orm
-      .insert(events)
-      .values({
+    streamVersion: compiledSelection(
+      client,
+      orm
+        .select({ version: max(events.streamVersion) })
+        .from(events)
+        .where(inStream),
+    ),
+    insert: compiledChange(
+      client,
+      orm.insert(events).values({
         position: given('position'),
         stream: given('stream'),
         streamVersion: given('streamVersion'),
@@ -301,17 +328,19 @@ function prepareStatements(orm: SqliteDatabase['orm']) {
         epoch: given('epoch'),
         prevHash: given('prevHash'),
         hash: given('hash'),
-      })
-      .prepare(),
+      }),
+    ),
     checkpoint: orm
       .select()
       .from(checkpoints)
       .where(eq(checkpoints.name, given('name')))
       .prepare(),
-    saveCheckpoint: orm
-      .insert(checkpoints)
-      .values({ name: given('name'), position: given('position') })
-      .onConflictDoUpdate({ target: checkpoints.name, set: excluded(checkpoints) })
-      .prepare(),
+    saveCheckpoint: compiledChange(
+      client,
+      orm
+        .insert(checkpoints)
+        .values({ name: given('name'), position: given('position') })
+        .onConflictDoUpdate({ target: checkpoints.name, set: excluded(checkpoints) }),
+    ),
   };
 }

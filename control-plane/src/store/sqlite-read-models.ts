@@ -5,6 +5,7 @@ import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { and, asc, count, eq, gt, sql } from './drizzle.ts';
+import { compiledChange, compiledSelection } from './compiled.ts';
 import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {
   DefaultsView,
@@ -19,10 +20,19 @@ import { defaults, excluded, tenants } from './tables.ts';
 
 type TenantRow = typeof tenants.$inferSelect;
 
+/** Views of one transaction; more than it has commands are those of a long import. */
+const REMEMBERED_MAX = 1_000;
+
+interface Known {
+  readonly tenants: Map<string, TenantView>;
+  defaults: DefaultsView | undefined;
+}
+
 export class SqliteReadModels implements ReadModels {
   readonly apiKeys: SqliteApiKeys;
   readonly #orm: SqliteDatabase['orm'];
   readonly #statements: ReturnType<typeof prepareStatements>;
+  #known: Known | undefined;
 
   constructor(database: SqliteDatabase, apiKeys: SqliteApiKeys) {
     this.apiKeys = apiKeys;
@@ -31,8 +41,11 @@ export class SqliteReadModels implements ReadModels {
   }
 
   getTenant(id: string): TenantView | undefined {
-    const row = this.#statements.tenant.get({ key: tenantKey(id) });
-    return row === undefined ? undefined : viewOf(row);
+    const key = tenantKey(id);
+    const known = this.#known?.tenants.get(key);
+    if (known !== undefined) return known;
+    const row = this.#statements.tenant.get({ key });
+    return row === undefined ? undefined : this.#noted(viewOf(row));
   }
 
   listTenants(query: TenantQuery): TenantPage {
@@ -57,6 +70,12 @@ export class SqliteReadModels implements ReadModels {
   }
 
   getDefaults(): DefaultsView {
+    const view = this.#known?.defaults ?? this.#readDefaults();
+    if (this.#known !== undefined) this.#known.defaults = view;
+    return view;
+  }
+
+  #readDefaults(): DefaultsView {
     const row = this.#statements.defaults.get();
     if (row === undefined) return INITIAL_DEFAULTS_VIEW;
     const { version, position, data } = row;
@@ -70,28 +89,53 @@ export class SqliteReadModels implements ReadModels {
 
   putTenant(view: TenantView): void {
     const { config, ...facts } = view;
-    this.#statements.putTenant.run({
-      ...facts,
-      key: tenantKey(config.id),
-      id: config.id,
-      searchText: searchTextOf(config),
-      data: JSON.stringify(config),
-    });
+    const data = JSON.stringify(config);
+    const key = tenantKey(config.id);
+    const searchText = searchTextOf(config);
+    this.#statements.putTenant.run({ ...facts, key, id: config.id, searchText, data });
+    // As a reader gets it: JSON leaves out what is undefined.
+    if (this.#known !== undefined)
+      this.#noted({ ...view, config: JSON.parse(data) as TenantConfig });
   }
 
   removeTenant(id: string): void {
-    this.#statements.removeTenant.run({ key: tenantKey(id) });
+    const key = tenantKey(id);
+    this.#statements.removeTenant.run({ key });
+    this.#known?.tenants.delete(key);
   }
 
   putDefaults(view: DefaultsView): void {
     const { version, position } = view;
     this.#statements.putDefaults.run({ version, position, data: JSON.stringify(view.defaults) });
+    if (this.#known !== undefined) this.#known.defaults = undefined;
   }
 
   clear(): void {
     this.apiKeys.clear();
     this.#orm.delete(tenants).run();
     this.#orm.delete(defaults).run();
+    this.forget();
+  }
+
+  /**
+   * From now on what is read or put is remembered, or nothing any more. Only within a transaction:
+   * a command looks at its tenant several times, and nobody else can write meanwhile.
+   */
+  remember(what: 'views' | 'nothing' = 'views'): void {
+    this.#known = what === 'views' ? { tenants: new Map(), defaults: undefined } : undefined;
+  }
+
+  /** Forgets what was remembered: a part of the transaction was undone. */
+  forget(): void {
+    if (this.#known !== undefined) this.remember();
+  }
+
+  #noted(view: TenantView): TenantView {
+    const tenants = this.#known?.tenants;
+    if (tenants === undefined) return view;
+    if (tenants.size >= REMEMBERED_MAX) tenants.clear();
+    tenants.set(tenantKey(view.config.id), view);
+    return view;
   }
 }
 
@@ -102,16 +146,18 @@ function viewOf(row: TenantRow): TenantView {
 }
 
 /** Prepared once: preparing costs more than running. */
-function prepareStatements({ orm }: SqliteDatabase) {
+function prepareStatements({ client, orm }: SqliteDatabase) {
   const given = sql.placeholder;
   const pageAfter = gt(tenants.key, given('after'));
   const own = (setting: string) => sql`json_extract(${tenants.data}, ${`$.pool.${setting}`})`;
   return {
-    tenant: orm
-      .select()
-      .from(tenants)
-      .where(eq(tenants.key, given('key')))
-      .prepare(),
+    tenant: compiledSelection(
+      client,
+      orm
+        .select()
+        .from(tenants)
+        .where(eq(tenants.key, given('key'))),
+    ),
     page: orm
       .select()
       .from(tenants)
@@ -140,26 +186,28 @@ function prepareStatements({ orm }: SqliteDatabase) {
       .where(sql`${own('minConnections')} > coalesce(${own('maxConnections')}, ${given('max')})`)
       .limit(1)
       .prepare(),
-    putTenant: orm
-      .insert(tenants)
-      .values({
-        key: given('key'),
-        id: given('id'),
-        origin: given('origin'),
-        version: given('version'),
-        position: given('position'),
-        createdAt: given('createdAt'),
-        updatedAt: given('updatedAt'),
-        searchText: given('searchText'),
-        data: given('data'),
-      })
-      .onConflictDoUpdate({ target: tenants.key, set: excluded(tenants) })
-      .prepare(),
+    putTenant: compiledChange(
+      client,
+      orm
+        .insert(tenants)
+        .values({
+          key: given('key'),
+          id: given('id'),
+          origin: given('origin'),
+          version: given('version'),
+          position: given('position'),
+          createdAt: given('createdAt'),
+          updatedAt: given('updatedAt'),
+          searchText: given('searchText'),
+          data: given('data'),
+        })
+        .onConflictDoUpdate({ target: tenants.key, set: excluded(tenants) }),
+    ),
     removeTenant: orm
       .delete(tenants)
       .where(eq(tenants.key, given('key')))
       .prepare(),
-    defaults: orm.select().from(defaults).prepare(),
+    defaults: compiledSelection(client, orm.select().from(defaults)),
     putDefaults: orm
       .insert(defaults)
       .values({

@@ -3,7 +3,8 @@
  * Leaves: keys to master-key.ts and key-source.ts, the shape of a secret to contract/secret.ts.
  * Source: NIST SP 800-38D (GCM; 96-bit random nonces, one key for far fewer than 2^32 secrets).
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -69,7 +70,7 @@ export class Keyring {
   seal(clear: string, tenantId: string): Secret {
     const key = this.#primary();
     const nonce = randomBytes(NONCE_BYTES);
-    const cipher = createCipheriv(CIPHER, deriveKey(key, 'seal'), nonce);
+    const cipher = createCipheriv(CIPHER, sealingKeyOf(key), nonce);
     cipher.setAAD(associatedData(tenantId));
     const body = Buffer.concat([cipher.update(clear, 'utf8'), cipher.final(), cipher.getAuthTag()]);
     return Object.freeze({
@@ -170,13 +171,24 @@ export class Keyring {
   }
 }
 
+/** Derived once for each key: deriving takes longer than sealing. Gone with the key itself. */
+const sealingKeys = new WeakMap<MasterKey, KeyObject>();
+
+function sealingKeyOf(key: MasterKey): KeyObject {
+  const known = sealingKeys.get(key);
+  if (known !== undefined) return known;
+  const made = createSecretKey(deriveKey(key, 'seal'));
+  sealingKeys.set(key, made);
+  return made;
+}
+
 /** Nothing when the key is missing or does not fit; which of the two is for the caller to say. */
 function decrypt(key: MasterKey | undefined, secret: Sealed, tenantId: string): string | undefined {
   if (key === undefined) return undefined;
   const body = Buffer.from(secret.ciphertext, 'base64');
   const nonce = Buffer.from(secret.nonce, 'base64');
   if (body.length < TAG_BYTES || nonce.length !== NONCE_BYTES) return undefined;
-  const decipher = createDecipheriv(CIPHER, deriveKey(key, 'seal'), nonce, {
+  const decipher = createDecipheriv(CIPHER, sealingKeyOf(key), nonce, {
     authTagLength: TAG_BYTES,
   });
   decipher.setAAD(associatedData(tenantId));

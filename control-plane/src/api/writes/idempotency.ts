@@ -4,6 +4,7 @@
  * Source: draft-ietf-httpapi-idempotency-key-header-07; the key is taken as opaque text.
  */
 import { createHmac } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import { controlErrors } from '../../errors.ts';
 import type { KeptAnswer } from '../../store/kept-answers.ts';
@@ -21,7 +22,7 @@ export function idempotencyKeyOf(request: FastifyRequest): string | undefined {
  * Equal for requests that ask for the same: method, route, parameters, query, body, If-Match and
  * reason. Keyed, because a body may hold a password that could be guessed from a plain hash.
  */
-export function fingerprintOf(request: FastifyRequest, secret: Buffer): string {
+export function fingerprintOf(request: FastifyRequest, secret: KeyObject): string {
   const { method, routeOptions, params, query, body, headers } = request;
   const asked = {
     method,

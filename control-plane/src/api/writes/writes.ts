@@ -4,6 +4,8 @@
  * Owns: that order, and how an answer becomes a reply. Leaves: what a write does and answers to the
  * routes, refusals to failures.ts.
  */
+import { createSecretKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
@@ -38,12 +40,12 @@ interface Done extends WriteAnswer {
 export class Writes {
   readonly #core: WritesOptions['core'];
   readonly #waits: AppliedWaits;
-  readonly #fingerprintSecret: Buffer;
+  readonly #fingerprintSecret: KeyObject;
 
   constructor({ core, keyring, clock }: WritesOptions) {
     this.#core = core;
     this.#waits = new AppliedWaits(core.fleet, clock);
-    this.#fingerprintSecret = keyring.deriveFleetSecret('idempotency');
+    this.#fingerprintSecret = createSecretKey(keyring.deriveFleetSecret('idempotency'));
   }
 
   /**
