@@ -292,13 +292,15 @@ function prepareStatements({ client, orm }: SqliteDatabase) {
       .orderBy(sql`${events.position} desc`)
       .limit(1)
       .prepare(),
-    page: orm
-      .select()
-      .from(events)
-      .where(gt(events.position, given('position')))
-      .orderBy(asc(events.position))
-      .limit(given('page'))
-      .prepare(),
+    page: compiledSelection(
+      client,
+      orm
+        .select()
+        .from(events)
+        .where(gt(events.position, given('position')))
+        .orderBy(asc(events.position))
+        .limit(given('page')),
+    ),
     streamPage: orm
       .select()
       .from(events)

@@ -5,6 +5,7 @@
 
 const UNIT_MS = Object.freeze({ d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 });
 type Unit = keyof typeof UNIT_MS;
+const UNITS = Object.freeze(Object.entries(UNIT_MS));
 
 const DURATION = /^(?:\d+(?:\.\d+)?(?:ms|[dhms]))+$/;
 const PART = /(\d+(?:\.\d+)?)(ms|[dhms])/g;
@@ -29,9 +30,10 @@ export function parseDurationMs(text: string): number | undefined {
 export function formatDuration(durationMs: number): string {
   let restMs = durationMs;
   let text = '';
-  for (const [unit, unitMs] of Object.entries(UNIT_MS)) {
+  for (const [unit, unitMs] of UNITS) {
+    if (restMs < unitMs) continue;
     const amount = Math.floor(restMs / unitMs);
-    if (amount > 0) text += `${amount}${unit}`;
+    text += `${amount}${unit}`;
     restMs -= amount * unitMs;
   }
   return text === '' ? '0s' : text;

@@ -258,13 +258,13 @@ export type PoolChangeSet = { readonly [K in Key]?: PoolSettings[K] | null | und
 export function toPoolChanges(input: {
   readonly [K in keyof WrittenPool]?: unknown;
 }): PoolChangeSet {
-  return Object.fromEntries(
-    POOL_SETTING_KEYS.map((key) => {
-      const { name, toStored } = POOL_SETTINGS[key];
-      const written = input[name] as never;
-      return [key, isGiven(written) ? toStored(written) : written];
-    }),
-  );
+  const changes: Record<string, unknown> = {};
+  for (const key of POOL_SETTING_KEYS) {
+    const { name, toStored } = POOL_SETTINGS[key];
+    const written = input[name] as never;
+    changes[key] = isGiven(written) ? toStored(written) : written;
+  }
+  return changes;
 }
 
 /** The settings that the input gives; what is null or absent has its default. */
