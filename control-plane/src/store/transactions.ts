@@ -36,7 +36,7 @@ export class Transactions {
     return this.#client.inTransaction;
   }
 
-  /** Keeps what `work` does when it returns, and undoes it when it throws. @throws what it throws */
+  /** Keeps what `work` does when it returns, undoes it when it throws. @throws what it throws */
   run<T>(work: () => T): T {
     const steps = this.isInside ? this.#inner : this.#outermost;
     steps.begin.run();
