@@ -146,7 +146,8 @@ function viewOf(row: TenantRow): TenantView {
 }
 
 /** Prepared once: preparing costs more than running. */
-function prepareStatements({ client, orm }: SqliteDatabase) {
+function prepareStatements(database: SqliteDatabase) {
+  const { client, orm } = database;
   const given = sql.placeholder;
   const pageAfter = gt(tenants.key, given('after'));
   const own = (setting: string) => sql`json_extract(${tenants.data}, ${`$.pool.${setting}`})`;
@@ -207,6 +208,13 @@ function prepareStatements({ client, orm }: SqliteDatabase) {
       .delete(tenants)
       .where(eq(tenants.key, given('key')))
       .prepare(),
+    ...prepareDefaults(database),
+  };
+}
+
+function prepareDefaults({ client, orm }: SqliteDatabase) {
+  const given = sql.placeholder;
+  return {
     defaults: compiledSelection(client, orm.select().from(defaults)),
     putDefaults: orm
       .insert(defaults)
