@@ -62,6 +62,10 @@ function actionsOf(version: string): Actions {
       const { runRestore } = await import('./log-commands.ts');
       process.exitCode = await runRestore({ flags, env, cwd }, file);
     },
+    async configExport(flags, options) {
+      const { runExport } = await import('./config-export.ts');
+      await runExport({ flags, env, cwd }, options);
+    },
     configCheck(file) {
       const reading = readConfigFile(file, (name) => env[name]);
       if (reading.outcome === 'ok') {

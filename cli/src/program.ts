@@ -7,6 +7,8 @@ import { Command, Option } from 'commander';
 import type { Flags } from '@dbbouncer/shared/settings/resolve.ts';
 import { settingsFlags } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { SettingDescription } from '@dbbouncer/shared/settings/setting-list.ts';
+import { addConfigCommands } from './config-program.ts';
+import type { ConfigActions } from './config-program.ts';
 import { addLogCommands } from './log-program.ts';
 import type { LogActions } from './log-program.ts';
 
@@ -16,12 +18,11 @@ export interface DemoOptions {
   readonly clients: string;
 }
 
-export interface Actions extends LogActions {
+export interface Actions extends LogActions, ConfigActions {
   up(flags: Flags): Promise<void>;
   controlPlane(flags: Flags): Promise<void>;
   proxy(flags: Flags): Promise<void>;
   demo(options: DemoOptions): Promise<void>;
-  configCheck(file: string): void;
 }
 
 type FlagName = SettingDescription['name'];
@@ -79,12 +80,6 @@ Examples:
   demo: `
 Nothing is kept: it works in a temporary folder, which is deleted when it ends (Ctrl-C).
 `,
-  configCheck: `
-Prints every problem as file:line:column and ends with 1, or ends with 0 when there is none.
-
-Example:
-  dbbouncer config check dbbouncer.yaml
-`,
 };
 
 /** A parser that throws CommanderError instead of ending the process. */
@@ -114,13 +109,7 @@ export function createProgram(actions: Actions, version: string): Command {
     .addHelpText('after', EXAMPLES.proxy + SOURCES)
     .action((flags: Flags) => actions.proxy(flags));
   addDemo(program, actions);
-  const config = program.command('config').description('work with config files');
-  config
-    .command('check')
-    .argument('<file>', 'config file in YAML')
-    .description('tell every mistake in a config file')
-    .addHelpText('after', EXAMPLES.configCheck)
-    .action((file: string) => actions.configCheck(file));
+  addConfigCommands(program, actions, addFlags);
   addLogCommands(program, actions, addFlags);
   program
     .command('version')

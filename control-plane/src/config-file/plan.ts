@@ -16,6 +16,7 @@ import {
   toTenantFields,
 } from '@dbbouncer/shared/contract/tenant-conversion.ts';
 import type { TenantInFile } from '@dbbouncer/shared/contract/tenant-resource.ts';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
@@ -61,7 +62,6 @@ type Step =
   | { readonly kind: 'keep' }
   | { readonly kind: 'conflict'; readonly message: string };
 
-/** @throws what `secrets` throws. */
 export function planChanges(
   file: Pick<ConfigFile, 'defaults' | 'tenants'>,
   present: PresentState,
@@ -75,7 +75,7 @@ export function planChanges(
   const conflicts: Conflict[] = [];
   for (const [id, entry] of file.tenants) {
     const view = views.get(tenantKey(id));
-    const step = planTenant(id, entry, view, present.lastWords, secrets, scope);
+    const step = stepFor(() => planTenant(id, entry, view, present.lastWords, secrets, scope));
     if (step.kind === 'do') upserts.push(...step.commands);
     else if (step.kind === 'keep') kept.push(view?.config.id ?? id);
     else conflicts.push({ id, message: step.message });
@@ -91,6 +91,16 @@ export function planChanges(
     kept: { tenants: kept, defaults: isKept },
     conflicts,
   };
+}
+
+/** A password that cannot be read stands against the file, and is told with all else. */
+function stepFor(plan: () => Step): Step {
+  try {
+    return plan();
+  } catch (error) {
+    if (!sharedErrors.is(error) || error.code !== 'SECRET_UNAVAILABLE') throw error;
+    return { kind: 'conflict', message: error.message };
+  }
 }
 
 function saysNothingNew(wanted: PoolSettings, { defaults, lastWords }: PresentState): boolean {

@@ -11,7 +11,6 @@ import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring, ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
-import { isSecretOf, toSecret } from '@dbbouncer/shared/secrets/password.ts';
 import { readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { formatProblems } from '@dbbouncer/shared/settings/config-problems.ts';
@@ -20,8 +19,9 @@ import { SETTINGS } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { SettingName } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { ControlPlaneCore } from '../core.ts';
 import { carryOut, FileRefused } from './carry-out.ts';
+import { secretsOf } from './file-secrets.ts';
 import { FILE_ACTOR } from './last-words.ts';
-import type { Plan, Secrets } from './plan.ts';
+import type { Plan } from './plan.ts';
 import type {
   ConfigFileFollower,
   ConfigFileStatus,
@@ -223,13 +223,6 @@ export class ConfigFileSync implements ConfigFileFollower {
 const MARK_CHARS = 12;
 /** Of a list in one line of the log. */
 const TOLD_MAX = 20;
-
-function secretsOf(keyring: Keyring): Secrets {
-  return {
-    make: (id, written, current) => toSecret(keyring, written, id, current),
-    isSame: (id, written, secret) => isSecretOf(keyring, written, id, secret),
-  };
-}
 
 function wholeFile(message: string): PlacedProblem {
   return { line: 1, column: 1, path: '', message };

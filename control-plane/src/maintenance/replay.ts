@@ -25,16 +25,22 @@ export interface ReplayedConfig {
  * @throws SETTINGS_INVALID when it is neither, or beyond the end of the log; STORE_*.
  */
 export function replay(log: LogFile, at: string | undefined): ReplayedConfig {
-  const position = at === undefined ? log.head() : positionOf(log, at);
-  const config = foldRouting(initialConfig(log.epoch), log.readFacts(position));
+  const config = configAt(log, at);
+  const tenants = tenantsInOrder(config).map((tenant) => [tenant.id, fieldsOf(tenant)] as const);
   return {
-    position,
+    position: config.position,
     defaults: toPoolAnswer(config.defaults),
-    tenants: Object.fromEntries(inOrder(config).map((tenant) => [tenant.id, fieldsOf(tenant)])),
+    tenants: Object.fromEntries(tenants),
   };
 }
 
-function inOrder({ tenants }: RoutingConfig): readonly TenantConfig[] {
+/** As `replay`, for programs. */
+export function configAt(log: LogFile, at: string | undefined): RoutingConfig {
+  const position = at === undefined ? log.head() : positionOf(log, at);
+  return foldRouting(initialConfig(log.epoch), log.readFacts(position));
+}
+
+export function tenantsInOrder({ tenants }: RoutingConfig): readonly TenantConfig[] {
   const keys = Array.from(tenants, ([key]) => key).sort();
   return keys.map((key) => tenants.get(key)).filter((tenant) => tenant !== undefined);
 }

@@ -83,6 +83,11 @@ export class LogFile {
     return (this.#run(() => this.#statements.byTime.get(time)) as number | undefined) ?? 0;
   }
 
+  /** When the event at a position was written; nothing where there is none. */
+  timeOf(position: Position): string | undefined {
+    return this.#run(() => this.#statements.timeOf.get(position)) as string | undefined;
+  }
+
   /** How many events lie at positions that none can have. */
   strayEvents(): number {
     return this.#run(() => this.#statements.strays.get() as number);
@@ -146,6 +151,7 @@ function prepareStatements(client: Database.Database) {
          ORDER BY occurred_at DESC, position DESC LIMIT 1`,
       )
       .pluck(),
+    timeOf: client.prepare('SELECT occurred_at FROM events WHERE position = ?').pluck(),
     strays: client.prepare('SELECT count(*) FROM events WHERE position <= 0').pluck(),
     checkpoint: client.prepare('SELECT position FROM checkpoints WHERE name = ?').pluck(),
   };

@@ -141,3 +141,10 @@ export const tenantFieldsSchema = z.strictObject({
   ...partAnswerFields,
 });
 export type TenantFields = Readonly<z.infer<typeof tenantFieldsSchema>>;
+
+const fieldsOfAnswer = z.object(tenantFieldsSchema.shape);
+
+/** The settings in an answer, without what else is told with them. @throws ZodError */
+export function readTenantFields(answer: unknown): TenantFields {
+  return fieldsOfAnswer.parse(answer);
+}
