@@ -4,7 +4,7 @@
  * Leaves: opening, keeping and undoing the transaction to command-queue.ts.
  */
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
+import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ApiKeyCommand } from '../domain/api-key/commands.ts';
 import type { SetDefaults } from '../domain/defaults/commands.ts';
@@ -74,7 +74,7 @@ export class TransactionScope implements WorkScope {
   }
 
   changes(): WorkChanges {
-    const before = { ...this.#before, tenants: FrozenMap.from(registered(this.#tenantsBefore)) };
+    const before = { ...this.#before, tenants: PackedMap.from(registered(this.#tenantsBefore)) };
     const after = foldRouting(before, this.#events);
     return { events: [...this.#events], delta: changesFor(before, after) };
   }

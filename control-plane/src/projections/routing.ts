@@ -9,7 +9,7 @@ import { applyDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
-import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
+import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { evolveDefaults, INITIAL_DEFAULTS } from '../domain/defaults/decide.ts';
@@ -105,7 +105,7 @@ export function loadRouting(store: EventStore): RoutingConfig {
     after = page.next;
   } while (after !== undefined);
   const position = store.head();
-  return { epoch: store.epoch, position, defaults, tenants: FrozenMap.from(tenants) };
+  return { epoch: store.epoch, position, defaults, tenants: PackedMap.from(tenants) };
 }
 
 /** The config at an earlier position: folds only the streams that changed since then. */

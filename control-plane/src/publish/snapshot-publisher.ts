@@ -3,11 +3,12 @@
  * answers their requests. Owns: when it is written. Leaves: what it is to the delta publisher,
  * whose config and log place it writes together.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Bus, BusObjects, Subscription } from '@dbbouncer/shared/bus/bus.ts';
 import {
   decodeSnapshotHead,
-  encodeSnapshot,
   encodeSnapshotAnswer,
+  snapshotPieces,
 } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot, SnapshotHead } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
@@ -160,9 +161,7 @@ export class SnapshotPublisher {
     if (snapshot === undefined) {
       throw sharedErrors.fail('BUS_UNAVAILABLE', 'What the bus was told is not known yet.');
     }
-    const beganMs = this.#ports.clock.nowMs();
-    const bytes = Buffer.from(encodeSnapshot(snapshot));
-    const tookMs = this.#ports.clock.nowMs() - beganMs;
+    const { bytes, tookMs } = await encoded(snapshot, this.#ports.clock);
     this.#intervalMs = Math.max(SNAPSHOT_TIMES.intervalMs, tookMs * SNAPSHOT_TIMES.idleShare);
     await this.#objects.put(SUBJECTS.snapshotObject, bytes);
     this.#remember(snapshot);
@@ -175,10 +174,32 @@ export class SnapshotPublisher {
   }
 }
 
+/** What the process does in one go when it encodes. */
+const RESTS_AFTER_MS = 1;
+
+/** The text of a snapshot, made with rests, and how long the process did nothing else for it. */
+async function encoded(
+  snapshot: ConfigSnapshot,
+  clock: Clock,
+): Promise<{ readonly bytes: Uint8Array; readonly tookMs: number }> {
+  const pieces: Buffer[] = [];
+  let tookMs = 0;
+  let sinceMs = clock.nowMs();
+  for (const piece of snapshotPieces(snapshot)) {
+    pieces.push(Buffer.from(piece));
+    const workedMs = clock.nowMs() - sinceMs;
+    if (workedMs < RESTS_AFTER_MS) continue;
+    tookMs += workedMs;
+    await nextTurn();
+    sinceMs = clock.nowMs();
+  }
+  return { bytes: Buffer.concat(pieces), tookMs: tookMs + clock.nowMs() - sinceMs };
+}
+
 function readHead(data: Uint8Array | undefined): SnapshotHead | undefined {
   if (data === undefined) return undefined;
   try {
-    return decodeSnapshotHead(Buffer.from(data).toString('utf8'));
+    return decodeSnapshotHead(Buffer.from(data));
   } catch {
     return undefined;
   }

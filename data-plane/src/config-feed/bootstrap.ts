@@ -36,7 +36,7 @@ export async function fetchBase(bus: Bus, demand: SnapshotDemand): Promise<Base>
     await requestSnapshot(bus);
     data = await readObject(bus);
   }
-  const decoded = data === undefined ? undefined : readSnapshot(data);
+  const decoded = data === undefined ? undefined : await readSnapshot(data);
   const { createdAt } = await bus.log(CONFIG_LOG).state();
   const counts = decoded?.kind === 'snapshot' && decoded.snapshot.logCreatedAt === createdAt;
   const followFrom = counts ? decoded.snapshot.logSequence + 1 : 1;

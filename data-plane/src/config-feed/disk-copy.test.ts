@@ -7,12 +7,12 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { encodeConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { encodeConfig } from '@dbbouncer/shared/contract/config-text.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { LogFields, Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { someConfig, someTenant } from '../routing/testing.ts';
-import { DiskCopy, encodeInChunks } from './disk-copy.ts';
+import { DiskCopy } from './disk-copy.ts';
 
 let root: string;
 let dir: string;
@@ -113,13 +113,4 @@ describe('DiskCopy', () => {
     await copy.flush();
     assert.equal(await readFile(join(dir, 'config.json'), 'utf8'), before);
   });
-});
-
-describe('encodeInChunks', () => {
-  for (const count of [0, 1, 500, 501, 1_250]) {
-    it(`writes ${count} tenants as encodeConfig does`, () => {
-      const config = someConfig(Array.from({ length: count }, (_, n) => someTenant(`tenant-${n}`)));
-      assert.equal([...encodeInChunks(config)].join(''), encodeConfig(config));
-    });
-  }
 });

@@ -6,10 +6,11 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { configToJson, decodeConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { configFrom, configPieces } from '@dbbouncer/shared/contract/config-text.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { finishWithRests } from '@dbbouncer/shared/kernel/steps.ts';
 
 export interface DiskCopyOptions {
   /** `config.json` in it is the copy; the folder exists and belongs to this process alone. */
@@ -23,7 +24,6 @@ export interface DiskCopyOptions {
 const DELAY_MS = 500;
 /** At most one part in so many of the time goes into writing, however large the config is. */
 const WRITE_TIME_SHARE = 10;
-const TENANTS_PER_CHUNK = 500;
 
 export class DiskCopy {
   readonly #path: string;
@@ -41,7 +41,7 @@ export class DiskCopy {
   /** The copy, or nothing when there is none that can be read. */
   async load(): Promise<RoutingConfig | undefined> {
     try {
-      return decodeConfig(await readFile(this.#path, 'utf8'));
+      return await finishWithRests(configFrom(await readFile(this.#path)));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       const reason = error instanceof Error ? error.name : 'unknown';
@@ -87,25 +87,12 @@ export class DiskCopy {
     const { clock, log } = this.#options;
     const startedMs = clock.nowMs();
     try {
-      await replaceFile(this.#path, encodeInChunks(config));
+      await replaceFile(this.#path, configPieces(config));
     } catch (error) {
       log.warn({ error, path: this.#path }, 'the config copy cannot be written');
     }
     this.#lastWriteMs = clock.nowMs() - startedMs;
   }
-}
-
-/**
- * The same text as `encodeConfig`, in pieces, so that 100,000 tenants do not hold up the clients.
- */
-export function* encodeInChunks(config: RoutingConfig): Iterable<string> {
-  const { tenants, ...head } = configToJson(config);
-  yield `${JSON.stringify(head).slice(0, -1)},"tenants":[`;
-  for (let from = 0; from < tenants.length; from += TENANTS_PER_CHUNK) {
-    const chunk = JSON.stringify(tenants.slice(from, from + TENANTS_PER_CHUNK)).slice(1, -1);
-    yield from === 0 ? chunk : `,${chunk}`;
-  }
-  yield ']}';
 }
 
 /** Readers find the old or the new content whole, also after a loss of power. */

@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 import { encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { encodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
-import { decodeConfig, encodeConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { decodeConfig, encodeConfig } from '@dbbouncer/shared/contract/config-text.ts';
 import { someConfig, someTenant } from '../routing/testing.ts';
 import { judgeDelta, judgeSnapshot, readSnapshot, shareUnchanged } from './judge.ts';
 
@@ -30,7 +30,7 @@ describe('judgeDelta', () => {
     assert(verdict.kind === 'apply');
     assert.equal(verdict.config.position, 12);
     assert.deepEqual(verdict.config.tenants.get('globex'), globex);
-    assert.equal(verdict.config.tenants.get('acme'), acme);
+    assert.equal(verdict.config.tenants.get('acme'), current.tenants.get('acme'));
   });
 
   it('ignores what is contained already', () => {
@@ -106,23 +106,23 @@ describe('judgeSnapshot', () => {
 });
 
 describe('readSnapshot', () => {
-  it('reads back what was encoded', () => {
+  it('reads back what was encoded', async () => {
     const snapshot = { logCreatedAt: 'then', logSequence: 7, config: current };
-    const decoded = readSnapshot(bytes(encodeSnapshot(snapshot)));
+    const decoded = await readSnapshot(bytes(encodeSnapshot(snapshot)));
     assert(decoded.kind === 'snapshot');
     assert.equal(decoded.snapshot.logSequence, 7);
     assert.equal(encodeConfig(decoded.snapshot.config), encodeConfig(current));
   });
 
-  it('tells the position of one with an unknown form', () => {
-    const decoded = readSnapshot(bytes('{"config":{"format":2,"position":77}}'));
+  it('tells the position of one with an unknown form', async () => {
+    const decoded = await readSnapshot(bytes('{"config":{"format":2,"position":77}}'));
     assert(decoded.kind === 'undecodable');
     assert.equal(decoded.position, 77);
     assert.match(decoded.reason, /^snapshot has an unknown form/);
   });
 
-  it('tells nothing of garbage', () => {
-    assert.deepEqual(readSnapshot(new Uint8Array([255, 0, 1])), {
+  it('tells nothing of garbage', async () => {
+    assert.deepEqual(await readSnapshot(new Uint8Array([255, 0, 1])), {
       kind: 'undecodable',
       position: undefined,
       reason: 'snapshot is not JSON',
@@ -141,7 +141,7 @@ describe('shareUnchanged', () => {
       'globex',
       'initech',
     ]);
-    assert.equal(shared.tenants.get('acme'), acme);
+    assert.equal(shared.tenants.get('acme'), before.tenants.get('acme'));
     assert.equal(shared.defaults, before.defaults);
     assert.equal(shared.tenants.size, 2);
     assert.equal(shared.position, 2);

@@ -6,11 +6,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import { applyDelta, decodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
-import { decodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import { snapshotFrom } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
-import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { frameOf } from '@dbbouncer/shared/contract/config-text.ts';
+import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
+import { finishWithRests } from '@dbbouncer/shared/kernel/steps.ts';
 import { z } from 'zod';
 import { findChangeInconsistency } from '../routing/snapshot.ts';
 
@@ -33,7 +35,7 @@ export type Verdict =
 
 /** What to do with the bytes of a delta while `current` is served. */
 export function judgeDelta(current: RoutingConfig, data: Uint8Array): Verdict {
-  const text = asText(data);
+  const text = asBuffer(data).toString('utf8');
   let delta: ConfigDelta;
   try {
     delta = decodeDelta(text);
@@ -86,12 +88,13 @@ export type DecodedSnapshot =
       readonly reason: string;
     };
 
-export function readSnapshot(data: Uint8Array): DecodedSnapshot {
-  const text = asText(data);
+/** Rests while it reads: clients may be served meanwhile. */
+export async function readSnapshot(data: Uint8Array): Promise<DecodedSnapshot> {
+  const bytes = asBuffer(data);
   try {
-    return { kind: 'snapshot', snapshot: decodeSnapshot(text) };
+    return { kind: 'snapshot', snapshot: await finishWithRests(snapshotFrom(bytes)) };
   } catch (error) {
-    const position = claimedPosition(text, 'config', 'position');
+    const position = claimedPosition(frameOf(bytes), 'config', 'position');
     return { kind: 'undecodable', position, reason: `snapshot ${undecodable(error)}` };
   }
 }
@@ -101,13 +104,8 @@ export function readSnapshot(data: Uint8Array): DecodedSnapshot {
  * differs: a snapshot decoded from bytes has no object in common with the config it replaces.
  */
 export function shareUnchanged(current: RoutingConfig, next: RoutingConfig): RoutingConfig {
-  const changes: [string, TenantConfig | undefined][] = [];
-  for (const [key, tenant] of next.tenants) {
-    if (!isDeepStrictEqual(tenant, current.tenants.get(key))) changes.push([key, tenant]);
-  }
-  for (const [key] of current.tenants) if (!next.tenants.has(key)) changes.push([key, undefined]);
   const { defaults } = isDeepStrictEqual(next.defaults, current.defaults) ? current : next;
-  return { ...next, defaults, tenants: current.tenants.with(changes) };
+  return { ...next, defaults, tenants: next.tenants.sharing(current.tenants) };
 }
 
 function judgeConfig(
@@ -123,8 +121,8 @@ function staleTerm(position: Position, epoch: number, current: number): Rejectio
   return { position, reason: `written in term ${epoch}, which term ${current} has ended` };
 }
 
-function asText(data: Uint8Array): string {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('utf8');
+function asBuffer(data: Uint8Array): Buffer {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
 }
 
 const REASON_CHARS_MAX = 500;

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { applyDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
-import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
+import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { LogFields, Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { poolKey, sealedFingerprint } from './pool-identity.ts';
@@ -22,9 +22,10 @@ describe('RoutingSnapshot', () => {
   const snapshot = new RoutingSnapshot(config);
 
   it('finds a tenant without regard to case, on its own protocol only', () => {
-    assert.equal(snapshot.tenant('aCMe', 'postgres'), acme);
+    assert.deepEqual(snapshot.tenant('aCMe', 'postgres'), acme);
+    assert.equal(snapshot.tenant('aCMe', 'postgres'), snapshot.byKey('acme'));
     assert.equal(snapshot.tenant('acme', 'mysql'), undefined);
-    assert.equal(snapshot.tenant('globex', 'mysql'), globex);
+    assert.deepEqual(snapshot.tenant('globex', 'mysql'), globex);
   });
 
   it('hands out one frozen settings object per tenant and defaults, over swaps', () => {
@@ -110,7 +111,7 @@ describe('Router', () => {
 
   it('refuses a tenant that is indexed under another name', () => {
     const result = new Router(silentLogger).replace(
-      someConfig([], { tenants: FrozenMap.from([['other', acme]]) }),
+      someConfig([], { tenants: PackedMap.from([['other', acme]]) }),
     );
     assert.deepEqual(result, { kind: 'refused', reason: 'tenant "Acme" is indexed as "other"' });
   });

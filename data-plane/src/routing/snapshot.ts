@@ -9,6 +9,7 @@ import {
   effectivePool,
   findInconsistency,
   findPoolInconsistency,
+  poolBounds,
 } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type {
@@ -81,13 +82,20 @@ export interface TenantChange {
  * The tenants whose own config differs; the cost follows the number of changes, not of tenants.
  * Changed defaults are not in it: `poolSettings` of a tenant that is not listed may differ when
  * `previous.config.defaults !== next.config.defaults`.
+ * @param which `known`: only those that were there before
  */
 export function* tenantChanges(
   previous: RoutingSnapshot,
   next: RoutingSnapshot,
+  which: 'all' | 'known' = 'all',
 ): Iterable<TenantChange> {
-  for (const key of next.config.tenants.changedKeys(previous.config.tenants)) {
-    yield { key, before: previous.byKey(key), after: next.byKey(key) };
+  const { tenants: was } = previous.config;
+  const { tenants: is } = next.config;
+  for (const key of is.changedKeys(was)) {
+    if (which === 'known' && !was.has(key)) continue;
+    // Of a tenant that was in use the next object is the one that will be.
+    const after = was.isKept(key) ? is.get(key) : is.look(key);
+    yield { key, before: was.look(key), after };
   }
 }
 
@@ -99,13 +107,23 @@ export function findChangeInconsistency(
   previous: RoutingConfig,
   next: RoutingConfig,
 ): string | undefined {
+  if (consistentAfter.get(next) === previous) return undefined;
+  const reason = lookForInconsistency(previous, next);
+  if (reason === undefined) consistentAfter.set(next, previous);
+  return reason;
+}
+
+/** What was found consistent behind what: who judges a config and who serves it both ask. */
+const consistentAfter = new WeakMap<RoutingConfig, RoutingConfig>();
+
+function lookForInconsistency(previous: RoutingConfig, next: RoutingConfig): string | undefined {
   // Other defaults concern every tenant: rare enough to look at all of them.
   if (next.defaults !== previous.defaults) return findInconsistency(next);
   for (const key of next.tenants.changedKeys(previous.tenants)) {
-    const tenant = next.tenants.get(key);
+    const tenant = next.tenants.look(key);
     if (tenant === undefined) continue;
     if (key !== tenantKey(tenant.id)) return `tenant "${tenant.id}" is indexed as "${key}"`;
-    const problem = findPoolInconsistency(effectivePool(next, tenant));
+    const problem = findPoolInconsistency(poolBounds(next, tenant));
     if (problem !== undefined) return `tenant "${tenant.id}": ${problem}`;
   }
   return undefined;

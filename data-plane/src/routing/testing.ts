@@ -1,7 +1,7 @@
 /** For tests only: tenants and configs with every field filled in. */
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
+import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 
@@ -30,7 +30,7 @@ export function someConfig(
     epoch: 1,
     position: 1,
     defaults: DEFAULT_POOL_SETTINGS,
-    tenants: FrozenMap.from(tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const)),
+    tenants: PackedMap.from(tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const)),
     ...changes,
   };
 }

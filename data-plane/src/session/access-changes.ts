@@ -13,7 +13,7 @@ import type { Session, SessionRegistry } from './session.ts';
 
 export function endForbiddenSessions(router: Router, registry: SessionRegistry): void {
   router.onSwap((previous, next) => {
-    for (const { key, before, after } of tenantChanges(previous, next)) {
+    for (const { key, before, after } of tenantChanges(previous, next, 'known')) {
       if (before === undefined || after === undefined || before.access === after.access) continue;
       const isForbidden = ({ tenantKey, access }: Session) =>
         tenantKey === key &&

@@ -19,7 +19,7 @@ export function obeyTenantChanges(
   removed: (tenant: string) => void,
 ): void {
   router.onSwap((previous, next) => {
-    for (const change of tenantChanges(previous, next)) {
+    for (const change of tenantChanges(previous, next, 'known')) {
       const { key, before, after } = change;
       if (before === undefined) continue;
       if (after === undefined) {

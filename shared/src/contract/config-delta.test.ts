@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { z } from 'zod';
-import { FrozenMap } from '../kernel/frozen-map.ts';
+import { PackedMap } from '../kernel/packed-map.ts';
 import { tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { applyDelta, decodeDelta, encodeDelta } from './config-delta.ts';
@@ -40,7 +40,7 @@ const at = (
   ...EMPTY_CONFIG,
   epoch,
   position,
-  tenants: FrozenMap.from(tenants.map((one) => [tenantKey(one.id), one] as const)),
+  tenants: PackedMap.from(tenants.map((one) => [tenantKey(one.id), one] as const)),
 });
 
 const delta = (

@@ -1,7 +1,7 @@
 /** The snapshot form: what is encoded comes back, and nothing else passes. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { FrozenMap } from '../kernel/frozen-map.ts';
+import { PackedMap } from '../kernel/packed-map.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import {
   decodeSnapshot,
@@ -33,7 +33,7 @@ const snapshot: ConfigSnapshot = {
     epoch: 1,
     position: 7,
     defaults: DEFAULT_POOL_SETTINGS,
-    tenants: FrozenMap.from([['acme', tenant]]),
+    tenants: PackedMap.from([['acme', tenant]]),
   },
 };
 
@@ -47,7 +47,7 @@ describe('ConfigSnapshot', () => {
   });
 
   it('tells its head without its tenants', () => {
-    assert.deepEqual(decodeSnapshotHead(encodeSnapshot(snapshot)), {
+    assert.deepEqual(decodeSnapshotHead(Buffer.from(encodeSnapshot(snapshot))), {
       logCreatedAt: '2026-01-01T00:00:00Z',
       logSequence: 41,
       config: { epoch: 1, position: 7 },

@@ -5,7 +5,9 @@
  * gaps by position either way.
  */
 import { z } from 'zod';
-import { configFromJson, configJsonSchema, configToJson } from './routing-config.ts';
+import { finish } from '../kernel/steps.ts';
+import type { Steps } from '../kernel/steps.ts';
+import { configJsonSchema, configOf, configPieces, frameOf, tenantsIn } from './config-text.ts';
 import type { RoutingConfig } from './routing-config.ts';
 
 export interface ConfigSnapshot {
@@ -23,17 +25,28 @@ const headSchema = {
 const snapshotSchema = z.strictObject({ ...headSchema, config: configJsonSchema });
 
 export function encodeSnapshot(snapshot: ConfigSnapshot): string {
-  return JSON.stringify({
-    logCreatedAt: snapshot.logCreatedAt,
-    logSequence: snapshot.logSequence,
-    config: configToJson(snapshot.config),
-  } satisfies z.input<typeof snapshotSchema>);
+  return [...snapshotPieces(snapshot)].join('');
+}
+
+/** The text of `encodeSnapshot` in pieces of some 100 kB. */
+export function* snapshotPieces(snapshot: ConfigSnapshot): Iterable<string> {
+  const { logCreatedAt, logSequence, config } = snapshot;
+  const head = { logCreatedAt, logSequence } satisfies z.input<z.ZodObject<typeof headSchema>>;
+  yield `${JSON.stringify(head).slice(0, -1)},"config":`;
+  yield* configPieces(config);
+  yield '}';
 }
 
 /** @throws ZodError or SyntaxError when the text is not a snapshot of a known format. */
 export function decodeSnapshot(text: string): ConfigSnapshot {
-  const json = snapshotSchema.parse(JSON.parse(text));
-  return { ...json, config: configFromJson(json.config) };
+  return finish(snapshotFrom(Buffer.from(text)));
+}
+
+/** What `decodeSnapshot` reads, with rests. @throws the same */
+export function* snapshotFrom(data: Buffer): Steps<ConfigSnapshot> {
+  const { config, ...head } = snapshotSchema.parse(JSON.parse(frameOf(data)));
+  const { tenants, ...rest } = configOf(config);
+  return { ...head, config: { ...rest, tenants: (yield* tenantsIn(data)) ?? tenants } };
 }
 
 const snapshotHeadSchema = z.object({
@@ -43,8 +56,8 @@ const snapshotHeadSchema = z.object({
 export type SnapshotHead = Readonly<z.infer<typeof snapshotHeadSchema>>;
 
 /** Which state a snapshot holds, without looking at its tenants. @throws as decodeSnapshot */
-export function decodeSnapshotHead(text: string): SnapshotHead {
-  return snapshotHeadSchema.parse(JSON.parse(text));
+export function decodeSnapshotHead(data: Buffer): SnapshotHead {
+  return snapshotHeadSchema.parse(JSON.parse(frameOf(data)));
 }
 
 const snapshotAnswerSchema = z.strictObject({ epoch: z.int().min(0), position: z.int().min(0) });

@@ -1,18 +1,11 @@
-/** The routing config: effective settings, consistency, and its text form. */
+/** The routing config: effective settings and consistency. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
-import { FrozenMap } from '../kernel/frozen-map.ts';
+import { PackedMap } from '../kernel/packed-map.ts';
 import { tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
 import { DEFAULT_POOL_SETTINGS } from './pool-settings.ts';
-import {
-  decodeConfig,
-  effectivePool,
-  EMPTY_CONFIG,
-  encodeConfig,
-  findInconsistency,
-} from './routing-config.ts';
+import { effectivePool, EMPTY_CONFIG, findInconsistency } from './routing-config.ts';
 import type { RoutingConfig, TenantConfig } from './routing-config.ts';
 
 function tenant(id: string, pool: TenantConfig['pool'] = {}): TenantConfig {
@@ -34,7 +27,7 @@ function configOf(...tenants: readonly TenantConfig[]): RoutingConfig {
     ...EMPTY_CONFIG,
     epoch: 3,
     position: 42,
-    tenants: FrozenMap.from(tenants.map((one) => [tenantKey(one.id), one] as const)),
+    tenants: PackedMap.from(tenants.map((one) => [tenantKey(one.id), one] as const)),
   };
 }
 
@@ -70,61 +63,7 @@ describe('findInconsistency', () => {
   });
 
   it('names a tenant indexed under another key', () => {
-    const misplaced = { ...EMPTY_CONFIG, tenants: FrozenMap.from([['acme', tenant('globex')]]) };
+    const misplaced = { ...EMPTY_CONFIG, tenants: PackedMap.from([['acme', tenant('globex')]]) };
     assert.match(findInconsistency(misplaced) ?? '', /"globex".*"acme"/);
-  });
-});
-
-describe('encodeConfig and decodeConfig', () => {
-  it('are inverse for any tenants', () => {
-    const id = fc.stringMatching(/^[a-zA-Z0-9]([-_]?[a-zA-Z0-9]){0,20}$/);
-    const pool = fc.record(
-      { minConnections: fc.nat(5), maxConnections: fc.integer({ min: 5, max: 90 }) },
-      { requiredKeys: [], noNullPrototype: true },
-    );
-    const tenants = fc.uniqueArray(fc.tuple(id, pool), {
-      selector: ([name]) => tenantKey(name),
-      maxLength: 30,
-    });
-    fc.assert(
-      fc.property(tenants, (given) => {
-        const config = configOf(...given.map(([name, own]) => tenant(name, own)));
-        const read = decodeConfig(encodeConfig(config));
-        assert.deepEqual([read.epoch, read.position], [3, 42]);
-        assert.deepEqual(read.defaults, config.defaults);
-        assert.deepEqual(new Map(read.tenants), new Map(config.tenants));
-      }),
-    );
-  });
-
-  it('give what was written before a pool setting was made the default of that setting', () => {
-    const json = JSON.parse(encodeConfig(EMPTY_CONFIG)) as { defaults: Record<string, unknown> };
-    delete json.defaults['acquireTimeoutMs'];
-    assert.deepEqual(decodeConfig(JSON.stringify(json)).defaults, DEFAULT_POOL_SETTINGS);
-  });
-
-  it('refuse two tenants whose ids differ in case only', () => {
-    const text = encodeConfig(configOf(tenant('acme'))).replace(
-      /"tenants":\[(.*)\]/,
-      (_all, one: string) => `"tenants":[${one},${one.replace('"acme"', '"ACME"')}]`,
-    );
-    assert.throws(() => decodeConfig(text), { name: 'ZodError', message: /ACME/ });
-  });
-
-  it('refuse another format, an unknown field, a missing field and values out of range', () => {
-    const json = JSON.parse(encodeConfig(configOf(tenant('acme')))) as Record<string, unknown>;
-    const altered: Record<string, unknown>[] = [
-      { ...json, format: 2 },
-      { ...json, actor: 'alice' },
-      { ...json, defaults: undefined },
-      { ...json, position: -1 },
-      { ...json, tenants: [{ ...tenant('acme'), port: 65_536 }] },
-      { ...json, tenants: [{ ...tenant('acme'), password: 'hunter2' }] },
-      { ...json, tenants: [{ ...tenant('acme'), pool: { acquireTimeoutMs: 0 } }] },
-    ];
-    for (const one of altered) {
-      assert.throws(() => decodeConfig(JSON.stringify(one)), { name: 'ZodError' });
-    }
-    assert.throws(() => decodeConfig('{'), SyntaxError);
   });
 });

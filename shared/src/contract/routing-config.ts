@@ -1,14 +1,14 @@
 /**
  * What a proxy needs to know to serve: the immutable routing config at one position of the event
  * log.
- * Owns: its types, its limits, its consistency rules and its JSON form.
+ * Owns: its types, its limits and its consistency rules. Leaves: its text to config-text.ts.
  * Who made a change and why is not in it.
  */
 import { z } from 'zod';
-import { FrozenMap } from '../kernel/frozen-map.ts';
+import { PackedMap } from '../kernel/packed-map.ts';
 import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
 import type { Position, TenantId } from '../kernel/ids.ts';
-import { DEFAULT_POOL_SETTINGS, poolOverridesSchema, poolSettingsSchema } from './pool-settings.ts';
+import { DEFAULT_POOL_SETTINGS, poolOverridesSchema } from './pool-settings.ts';
 import type { PoolOverrides, PoolSettings } from './pool-settings.ts';
 import { secretSchema } from './secret.ts';
 import { tenantOperationsSchema } from './tenant-operations.ts';
@@ -46,34 +46,47 @@ export interface RoutingConfig {
   readonly position: Position;
   readonly defaults: PoolSettings;
   /** By `tenantKey(id)`. */
-  readonly tenants: FrozenMap<TenantConfig>;
+  readonly tenants: PackedMap<TenantConfig>;
 }
 
 export const EMPTY_CONFIG: RoutingConfig = Object.freeze({
   epoch: 0,
   position: 0,
   defaults: DEFAULT_POOL_SETTINGS,
-  tenants: FrozenMap.empty<TenantConfig>(),
+  tenants: PackedMap.empty<TenantConfig>(),
 });
+
+/** How many server connections there may be, must be, and are kept back. */
+export type PoolBounds = Pick<
+  PoolSettings,
+  'maxConnections' | 'minConnections' | 'reserveConnections'
+>;
 
 /**
  * The settings that hold for one tenant: its own over the defaults. A minimum or a reserve that is
  * only inherited gives way to what the tenant sets itself.
  */
 export function effectivePool(
-  { defaults }: Pick<RoutingConfig, 'defaults'>,
+  config: Pick<RoutingConfig, 'defaults'>,
   tenant: Pick<TenantConfig, 'pool'>,
 ): PoolSettings {
   const own = tenant.pool as PoolOverrides;
-  const pool = { ...defaults, ...own };
-  const { maxConnections } = pool;
+  return { ...config.defaults, ...own, ...poolBounds(config, tenant) };
+}
+
+/** Those of `effectivePool`, for who looks at many tenants. */
+export function poolBounds(
+  { defaults }: Pick<RoutingConfig, 'defaults'>,
+  { pool: own }: Pick<TenantConfig, 'pool'>,
+): PoolBounds {
+  const maxConnections = own.maxConnections ?? defaults.maxConnections;
+  const inherited = maxConnections - (own.reserveConnections ?? 0);
   const minConnections =
-    own.minConnections ??
-    Math.max(0, Math.min(pool.minConnections, maxConnections - (own.reserveConnections ?? 0)));
+    own.minConnections ?? Math.max(0, Math.min(defaults.minConnections, inherited));
+  const left = maxConnections - Math.max(1, minConnections);
   const reserveConnections =
-    own.reserveConnections ??
-    Math.max(0, Math.min(pool.reserveConnections, maxConnections - Math.max(1, minConnections)));
-  return { ...pool, minConnections, reserveConnections };
+    own.reserveConnections ?? Math.max(0, Math.min(defaults.reserveConnections, left));
+  return { maxConnections, minConnections, reserveConnections };
 }
 
 /**
@@ -83,13 +96,13 @@ export function effectivePool(
 export function findInconsistency(config: RoutingConfig): string | undefined {
   for (const [key, tenant] of config.tenants) {
     if (key !== tenantKey(tenant.id)) return `tenant "${tenant.id}" is indexed as "${key}"`;
-    const problem = findPoolInconsistency(effectivePool(config, tenant));
+    const problem = findPoolInconsistency(poolBounds(config, tenant));
     if (problem !== undefined) return `tenant "${tenant.id}": ${problem}`;
   }
   return undefined;
 }
 
-export function findPoolInconsistency(pool: PoolSettings): string | undefined {
+export function findPoolInconsistency(pool: PoolBounds): string | undefined {
   const { minConnections, maxConnections, reserveConnections } = pool;
   const most = `max_connections (${maxConnections})`;
   if (minConnections > maxConnections)
@@ -101,49 +114,4 @@ export function findPoolInconsistency(pool: PoolSettings): string | undefined {
     ? `min_connections (${minConnections}) and reserve_connections (${reserveConnections})` +
         ` together are above ${most}`
     : undefined;
-}
-
-export const configJsonSchema = z.strictObject({
-  format: z.literal(1),
-  epoch: z.int().min(0),
-  position: z.int().min(0),
-  defaults: poolSettingsSchema,
-  tenants: z.array(tenantConfigSchema).superRefine((tenants, context) => {
-    const keys = new Set<string>();
-    for (const { id } of tenants) {
-      const known = keys.size;
-      if (keys.add(tenantKey(id)).size > known) continue;
-      context.addIssue({ code: 'custom', message: `tenant "${id}" is there twice` });
-    }
-  }),
-});
-type ConfigJson = z.infer<typeof configJsonSchema>;
-
-/** The config as plain JSON, for snapshots and the proxy's copy on disk. */
-export function configToJson(config: RoutingConfig): ConfigJson {
-  return {
-    format: 1,
-    epoch: config.epoch,
-    position: config.position,
-    defaults: config.defaults,
-    tenants: [...config.tenants.values()],
-  };
-}
-
-export function configFromJson(json: ConfigJson): RoutingConfig {
-  return {
-    epoch: json.epoch,
-    position: json.position,
-    defaults: json.defaults,
-    tenants: FrozenMap.from(json.tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const)),
-  };
-}
-
-export function encodeConfig(config: RoutingConfig): string {
-  return JSON.stringify(configToJson(config));
-}
-
-/** @throws ZodError or SyntaxError when the text is not a config of a known format. */
-export function decodeConfig(text: string): RoutingConfig {
-  return configFromJson(configJsonSchema.parse(JSON.parse(text)));
 }

@@ -77,7 +77,7 @@ export class PostgresTargets implements Targets {
   constructor(options: TargetOptions) {
     this.#options = options;
     options.router.onSwap((previous, next) => {
-      for (const { before, after } of tenantChanges(previous, next)) {
+      for (const { before, after } of tenantChanges(previous, next, 'known')) {
         if (before !== undefined && after !== undefined) options.accounts.inherit(before, after);
       }
       const retired = this.#reconcile(next);

@@ -4,9 +4,9 @@
  * Owns: these two conclusions from a swap, and which database a minimum is for. Leaves: the pools
  * to targets.ts, how many dials run at once to pool/dial-gate.ts.
  */
+import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import { tenantChanges } from '../../routing/snapshot.ts';
 import type { RoutingSnapshot } from '../../routing/snapshot.ts';
 import type { Account } from './auth/account.ts';
 
@@ -15,21 +15,20 @@ export function* tenantsToPrewarm(
   previous: RoutingSnapshot,
   next: RoutingSnapshot,
 ): Iterable<TenantConfig> {
-  for (const tenant of changedTenants(previous, next)) {
-    const { prewarm, minConnections } = next.poolSettings(tenant);
-    if (prewarm === 'on' && minConnections > 0 && tenant.protocol === 'postgres') yield tenant;
+  const { defaults, tenants } = next.config;
+  for (const key of changedKeys(previous, next)) {
+    if (defaults.prewarm === 'off' && tenants.mentions(key, 'prewarm') === 'no') continue;
+    const looked = tenants.look(key);
+    if (looked === undefined || looked.protocol !== 'postgres') continue;
+    const { prewarm, minConnections } = effectivePool(next.config, looked);
+    const tenant = prewarm === 'on' && minConnections > 0 ? next.byKey(key) : undefined;
+    if (tenant !== undefined) yield tenant;
   }
 }
 
 /** Other defaults can concern every tenant. */
-function* changedTenants(previous: RoutingSnapshot, next: RoutingSnapshot): Iterable<TenantConfig> {
-  if (previous.config.defaults !== next.config.defaults) {
-    yield* next.config.tenants.values();
-    return;
-  }
-  for (const { after } of tenantChanges(previous, next)) {
-    if (after !== undefined) yield after;
-  }
+function changedKeys({ config: was }: RoutingSnapshot, { config: is }: RoutingSnapshot) {
+  return was.defaults === is.defaults ? is.tenants.changedKeys(was.tenants) : is.tenants.keys();
 }
 
 /** The database that follows on `database` when a tenant is changed; undefined when none does. */

@@ -46,7 +46,7 @@ export class Lookups {
   constructor(options: LookupsOptions) {
     this.#options = options;
     options.router.onSwap((previous, next) => {
-      for (const { before, after } of tenantChanges(previous, next)) {
+      for (const { before, after } of tenantChanges(previous, next, 'known')) {
         if (before !== undefined && after !== undefined) this.#inherit(before, after);
       }
     });

@@ -1,0 +1,136 @@
+/**
+ * A config as text, with each tenant in a line of its own: 100,000 of them are written and read
+ * piece by piece, with rests, by who has clients to serve meanwhile. The whole is one JSON text all
+ * the same, and one without line ends is read too.
+ * Leaves: what is around a config in a snapshot to config-snapshot.ts.
+ */
+import { z } from 'zod';
+import { tenantKey } from '../kernel/ids.ts';
+import { PackedMap } from '../kernel/packed-map.ts';
+import { finish } from '../kernel/steps.ts';
+import type { Steps } from '../kernel/steps.ts';
+import { poolSettingsSchema } from './pool-settings.ts';
+import { tenantConfigSchema } from './routing-config.ts';
+import type { RoutingConfig, TenantConfig } from './routing-config.ts';
+
+type Tenants = PackedMap<TenantConfig>;
+
+export const configJsonSchema = z.strictObject({
+  format: z.literal(1),
+  epoch: z.int().min(0),
+  position: z.int().min(0),
+  defaults: poolSettingsSchema,
+  tenants: z.array(tenantConfigSchema).superRefine((tenants, context) => {
+    const twice = repeated(tenants.map(({ id }) => tenantKey(id)));
+    if (twice !== undefined) context.addIssue(isThereTwice(twice));
+  }),
+});
+type ConfigJson = z.infer<typeof configJsonSchema>;
+
+/** What ends the line before the first tenant. */
+const OPENING = '"tenants":[';
+const TENANTS_PER_PIECE = 500;
+/** Read in a millisecond or two. */
+const TENANTS_PER_STEP = 100;
+
+export function encodeConfig(config: RoutingConfig): string {
+  return [...configPieces(config)].join('');
+}
+
+/** @throws ZodError or SyntaxError when the text is not a config of a known format. */
+export function decodeConfig(text: string): RoutingConfig {
+  return finish(configFrom(Buffer.from(text)));
+}
+
+/** The text of `encodeConfig` in pieces of some 100 kB. */
+export function* configPieces(config: RoutingConfig): Iterable<string> {
+  const { epoch, position, defaults, tenants } = config;
+  const head = { format: 1, epoch, position, defaults } satisfies Partial<ConfigJson>;
+  yield `${JSON.stringify(head).slice(0, -1)},${OPENING}`;
+  let lines: string[] = [];
+  let separator = '\n';
+  for (const text of tenants.texts()) {
+    lines.push(text);
+    if (lines.length < TENANTS_PER_PIECE) continue;
+    yield separator + lines.join(',\n');
+    lines = [];
+    separator = ',\n';
+  }
+  if (lines.length > 0) yield separator + lines.join(',\n');
+  yield '\n]}';
+}
+
+/** What `decodeConfig` reads, with rests. @throws the same */
+export function* configFrom(data: Buffer): Steps<RoutingConfig> {
+  const { tenants, ...head } = configOf(configJsonSchema.parse(JSON.parse(frameOf(data))));
+  return { ...head, tenants: (yield* tenantsIn(data)) ?? tenants };
+}
+
+export function configOf({ epoch, position, defaults, tenants }: ConfigJson): RoutingConfig {
+  const entries = tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const);
+  return { epoch, position, defaults, tenants: PackedMap.from(entries) };
+}
+
+/** The JSON around the tenants, with none in it; of a text without lines, the whole. */
+export function frameOf(data: Buffer): string {
+  const [first, last] = bounds(data);
+  if (first === undefined) return data.toString('utf8');
+  return data.toString('utf8', 0, first) + data.toString('utf8', last);
+}
+
+/**
+ * The tenants in the lines; nothing where there are no lines.
+ * @throws ZodError, SyntaxError
+ */
+export function* tenantsIn(data: Buffer): Steps<Tenants | undefined> {
+  const [first, last] = bounds(data);
+  if (first === undefined) return undefined;
+  const texts: [string, string][] = [];
+  for (let from = first + 1; from < last;) {
+    const end = data.indexOf(LINE_END, from);
+    const until = data[end - 1] === COMMA ? end - 1 : end;
+    if (until > from) texts.push(tenantIn(data.toString('utf8', from, until), texts.length));
+    from = end + 1;
+    if (texts.length % TENANTS_PER_STEP === 0) yield;
+  }
+  const tenants = PackedMap.fromTexts<TenantConfig>(texts);
+  const twice = tenants.size < texts.length ? repeated(texts.map(([key]) => key)) : undefined;
+  if (twice !== undefined) throw new z.ZodError([isThereTwice(twice)]);
+  return tenants;
+}
+
+/** The first key that is there twice. */
+function repeated(keys: Iterable<string>): string | undefined {
+  const known = new Set<string>();
+  for (const key of keys) {
+    if (known.has(key)) return key;
+    known.add(key);
+  }
+  return undefined;
+}
+
+function isThereTwice(key: string) {
+  const message = `tenant "${key}" is there twice`;
+  return { code: 'custom' as const, path: ['tenants'], message, input: undefined };
+}
+
+const LINE_END = 0x0a;
+const COMMA = 0x2c;
+
+/** Where the line before the first tenant ends, and the one behind the last begins. */
+function bounds(data: Buffer): readonly [first: number | undefined, last: number] {
+  const first = data.indexOf(LINE_END);
+  const opens = first >= 0 && data.toString('latin1', 0, first).endsWith(OPENING);
+  return opens ? [first, data.lastIndexOf(LINE_END) + 1] : [undefined, 0];
+}
+
+/** Its key, and its text as it is written here, whatever the order of its members was. */
+function tenantIn(line: string, index: number): [string, string] {
+  const { success, data: tenant, error } = tenantConfigSchema.safeParse(JSON.parse(line));
+  if (success) return [tenantKey(tenant.id), JSON.stringify(tenant)];
+  const issues = error.issues.map((issue) => ({
+    ...issue,
+    path: ['tenants', index, ...issue.path],
+  }));
+  throw new z.ZodError(issues);
+}

@@ -1,0 +1,111 @@
+/** PackedMap against a plain Map, and what it promises of the objects it hands out. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import * as fc from 'fast-check';
+import { PackedMap } from './packed-map.ts';
+
+interface Value {
+  readonly n: number;
+  readonly tags?: readonly string[];
+}
+
+const keys = fc.constantFrom('a', 'b', 'c', 'constructor', '__proto__');
+const values = fc.oneof(
+  fc.integer({ min: 0, max: 2 }).map((n): Value => ({ n })),
+  fc.array(fc.string(), { maxLength: 2 }).map((tags): Value => ({ n: 1, tags })),
+);
+const changes = fc.array(fc.tuple(keys, fc.option(values, { nil: undefined })), { maxLength: 6 });
+const history = fc.array(changes, { maxLength: 8 });
+
+function plainAfter(before: ReadonlyMap<string, Value>, list: readonly [string, Value?][]) {
+  const after = new Map(before);
+  for (const [key, value] of list) {
+    if (value === undefined) after.delete(key);
+    else after.set(key, value);
+  }
+  return after;
+}
+
+const sorted = (map: Iterable<readonly [string, Value]>) =>
+  [...map].toSorted(([a], [b]) => (a < b ? -1 : 1));
+
+describe('PackedMap', () => {
+  it('holds what a Map would after any changes, and no later change touches it', () => {
+    fc.assert(
+      fc.property(history, fc.boolean(), (lists, looksBetween) => {
+        let map = PackedMap.empty<Value>();
+        let plain: ReadonlyMap<string, Value> = new Map();
+        const versions: (readonly [PackedMap<Value>, ReadonlyMap<string, Value>])[] = [];
+        for (const list of lists) {
+          map = map.with(list);
+          plain = plainAfter(plain, list as [string, Value?][]);
+          if (looksBetween) for (const key of plain.keys()) map.get(key);
+          versions.push([map, plain]);
+        }
+        for (const [packed, expected] of versions) {
+          assert.equal(packed.size, expected.size);
+          assert.deepEqual(sorted(packed), sorted(expected));
+          assert.deepEqual([...packed.values()].length, expected.size);
+          const texts = [...packed.texts()].map((text) => JSON.parse(text) as Value);
+          assert.deepEqual(texts, [...packed.values()]);
+          for (const key of ['a', 'b', 'c', 'constructor', '__proto__', 'absent']) {
+            assert.deepEqual(packed.get(key), expected.get(key));
+            assert.equal(packed.has(key), expected.has(key));
+          }
+        }
+      }),
+    );
+  });
+
+  it('names as changed the keys whose value is another one, between any two', () => {
+    fc.assert(
+      fc.property(changes, changes, (first, second) => {
+        const before = PackedMap.empty<Value>().with(first);
+        const after = before.with(second);
+        const apart = PackedMap.empty<Value>().with(sorted(after));
+        const expected = ['a', 'b', 'c', 'constructor', '__proto__'].filter(
+          (key) => JSON.stringify(before.get(key)) !== JSON.stringify(after.get(key)),
+        );
+        assert.deepEqual([...after.changedKeys(before)].sort(), expected.toSorted());
+        assert.deepEqual([...apart.changedKeys(before)].sort(), expected.toSorted());
+        assert.deepEqual([...apart.changedKeys(after)], []);
+      }),
+    );
+  });
+
+  it('hands out one frozen object for as long as its value is the same', () => {
+    const first = PackedMap.from<Value>([
+      ['a', { n: 1 }],
+      ['b', { n: 1 }],
+    ]);
+    const a = first.get('a');
+    assert.equal(first.get('a'), a);
+    assert.ok(Object.isFrozen(a));
+    const next = first.with([
+      ['a', { n: 1 }],
+      ['b', { n: 2 }],
+    ]);
+    assert.equal(next.get('a'), a);
+    assert.notEqual(next.get('b'), first.get('b'));
+    // Asked of the later one first.
+    const later = next.with([['c', { n: 1 }]]);
+    assert.equal(later.get('b'), next.get('b'));
+    assert.equal(first.with([['a', { n: 1 }]]), first);
+  });
+
+  it('shares the objects of another map that are the same, whoever made the text', () => {
+    fc.assert(
+      fc.property(changes, changes, (first, second) => {
+        const known = PackedMap.empty<Value>().with(first);
+        const kept = new Map(['a', 'b', 'c'].map((key) => [key, known.get(key)]));
+        const read = PackedMap.empty<Value>().with(sorted(known.with(second)));
+        const shared = read.sharing(known);
+        assert.deepEqual(sorted(shared), sorted(read));
+        for (const [key, value] of kept) {
+          const isSame = JSON.stringify(value) === JSON.stringify(read.get(key));
+          if (isSame) assert.equal(shared.get(key), value);
+        }
+      }),
+    );
+  });
+});
