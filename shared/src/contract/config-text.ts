@@ -85,16 +85,19 @@ export function frameOf(data: Buffer): string {
 export function* tenantsIn(data: Buffer): Steps<Tenants | undefined> {
   const [first, last] = bounds(data);
   if (first === undefined) return undefined;
-  const texts: [string, string][] = [];
+  const gathered = PackedMap.gather<TenantConfig>();
+  let count = 0;
   for (let from = first + 1; from < last;) {
     const end = data.indexOf(LINE_END, from);
     const until = data[end - 1] === COMMA ? end - 1 : end;
-    if (until > from) texts.push(tenantIn(data.toString('utf8', from, until), texts.length));
+    if (until > from) {
+      count = gathered.add(...tenantIn(data.toString('utf8', from, until), count));
+      if (count % TENANTS_PER_STEP === 0) yield;
+    }
     from = end + 1;
-    if (texts.length % TENANTS_PER_STEP === 0) yield;
   }
-  const tenants = PackedMap.fromTexts<TenantConfig>(texts);
-  const twice = tenants.size < texts.length ? repeated(texts.map(([key]) => key)) : undefined;
+  const tenants = gathered.toMap();
+  const twice = tenants.size < count ? repeated(gathered.keys()) : undefined;
   if (twice !== undefined) throw new z.ZodError([isThereTwice(twice)]);
   return tenants;
 }

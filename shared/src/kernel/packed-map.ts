@@ -1,9 +1,20 @@
 /**
- * An immutable map whose values rest as JSON text until somebody asks for them: of 100,000 tenants
- * a process that serves ten holds ten as objects. What was asked for stays the same frozen object
- * for as long as its text does, in every map that was made of this one.
+ * An immutable map whose values rest as JSON, outside of the heap, until somebody asks for them: of
+ * 100,000 tenants a process that serves ten holds ten as objects. What was asked for stays the same
+ * frozen object for as long as its text does, in every map that was made of this one.
+ * Leaves: the bytes to packed.ts.
  */
 import { FrozenMap } from './frozen-map.ts';
+import { Packed, packAlone, Packer } from './packed.ts';
+
+/** The entries of a map to come. */
+export interface Gathering<V extends object> {
+  /** @param text the value, as `JSON.stringify` writes it; returns how many there are now */
+  add(key: string, text: string): number;
+  keys(): readonly string[];
+  /** With the last of those that have the same key. */
+  toMap(): PackedMap<V>;
+}
 
 export class PackedMap<V extends object> implements Iterable<readonly [string, V]> {
   readonly #entries: FrozenMap<Packed<V>>;
@@ -20,9 +31,15 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
     return PackedMap.empty<V>().with(entries);
   }
 
-  /** @param texts of each key its value, as `JSON.stringify` writes it */
-  static fromTexts<V extends object>(texts: Iterable<readonly [string, string]>): PackedMap<V> {
-    return new PackedMap<V>(FrozenMap.from(packed(texts)));
+  /** Takes the entries one by one, so that nobody holds all of them as objects or texts. */
+  static gather<V extends object>(): Gathering<V> {
+    const packer = new Packer<V>();
+    const packed: [string, Packed<V>][] = [];
+    return {
+      add: (key, text) => packed.push([key, packer.pack(text)]),
+      keys: () => packed.map(([key]) => key),
+      toMap: () => new PackedMap<V>(FrozenMap.from(packed)),
+    };
   }
 
   get size(): number {
@@ -35,17 +52,17 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
 
   /** The value, kept as an object from now on. */
   get(key: string): V | undefined {
-    return this.#entries.get(key)?.kept();
+    return this.#entries.get(key)?.keep();
   }
 
   /** The same for who looks at it once: an object that was kept already, or one for the caller. */
   look(key: string): V | undefined {
-    return this.#entries.get(key)?.passing();
+    return this.#entries.get(key)?.look();
   }
 
   /** Whether anybody has asked for it with `get`. */
   isKept(key: string): boolean {
-    return this.#entries.get(key)?.isKept ?? false;
+    return this.#entries.get(key)?.kept !== undefined;
   }
 
   /** `no`: the value of the key has no member of this name, at any depth. Looks at its text only. */
@@ -55,27 +72,43 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
 
   /** A map with every entry set in order; an `undefined` value removes its key. */
   with(entries: Iterable<readonly [string, V | undefined]>): PackedMap<V> {
-    const last = new Map(entries);
-    return this.#changedBy(last, (value) => new Packed<V>(JSON.stringify(value)));
+    // Alone, so that what is replaced again and again holds nobody else's bytes.
+    const packer = this.size === 0 ? new Packer<V>() : { pack: packAlone<V> };
+    const changes = Array.from(
+      new Map(entries),
+      ([key, value]) => [key, value && packer.pack(JSON.stringify(value))] as const,
+    );
+    return this.#replacing(changes);
   }
 
-  /** What this map holds, as `other` with no more changed than must be. */
+  /**
+   * What this map holds, with the objects that `other` keeps of the same values, and as little else
+   * than `other` as can be. No bytes are shared that only few entries would hold.
+   */
   sharing(other: PackedMap<V>): PackedMap<V> {
-    const changes = new Map<string, Packed<V> | undefined>();
-    for (const key of this.changedKeys(other)) changes.set(key, this.#entries.get(key));
-    return other.#changedBy(changes, (entry) => entry);
+    const changed = [...this.changedKeys(other)];
+    if (changed.length * 2 <= this.size) {
+      return other.#replacing(
+        changed.map((key) => [key, this.#entries.get(key)?.alone()] as const),
+      );
+    }
+    for (const [key, entry] of this.#entries) {
+      const known = other.#entries.get(key);
+      if (known?.kept !== undefined && entry.equals(known)) entry.take(known.kept);
+    }
+    return this;
   }
 
   /** The keys whose value is not the same text as in `before`; equal parts are skipped unread. */
   *changedKeys(before: PackedMap<V>): Iterable<string> {
     for (const key of this.#entries.changedKeys(before.#entries)) {
-      if (this.#entries.get(key)?.text !== before.#entries.get(key)?.text) yield key;
+      if (!isSame(this.#entries.get(key), before.#entries.get(key))) yield key;
     }
   }
 
   /** What is passed by is not kept as objects. */
   *[Symbol.iterator](): Iterator<readonly [string, V]> {
-    for (const [key, entry] of this.#entries) yield [key, entry.passing()];
+    for (const [key, entry] of this.#entries) yield [key, entry.look()];
   }
 
   *keys(): Iterable<string> {
@@ -83,7 +116,7 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
   }
 
   *values(): Iterable<V> {
-    for (const entry of this.#entries.values()) yield entry.passing();
+    for (const entry of this.#entries.values()) yield entry.look();
   }
 
   /** The values as JSON. */
@@ -91,47 +124,13 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
     for (const { text } of this.#entries.values()) yield text;
   }
 
-  /** Entries whose text is the same stay what they are, and so do their objects. */
-  #changedBy<Change>(
-    changes: ReadonlyMap<string, Change | undefined>,
-    pack: (change: Change) => Packed<V>,
-  ): PackedMap<V> {
-    const news: [string, Packed<V> | undefined][] = [];
-    for (const [key, change] of changes) {
-      const entry = change === undefined ? undefined : pack(change);
-      if (entry?.text !== this.#entries.get(key)?.text) news.push([key, entry]);
-    }
+  /** Entries whose value is the same stay what they are, and so do their objects. */
+  #replacing(changes: readonly (readonly [string, Packed<V> | undefined])[]): PackedMap<V> {
+    const news = changes.filter(([key, entry]) => !isSame(entry, this.#entries.get(key)));
     return news.length === 0 ? this : new PackedMap(this.#entries.with(news));
   }
 }
 
-class Packed<V extends object> {
-  readonly text: string;
-  #kept: V | undefined;
-
-  constructor(text: string) {
-    this.text = text;
-  }
-
-  get isKept(): boolean {
-    return this.#kept !== undefined;
-  }
-
-  kept(): V {
-    return (this.#kept ??= this.#parse());
-  }
-
-  passing(): V {
-    return this.#kept ?? this.#parse();
-  }
-
-  #parse(): V {
-    return Object.freeze(JSON.parse(this.text) as V);
-  }
-}
-
-function* packed<V extends object>(
-  texts: Iterable<readonly [string, string]>,
-): Iterable<readonly [string, Packed<V>]> {
-  for (const [key, text] of texts) yield [key, new Packed<V>(text)];
+function isSame<V extends object>(a: Packed<V> | undefined, b: Packed<V> | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && a.equals(b));
 }
