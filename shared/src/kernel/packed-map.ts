@@ -5,7 +5,8 @@
  * Leaves: the bytes to packed.ts.
  */
 import { FrozenMap } from './frozen-map.ts';
-import { Packed, packAlone, Packer } from './packed.ts';
+import { packAlone, Packer } from './packed.ts';
+import type { Packed } from './packed.ts';
 
 /** The entries of a map to come. */
 export interface Gathering<V extends object> {
