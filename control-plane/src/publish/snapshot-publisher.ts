@@ -3,7 +3,6 @@
  * answers their requests. Owns: when it is written. Leaves: what it is to the delta publisher,
  * whose config and log place it writes together.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Bus, BusObjects, Subscription } from '@dbbouncer/shared/bus/bus.ts';
 import {
   decodeSnapshotHead,
@@ -17,6 +16,7 @@ import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { nextTurn } from '@dbbouncer/shared/kernel/steps.ts';
 
 export const SNAPSHOT_TIMES = Object.freeze({
   /** After the first change in a while, so that a burst makes one snapshot. */

@@ -66,7 +66,7 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
     return this.#entries.get(key)?.kept !== undefined;
   }
 
-  /** `no`: the value of the key has no member of this name, at any depth. Looks at its text only. */
+  /** `no`: its value has no member of this name, at any depth. Looks at the text alone. */
   mentions(key: string, member: string): 'maybe' | 'no' {
     return this.#entries.get(key)?.text.includes(`"${member}":`) === true ? 'maybe' : 'no';
   }

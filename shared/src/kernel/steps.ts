@@ -1,9 +1,12 @@
 /**
  * Long work that rests between its steps: a generator that yields where others may have their turn.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
-
 export type Steps<Result> = Generator<void, Result>;
+
+/** Resolves when whatever else the process has to do now has had its turn. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
 
 /** Does all of it now. @throws what the work throws; so do the others */
 export function finish<Result>(steps: Steps<Result>): Result {
