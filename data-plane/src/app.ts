@@ -5,6 +5,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
+import { REPORT_INTERVAL_MS } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
@@ -42,6 +43,7 @@ import { TimeLimits } from './session/time-limits.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { PoolTally } from './telemetry/pool-tally.ts';
 import { Reporter } from './telemetry/reporter.ts';
+import type { ReporterOptions } from './telemetry/reporter.ts';
 import { SessionTally } from './telemetry/session-tally.ts';
 import { startTelemetryServer } from './telemetry/http.ts';
 import type { Readiness } from './telemetry/http.ts';
@@ -59,6 +61,8 @@ export interface ProxyDependencies {
   /** Environment variables that tenants' passwords may refer to. */
   readonly readEnv: ReadEnv;
   readonly version: string;
+  /** Default: as often as control planes expect it. */
+  readonly reportIntervalMs?: number;
 }
 
 export interface RunningProxy {
@@ -105,9 +109,10 @@ export async function startProxy(
 /** Everything the proxy is made of, knowing each other; no port is open yet. */
 function makeParts(
   settings: Settings,
-  { bus, clock, log, readEnv, version }: ProxyDependencies,
+  dependencies: ProxyDependencies,
   { proxyId, dir }: ProxyIdentity,
 ) {
+  const { bus, clock, log, readEnv } = dependencies;
   const { dataDir, masterKey, host, metricsPort: port } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
@@ -158,11 +163,8 @@ function makeParts(
     clock,
     log,
     janitor: new Janitor(clock, [pools]),
-    reporter: new Reporter({
+    reporter: makeReporter(dependencies, {
       proxy: proxyId,
-      version,
-      bus,
-      clock,
       feed,
       pools: poolTally,
       clients,
@@ -172,6 +174,13 @@ function makeParts(
       startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log }),
     listen: () => listenForClients(settings, services),
   };
+}
+
+function makeReporter(
+  { version, bus, clock, reportIntervalMs: intervalMs = REPORT_INTERVAL_MS }: ProxyDependencies,
+  about: Pick<ReporterOptions, 'proxy' | 'feed' | 'pools' | 'clients' | 'halted'>,
+): Reporter {
+  return new Reporter({ version, bus, clock, intervalMs, ...about });
 }
 
 /** Has sessions follow every swap of the config. */

@@ -61,6 +61,7 @@ beforeEach(() => {
     halted: () => [],
     pools: new PoolTally(() => pools),
     clients: () => 3,
+    intervalMs: 1_000,
   });
   reporter.start();
 });

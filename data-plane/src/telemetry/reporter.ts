@@ -4,7 +4,6 @@
  * all again.
  */
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
-import { REPORT_INTERVAL_MS } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type {
   HaltedTenant,
   PoolReport,
@@ -37,6 +36,8 @@ export interface ReporterOptions {
   readonly clients: () => number;
   /** Tenants that are paused or drained, given the pools there are. */
   readonly halted: (pools: readonly ReadPool[]) => HaltedTenant[];
+  /** From one report to the next while nothing is news. */
+  readonly intervalMs: number;
 }
 
 /** At most 20 reports a second, however fast positions change. */
@@ -92,7 +93,7 @@ export class Reporter {
     this.#sentStatus = feed.status;
     const report = this.#report(this.#sentStatus);
     bus.publish(SUBJECTS.report(proxy), new TextEncoder().encode(JSON.stringify(report)));
-    this.#sendAfter(REPORT_INTERVAL_MS);
+    this.#sendAfter(this.#options.intervalMs);
   }
 
   #report({ epoch, appliedPosition, rejected }: ReportedStatus): ProxyReport {
