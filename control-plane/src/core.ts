@@ -13,6 +13,7 @@ import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
 import { FleetState } from './fleet/fleet-state.ts';
 import type { FleetReader } from './fleet/fleet-state.ts';
+import { Probes } from './fleet/probes.ts';
 import { listenForReports } from './fleet/report-listener.ts';
 import { pastOfTenant } from './projections/past.ts';
 import type { FoldedPast } from './projections/past.ts';
@@ -68,6 +69,8 @@ export interface ControlPlaneCore {
   readonly past: PastReader;
   readonly history: History;
   readonly fleet: FleetReader;
+  /** Has proxies try servers. */
+  readonly probes: Pick<Probes, 'probe'>;
   /** Makes the read models anew from the events, while everything else goes on. @throws STORE_* */
   rebuildReadModels(): Promise<Rebuilt>;
   status(): CoreStatus;
@@ -118,6 +121,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     },
     history: new History(store),
     fleet,
+    probes: new Probes({ bus, fleet, clock }),
     rebuildReadModels: () => store.rebuildReadModelsOnline(),
     status: () => ({
       position: store.head(),

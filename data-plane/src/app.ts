@@ -33,6 +33,8 @@ import { CancelRegistry } from './session/postgres/cancel.ts';
 import { Leases } from './session/postgres/leases.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
+import { probesOf, serverSideOf } from './server-side.ts';
+import type { ServerSide } from './server-side.ts';
 import { BusyPoll } from './session/busy-poll.ts';
 import { endForbiddenSessions } from './session/access-changes.ts';
 import { ClientLimits } from './session/client-limits.ts';
@@ -49,10 +51,8 @@ import { startTelemetryServer } from './telemetry/http.ts';
 import type { Readiness } from './telemetry/http.ts';
 import { CertificateUsers } from './tls/certificate-users.ts';
 import { ClientTls } from './tls/client-tls.ts';
-import { CredentialStore } from './upstream/credentials.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
 import { ServerCancels } from './upstream/server-cancels.ts';
-import { ServerTlsStore } from './upstream/server-tls.ts';
 
 export interface ProxyDependencies {
   readonly bus: Bus;
@@ -137,20 +137,18 @@ function makeParts(
   });
   const timeLimits = new TimeLimits({ registry, router, clock });
   const halted = obeySwaps(router, registry, metrics);
+  const common = { proxyId, keyring, router, clock, log };
+  const serverSide = serverSideOf(settings, { ...common, buffers });
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
     whenConfigured: feed.whenReady(),
+    ...common,
     settings,
-    router,
     pools,
     registry,
-    buffers,
+    serverSide,
     clientLimits,
     timeLimits,
-    keyring,
-    clock,
-    log,
-    proxyId,
     meter,
     tls,
   });
@@ -169,7 +167,9 @@ function makeParts(
       pools: poolTally,
       clients,
       halted: (read) => halted.read(read),
+      servers: () => serverSide.servers.read(),
     }),
+    probes: probesOf(serverSide, { bus, proxy: proxyId, pools }),
     startTelemetry: (readiness: () => Readiness) =>
       startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log }),
     listen: () => listenForClients(settings, services),
@@ -178,7 +178,7 @@ function makeParts(
 
 function makeReporter(
   { version, bus, clock, reportIntervalMs: intervalMs = REPORT_INTERVAL_MS }: ProxyDependencies,
-  about: Pick<ReporterOptions, 'proxy' | 'feed' | 'pools' | 'clients' | 'halted'>,
+  about: Pick<ReporterOptions, 'proxy' | 'feed' | 'pools' | 'clients' | 'halted' | 'servers'>,
 ): Reporter {
   return new Reporter({ version, bus, clock, intervalMs, ...about });
 }
@@ -254,7 +254,7 @@ interface SessionParts {
   readonly router: Router;
   readonly pools: Pools<PostgresBackend>;
   readonly registry: SessionRegistry;
-  readonly buffers: BufferPool;
+  readonly serverSide: ServerSide;
   readonly clientLimits: ClientLimits;
   readonly timeLimits: TimeLimits;
   readonly keyring: Keyring;
@@ -268,25 +268,17 @@ interface SessionParts {
 function sessionServices(parts: SessionParts): SessionServices {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
   const { hasConfig, whenConfigured, clientLimits, timeLimits, tls } = parts;
-  const accounts = new Accounts(new CredentialStore(keyring));
-  // The name under which surviving proxies find what a lost one has left behind.
-  const applicationName = () => `dbb:${proxyId}:${router.current.epoch}`;
+  const accounts = new Accounts(parts.serverSide.credentials);
   const mockSecret = new MockSecret(() => keyring.deriveFleetSecret('mock-scram'));
   const common = { router, accounts, meter, clock, log };
   const cancels = new ServerCancels(clock);
   const leases = new Leases(cancels);
   const targets = new PostgresTargets({
+    ...parts.serverSide,
+    ...common,
     cancels,
     leases,
-    ...common,
     pools,
-    buffers: parts.buffers,
-    applicationName,
-    keepaliveIdleMs: settings.tcpKeepaliveIdleMs,
-    serverTls: new ServerTlsStore(keyring, {
-      mode: settings.serverTlsMode,
-      caFile: settings.serverTlsCaFile,
-    }),
   });
   return {
     ...common,

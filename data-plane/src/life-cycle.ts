@@ -22,6 +22,8 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
     stop(): Promise<void>;
   };
   readonly reporter: { start(): void; stop(): void };
+  /** Answers whether the proxy could connect to a server. */
+  readonly probes: { start(): void; stop(): void };
   readonly janitor: { stop(): void };
   readonly timeLimits: { stop(): void };
   /** Watches the files of its certificate. */
@@ -59,11 +61,12 @@ export class LifeCycle {
   }
 
   async #open(): Promise<OpenPorts> {
-    const { feed, reporter, startTelemetry, listen } = this.#parts;
+    const { feed, reporter, probes, startTelemetry, listen } = this.#parts;
     this.#telemetry = await startTelemetry(() => this.#readiness());
     this.#listener = await listen();
     feed.start();
     reporter.start();
+    probes.start();
     this.#phase = 'serving';
     return { listenPort: this.#listener.port, metricsPort: this.#telemetry.port };
   }
@@ -75,6 +78,7 @@ export class LifeCycle {
   async close(timeoutMs: number): Promise<void> {
     const { registry, pools, clock, log, janitor, reporter, feed, tls, timeLimits } = this.#parts;
     this.#phase = 'draining';
+    this.#parts.probes.stop();
     this.#listener?.stop();
     await drain({ registry, pools, clock, log, timeoutMs });
     janitor.stop();

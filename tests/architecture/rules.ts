@@ -215,6 +215,13 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/pool',
     'data-plane/src/upstream',
   ),
+  'data-plane/src/probes': room(
+    'pure',
+    ...GROUND,
+    'shared/src/bus',
+    'data-plane/src/pool',
+    'data-plane/src/routing',
+  ),
   'data-plane/src/drain.ts': room('pure', ...GROUND, PROXY_ERRORS, 'data-plane/src/session'),
   'data-plane/src/listener': room(
     'allowed',
@@ -249,6 +256,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/telemetry',
   ),
   'data-plane/src/client-ports.ts': room('allowed', 'shared/src', 'data-plane/src'),
+  'data-plane/src/server-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/app.ts': room('allowed', 'shared/src', 'data-plane/src'),
 
   'cli/src': room(
@@ -401,6 +409,7 @@ export const PROTOCOL_WORDS: Readonly<Record<string, string>> = {
   'data-plane/src/upstream': 'speaks the protocols',
   'data-plane/src/app.ts': 'puts the parts of the protocols together',
   'data-plane/src/client-ports.ts': 'gives each listener its protocol',
+  'data-plane/src/server-side.ts': 'gives probes the protocols that can be tried',
   'shared/src/contract': 'defines the `protocol` field and its default ports',
   'shared/src/settings': 'names the ports of both listeners',
   cli: 'names the ports, and the demo brings a PostgreSQL of its own',

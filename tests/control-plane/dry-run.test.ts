@@ -3,10 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
-import type { PoolReport, ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
-import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { eventually } from '../support/eventually.ts';
+import { poolReport, sendReport } from './fake-proxy.ts';
 import { assertProblem, tenantBody, TestControlPlane } from './harness.ts';
 import type { Answer } from './harness.ts';
 
@@ -57,34 +56,7 @@ function withoutTimes({ json }: Answer): unknown {
 }
 
 function report(proxy: string, fields: Partial<ProxyReport>): void {
-  const at = new Date().toISOString();
-  const whole: ProxyReport = {
-    proxy: proxy as ProxyId,
-    version: 'test',
-    startedAt: at,
-    sentAt: at,
-    epoch: 1,
-    appliedPosition: 0,
-    clients: 0,
-    pools: [],
-    ...fields,
-  };
-  plane.bus.publish(SUBJECTS.report(whole.proxy), Buffer.from(JSON.stringify(whole)));
-}
-
-function pool(tenant: string, fields: Partial<PoolReport> = {}): PoolReport {
-  return {
-    tenant,
-    protocol: 'postgres',
-    database: 'd',
-    user: 'app',
-    active: 1,
-    idle: 2,
-    total: 3,
-    waiting: 0,
-    longestWaitMs: 0,
-    ...fields,
-  };
+  sendReport(plane.bus, proxy, fields);
 }
 
 describe('a rehearsed write', () => {
@@ -217,7 +189,7 @@ describe('force=true', () => {
 
 describe('the proxies and pools of a rehearsal', () => {
   it('are those that report the tenant', async () => {
-    report('p-1', { pools: [pool(id), pool('somebody-else')] });
+    report('p-1', { pools: [poolReport(id), poolReport('somebody-else')] });
     await eventually('it is heard', async () => {
       const { json } = await plane.call('GET', `/tenants/${id}`);
       return (json['stats'] as { total: number }).total === 3;
@@ -226,14 +198,55 @@ describe('the proxies and pools of a rehearsal', () => {
     const { proxies, pools } = rehearsed.touches;
     assert.deepEqual(proxies, [{ id: 'p-1', behind: Number(await position()), rejected: null }]);
     const numbers = { active: 1, idle: 2, total: 3, waiting: 0 };
-    assert.deepEqual(pools, [{ proxy: 'p-1', tenant: id, database: 'd', user: 'app', ...numbers }]);
+    const told = { proxy: 'p-1', tenant: id, database: 'd', user: 'app', effect: 'drained' };
+    assert.deepEqual(pools, [{ ...told, ...numbers }]);
     assert.deepEqual(codes(rehearsed), ['clients_end']);
+  });
+
+  it('are told what would become of them on each', async () => {
+    const pools = [
+      poolReport(id, { database: `${id}_db` }),
+      poolReport(id, { database: 'of before', state: 'draining' }),
+    ];
+    report('p-1', { pools });
+    report('p-2', {});
+    await eventually('both are heard', async () => {
+      const { json } = await plane.call('GET', `/tenants/${id}/stats`);
+      return (
+        (json['pools'] as readonly unknown[]).length === 2 &&
+        JSON.stringify((await plane.call('GET', '/fleet')).json).includes('p-2')
+      );
+    });
+    const effects = async (body: unknown): Promise<readonly unknown[]> => {
+      const path = `/tenants/${id}?dry_run=true`;
+      const { touches } = await rehearse('PATCH', path, body);
+      return (touches.pools as readonly Record<string, unknown>[]).map((one) =>
+        [one['proxy'], one['database'], one['effect']].join(' '),
+      );
+    };
+    const draining = 'p-1 of before drained';
+    const own = `${id}_db`;
+    assert.deepEqual(await effects({ max_connections: 3 }), [`p-1 ${own} kept`, draining]);
+    assert.deepEqual(await effects({ port: 1 }), [`p-1 ${own} replaced`, draining]);
+    assert.deepEqual(await effects({ password: 'x' }), [`p-1 ${own} replaced`, draining]);
+    assert.deepEqual(await effects({ password: 'hunter2-planted', max_connections: 3 }), [
+      `p-1 ${own} kept`,
+      draining,
+    ]);
+    assert.deepEqual(await effects({ prewarm: 'on', min_connections: 1 }), [
+      `p-1 ${own} kept`,
+      draining,
+      `p-2 ${own} opened`,
+    ]);
+    assert.deepEqual(await effects({ port: 5432 }), [], 'nothing would change');
+    const paused = await rehearse('POST', `/tenants/${id}/pause?dry_run=true`);
+    assert.match(JSON.stringify(paused.touches.pools), /"effect":"halted"/);
   });
 
   it('warn of a server without room and of a proxy that refuses its config', async () => {
     const failing = 'FATAL: sorry, too many clients already';
     report('p-1', {
-      pools: [pool(id, { failing, active: 0, total: 0 })],
+      pools: [poolReport(id, { failing, active: 0, total: 0 })],
       rejected: { position: 1, reason: 'delta is not JSON' },
     });
     const rehearsed = await eventually('it is heard', async () => {

@@ -81,6 +81,13 @@ describe('deploy/nats.conf', () => {
     });
     assert.equal(response.status, 201, await response.text());
     assert.equal(await answerWithin(10_000, Number(port)), 42);
+    // The question goes to the proxy, and its answer back, with what each user may do.
+    const probed = await fetch(`${apiUrl}/tenants/acme?dry_run=true&probe=true`, {
+      method: 'PATCH',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: '{}',
+    });
+    assert.match(await probed.text(), /"outcome":"reachable"/);
   });
 
   it('keeps events from a proxy, and a proxy from changing the config', async () => {
@@ -107,6 +114,7 @@ describe('deploy/nats.conf', () => {
 
 const FORBIDDEN_TO_PUBLISH = [
   'dbbouncer.config.delta',
+  'dbbouncer.probe.another',
   'dbbouncer.events.stored',
   '$JS.API.STREAM.INFO.DBBOUNCER_EVENTS',
   '$JS.API.STREAM.MSG.GET.DBBOUNCER_EVENTS',

@@ -17,10 +17,12 @@ import type { ConfigChange } from '@dbbouncer/shared/contract/config-delta.ts';
 import { encodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { proxyReportSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
-import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
+import { effectivePool, EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { AuthQuery } from '@dbbouncer/shared/contract/auth-query.ts';
 import type { PoolOverrides } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { decodeProbeAnswer, encodeProbe } from '@dbbouncer/shared/contract/server-probe.ts';
+import type { ProbeAnswer } from '@dbbouncer/shared/contract/server-probe.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
 import type { TenantUser } from '@dbbouncer/shared/contract/tenant-users.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
@@ -163,6 +165,19 @@ export class TestProxy {
     await applied;
   }
 
+  /** What the proxy says of connecting as `tenant`, which need not be one of its tenants. */
+  async probe(
+    tenant: TestTenant,
+    asked: { readonly timeoutMs?: number; readonly protocol?: TenantConfig['protocol'] } = {},
+  ): Promise<ProbeAnswer> {
+    const { timeoutMs = 5_000, protocol = 'postgres' } = asked;
+    const config = { ...tenantConfig(tenant, this.#passwords), protocol };
+    const settings = effectivePool(this.#config, config);
+    const request = encodeProbe({ tenant: config, settings, timeoutMs });
+    const subject = SUBJECTS.probe(this.#proxy.proxyId);
+    return decodeProbeAnswer(await this.#bus.request(subject, request, timeoutMs + 5_000));
+  }
+
   /** The first report from now on that `fits`. @throws after `withinMs`, with the last report */
   report(
     fits: (report: ProxyReport) => boolean,
@@ -232,13 +247,17 @@ async function publishFirst(
 }
 
 function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigChange {
+  return { kind: 'tenant_set', tenant: tenantConfig(tenant, passwords) };
+}
+
+function tenantConfig(tenant: TestTenant, passwords: Map<string, string>): TenantConfig {
   const secret = (password: string): Secret => {
     const name = `TEST_PASSWORD_${passwordCount++}`;
     passwords.set(name, password);
     return { kind: 'env', name };
   };
   const { users, authQuery } = tenant;
-  const config: TenantConfig = {
+  return {
     id: tenant.id as TenantId,
     protocol: 'postgres',
     host: tenant.host ?? '127.0.0.1',
@@ -256,7 +275,6 @@ function tenantSet(tenant: TestTenant, passwords: Map<string, string>): ConfigCh
       authQuery: { cacheTtlMs: 60_000, negativeTtlMs: 5_000, ...withSecrets(authQuery, secret) },
     }),
   };
-  return { kind: 'tenant_set', tenant: config };
 }
 
 function withSecrets<T extends { readonly password?: string; readonly serverPassword?: string }>(

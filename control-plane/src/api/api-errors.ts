@@ -5,6 +5,7 @@
 import { AppError, defineErrors } from '@dbbouncer/shared/kernel/errors.ts';
 import type { FieldProblem } from '@dbbouncer/shared/contract/explain.ts';
 import { controlErrors } from '../errors.ts';
+import type { ProbedAnswer } from './writes/probe-schema.ts';
 
 export const apiErrors = defineErrors({
   ROUTE_NOT_FOUND: {
@@ -57,6 +58,16 @@ export const apiErrors = defineErrors({
     retryable: false,
     summary: 'The control plane was started without a config file.',
   },
+  PROBE_FAILED: {
+    kind: 'upstream',
+    retryable: false,
+    summary: 'A proxy could not connect to the database server as the write would have it.',
+  },
+  PROBE_UNAVAILABLE: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'No proxy could try whether the database server can be connected to.',
+  },
   NOT_READY: {
     kind: 'unavailable',
     retryable: true,
@@ -88,6 +99,24 @@ export class WrongVersion extends AppError<'VERSION_CONFLICT' | 'PRECONDITION_RE
   constructor(code: WrongVersion['code'], etag: string, message: string, hint: string) {
     super(code, controlErrors.specs[code], message, { hint });
     this.etag = etag;
+  }
+}
+
+/** A write that was to be made only if the servers of its tenants can be connected to. */
+export class ProbeRefused extends AppError<'PROBE_FAILED' | 'PROBE_UNAVAILABLE'> {
+  /** What was found of each, as it is told. */
+  readonly probed: readonly ProbedAnswer[];
+
+  constructor(
+    code: ProbeRefused['code'],
+    told: {
+      readonly message: string;
+      readonly hint: string;
+      readonly probed: readonly ProbedAnswer[];
+    },
+  ) {
+    super(code, apiErrors.specs[code], told.message, { hint: told.hint });
+    this.probed = told.probed;
   }
 }
 

@@ -11,9 +11,11 @@ import {
   apiErrors,
   BatchRefused,
   InvalidFields,
+  ProbeRefused,
   ScopeMissing,
   WrongVersion,
 } from './api-errors.ts';
+import { probedSchema } from './writes/probe-schema.ts';
 
 const SPECS = { ...sharedErrors.specs, ...controlErrors.specs, ...apiErrors.specs } as const;
 export type ProblemCode = keyof typeof SPECS;
@@ -44,6 +46,7 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   BODY_TOO_LARGE: 413,
   BATCH_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  PROBE_FAILED: 424,
   PRECONDITION_REQUIRED: 428,
   IDEMPOTENCY_KEY_REUSED: 422,
   RATE_LIMITED: 429,
@@ -53,6 +56,7 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   BUS_UNAVAILABLE: 503,
   BUS_MESSAGE_TOO_LARGE: 500,
   NOT_READY: 503,
+  PROBE_UNAVAILABLE: 503,
   TOO_MANY_WAIT: 503,
   SECRET_UNAVAILABLE: 503,
   TAILS_EXHAUSTED: 503,
@@ -81,6 +85,9 @@ export const problemSchema = z
       description:
         'Of VERSION_CONFLICT and PRECONDITION_REQUIRED: what If-Match would have to say.',
     }),
+    probes: z.array(probedSchema).optional().meta({
+      description: 'Of PROBE_FAILED and PROBE_UNAVAILABLE: what was found of each server.',
+    }),
     errors: z
       .array(
         z.strictObject({
@@ -107,6 +114,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
     request_id: requestId,
     ...(known instanceof ScopeMissing && { required_scope: known.needed }),
     ...(known instanceof WrongVersion && { etag: known.etag }),
+    ...(known instanceof ProbeRefused && { probes: [...known.probed] }),
     ...(known instanceof InvalidFields && {
       errors: known.fields.map(({ path, message }) => ({ path, message })),
     }),

@@ -21,7 +21,7 @@ import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
 import { idParams } from './tenant-requests.ts';
 import type { Write, WriteAnswer } from './writes/write.ts';
-import { changeQuery, writeQuery } from './writes/write-options.ts';
+import { tenantChangeQuery, tenantQuery, writeQuery } from './writes/write-options.ts';
 import { writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['Putting back'];
@@ -87,10 +87,10 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
         ' with the rules and defaults of now. The config file leaves it so until its entry for' +
         ' the tenant changes.',
       params: idParams,
-      querystring: changeQuery,
+      querystring: tenantChangeQuery,
       headers: writeHeaders,
       body: rollbackBody,
-      response: writeResponses(200, tenantRollbackSchema, 404, 409, 412),
+      response: writeResponses(200, tenantRollbackSchema, 404, 409, 412, 424),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
@@ -123,10 +123,10 @@ function registerRestore(api: Api, services: ApiServices): void {
       summary: 'Bring a removed tenant back as it was when it was removed',
       description: 'With its password and users, and paused if it was paused.',
       params: idParams,
-      querystring: writeQuery,
+      querystring: tenantQuery,
       headers: writeHeaders,
       body: restoreBody,
-      response: writeResponses(200, tenantRollbackSchema, 404, 409, 412),
+      response: writeResponses(200, tenantRollbackSchema, 404, 409, 412, 424),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
@@ -188,7 +188,8 @@ function answerOf(
   assert(view !== undefined, 'only a removal leaves no view');
   const tenant = toTenantAnswer(view, scope.tenants.getDefaults().defaults, core.fleet);
   const headers = { etag: etagOf(view.version) };
-  return { status: 200, headers, body: { ...tenant, outcome: outcomeOf(events), to }, position };
+  const body = { ...tenant, outcome: outcomeOf(events), to };
+  return { status: 200, headers, body, position, tenant: view.config };
 }
 
 /** @throws VALIDATION_FAILED when it is neither, or has not come yet. */

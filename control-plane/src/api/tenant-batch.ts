@@ -33,7 +33,7 @@ import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
 import { findTenant, handle, requireSameId, secretMaker } from './tenant-requests.ts';
 import type { Write, WriteAnswer } from './writes/write.ts';
-import { changeQuery } from './writes/write-options.ts';
+import { tenantChangeQuery } from './writes/write-options.ts';
 import { writeResponses } from './writes/write-responses.ts';
 
 export const BATCH_LIMITS = Object.freeze({
@@ -122,10 +122,10 @@ export function registerTenantBatch(api: Api, services: ApiServices): void {
       description:
         'Proxies are told of all of it at once and swap once. When an operation is refused,' +
         ' nothing is changed, and `errors` names each that is, by its place in the list.',
-      querystring: changeQuery,
+      querystring: tenantChangeQuery,
       headers: writeHeaders,
       body: batchSchema,
-      response: writeResponses(200, batchAnswerSchema, 409),
+      response: writeResponses(200, batchAnswerSchema, 409, 424),
     },
     handler: (request, reply) => {
       const { operations, reason } = request.body;

@@ -54,7 +54,8 @@ export function change(
   assert(view !== undefined, 'only a removal leaves no view');
   const { defaults } = write.scope.tenants.getDefaults();
   const body = toTenantAnswer(view, defaults, fleet);
-  return { status: 200, headers: { etag: etagOf(view.version) }, body, position };
+  const headers = { etag: etagOf(view.version) };
+  return { status: 200, headers, body, position, tenant: view.config };
 }
 
 /** The tenant as an answer, with its ETag. */

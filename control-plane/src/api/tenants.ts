@@ -31,7 +31,7 @@ import {
   requireTenant,
   secretMaker,
 } from './tenant-requests.ts';
-import { changeQuery, writeQuery } from './writes/write-options.ts';
+import { changeQuery, tenantChangeQuery, tenantQuery } from './writes/write-options.ts';
 import { removalResponses, writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['Tenants'];
@@ -121,10 +121,10 @@ function registerRegistration(api: Api, services: ApiServices): void {
       tags: TAGS,
       operationId: 'registerTenant',
       summary: 'Register a tenant',
-      querystring: writeQuery,
+      querystring: tenantQuery,
       headers: writeHeaders,
       body: tenantCreateSchema,
-      response: writeResponses(201, tenantAnswerSchema, 409),
+      response: writeResponses(201, tenantAnswerSchema, 409, 424),
     },
     handler: (request, reply) => {
       const { body } = request;
@@ -155,10 +155,10 @@ function registerChanges(api: Api, services: ApiServices): void {
         'What is not given goes back to its default, except the password, which is kept.' +
         ' An id that is not registered answers 404: POST /tenants registers.',
       params: idParams,
-      querystring: changeQuery,
+      querystring: tenantChangeQuery,
       headers: changeHeaders,
       body: tenantReplaceSchema,
-      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 428),
+      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 424, 428),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
@@ -179,10 +179,10 @@ function registerChanges(api: Api, services: ApiServices): void {
       summary: 'Change some settings of a tenant',
       description: 'What is not given stays as it is; null goes back to the default.',
       params: idParams,
-      querystring: changeQuery,
+      querystring: tenantChangeQuery,
       headers: changeHeaders,
       body: tenantPatchSchema,
-      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 428),
+      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 424, 428),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {

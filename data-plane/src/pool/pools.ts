@@ -14,6 +14,8 @@ import type { Backend, CloseReason } from '../upstream/upstream.ts';
 import { DORMANT_POOL_MS } from './limits.ts';
 import { Pool } from './pool.ts';
 import { shuttingDown } from './pool-errors.ts';
+import { takeLoneSlot } from './lone-slot.ts';
+import type { GiveBack, LoneSlotOptions } from './lone-slot.ts';
 import type { PoolIdentity, PoolOptions } from './pool-options.ts';
 import { reserveOf, TenantCap } from './tenant-cap.ts';
 import { UserCap } from './user-cap.ts';
@@ -114,6 +116,31 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
     this.#state = 'shutting_down';
     for (const [key, pool] of Array.from(this.#current)) this.#retire(key, pool, 'shutdown');
     await Promise.all(Array.from(this.#draining, (pool) => pool.drain('shutdown')));
+  }
+
+  /**
+   * A slot of the tenant's limit for a connection that belongs to no pool.
+   * @param settings their limit holds when the tenant has no pools
+   * @returns what to call when it has closed; nothing when no slot was free in time, or no more
+   * connections are to be opened
+   */
+  async loneSlot(
+    tenant: string,
+    settings: PoolSettings,
+    options: LoneSlotOptions,
+  ): Promise<GiveBack | undefined> {
+    if (!this.isOpen) return undefined;
+    const key = tenantKey(tenant);
+    const cap = capIn(this.#caps, key, settings.maxConnections);
+    const giveBack = await takeLoneSlot(cap, options);
+    if (giveBack === undefined) {
+      forgetUnused(this.#caps, key);
+      return undefined;
+    }
+    return () => {
+      giveBack();
+      forgetUnused(this.#caps, key);
+    };
   }
 
   /** Whether more pools are made. */

@@ -9,7 +9,7 @@ import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { LogFields, Logger } from '@dbbouncer/shared/kernel/log.ts';
-import { poolKey, sealedFingerprint } from './pool-identity.ts';
+import { poolKey, sealedFingerprint } from '@dbbouncer/shared/contract/pool-identity.ts';
 import { Router } from './router.ts';
 import { RoutingSnapshot, tenantChanges } from './snapshot.ts';
 import { someConfig, someTenant } from './testing.ts';

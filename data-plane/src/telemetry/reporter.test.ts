@@ -7,8 +7,16 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { BUS_LIMITS } from '@dbbouncer/shared/bus/bus.ts';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
-import { proxyReportSchema } from '@dbbouncer/shared/contract/proxy-report.ts';
-import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
+import {
+  HALTED_MAX,
+  proxyReportSchema,
+  SERVERS_MAX,
+} from '@dbbouncer/shared/contract/proxy-report.ts';
+import type {
+  HaltedTenant,
+  ProxyReport,
+  ReportedServer,
+} from '@dbbouncer/shared/contract/proxy-report.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import { followPromises, ManualClock } from '../../../tests/support/manual-clock.ts';
@@ -38,6 +46,8 @@ let feed: FakeFeed;
 let pools: FakePool[];
 let reports: ProxyReport[];
 let bytesMax: number;
+let halted: HaltedTenant[];
+let servers: readonly ReportedServer[];
 let reporter: Reporter;
 
 beforeEach(() => {
@@ -47,6 +57,8 @@ beforeEach(() => {
   pools = [];
   reports = [];
   bytesMax = 0;
+  servers = [];
+  halted = [];
   bus.subscribe(SUBJECTS.reports, (data, subject) => {
     assert.equal(subject, 'dbbouncer.report.p-1');
     bytesMax = Math.max(bytesMax, data.byteLength);
@@ -58,7 +70,8 @@ beforeEach(() => {
     bus,
     clock,
     feed,
-    halted: () => [],
+    halted: () => halted,
+    servers: () => servers,
     pools: new PoolTally(() => pools),
     clients: () => 3,
     intervalMs: 1_000,
@@ -154,6 +167,17 @@ describe('Reporter', () => {
 
   it('leaves out idle pools first when not all fit a message, and says how many', async () => {
     const failing = 'x'.repeat(10_000);
+    const limits = {
+      version: '18.4 (some distribution)',
+      maxConnections: 100,
+      reservedConnections: 3,
+    };
+    servers = Array.from({ length: SERVERS_MAX }, (_, n) => {
+      return { host: `${n}.`.padEnd(255, 'x'), port: 5432, limits };
+    });
+    halted = Array.from({ length: HALTED_MAX }, (_, n) => {
+      return { tenant: `${n}`.padEnd(63, 'x'), state: 'draining', clients: 1e9, connections: 1e9 };
+    });
     pools = Array.from({ length: 8_000 }, (_, n) => new FakePool(`tenant-${n}`, { idle: 1 }));
     pools.push(new FakePool('waiting', { waiting: 1 }), new FakePool('down', { failing }));
     await clock.pass(1_000);
@@ -163,6 +187,7 @@ describe('Reporter', () => {
       ['down', 'waiting'],
     );
     assert.equal(report.pools.length + (report.poolsOmitted ?? 0), 8_002);
+    assert.deepEqual([report.servers?.length, report.halted?.length], [SERVERS_MAX, HALTED_MAX]);
     assert(bytesMax > 800_000 && bytesMax < BUS_LIMITS.messageBytesMax, `${bytesMax} bytes`);
   });
 

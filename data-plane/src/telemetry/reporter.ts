@@ -8,6 +8,7 @@ import type {
   HaltedTenant,
   PoolReport,
   ProxyReport,
+  ReportedServer,
 } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
@@ -38,12 +39,14 @@ export interface ReporterOptions {
   readonly halted: (pools: readonly ReadPool[]) => HaltedTenant[];
   /** From one report to the next while nothing is news. */
   readonly intervalMs: number;
+  /** What database servers have told of their limits, SERVERS_MAX at most. */
+  readonly servers: () => readonly ReportedServer[];
 }
 
 /** At most 20 reports a second, however fast positions change. */
 const REPORT_GAP_MS = 50;
-/** Leaves room for HALTED_MAX tenants and the rest below the bus's limit of a message. */
-const POOLS_BYTES_MAX = 800_000;
+/** Leaves room for HALTED_MAX tenants, SERVERS_MAX servers and the rest in a message of the bus. */
+const POOLS_BYTES_MAX = 600_000;
 const FAILING_CHARS_MAX = 500;
 
 export class Reporter {
@@ -101,6 +104,7 @@ export class Reporter {
     const all = this.#options.pools.read();
     const { pools, omitted } = fitting(all);
     const halted = this.#options.halted(all);
+    const servers = this.#options.servers();
     return {
       proxy,
       version,
@@ -112,6 +116,7 @@ export class Reporter {
       clients: clients(),
       pools,
       ...(omitted > 0 && { poolsOmitted: omitted }),
+      ...(servers.length > 0 && { servers: [...servers] }),
       ...(halted.length > 0 && { halted }),
     };
   }

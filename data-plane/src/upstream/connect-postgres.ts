@@ -130,7 +130,7 @@ async function connectInOneWay(
     if (failure !== undefined) throw tlsFailed(options, failure, error);
     throw error instanceof UnfitCredential
       ? unfitCredential(options, error)
-      : unreachableServer(options, error);
+      : unreachableServer(options, error, 'login');
   } finally {
     timer.cancel();
     options.signal.removeEventListener('abort', abort);
@@ -163,7 +163,7 @@ function connectSocket(options: ConnectOptions, reads: ServerReads): Promise<Soc
     const failed = (error: Error) => {
       timer.cancel();
       signal.removeEventListener('abort', abort);
-      reject(unreachableServer(options, error));
+      reject(unreachableServer(options, error, 'connect'));
     };
     socket.once('error', failed);
     socket.once('connect', () => {

@@ -23,7 +23,7 @@ export function refusedInit({ tenant }: Dialled, fields: ErrorFields): AppError 
   return proxyErrors.fail('UPSTREAM_REFUSED', fields.message, {
     detail: `the init_sql of tenant "${tenant.id}" failed on ${tenant.host}:${tenant.port}`,
     hint: fields.hint ?? 'Correct the init_sql of the tenant.',
-    context: { sqlState: fields.code },
+    context: { sqlState: fields.code, stage: 'init_sql' },
   });
 }
 
@@ -97,7 +97,12 @@ export function unfitCredential({ tenant, user }: Dialled, cause: UnfitCredentia
   );
 }
 
-export function unreachableServer({ tenant }: Dialled, cause: unknown): AppError {
+/** @param stage what it was in the middle of */
+export function unreachableServer(
+  { tenant }: Dialled,
+  cause: unknown,
+  stage: 'connect' | 'login',
+): AppError {
   const words = cause instanceof Error ? cause.message : String(cause);
   return proxyErrors.fail(
     'UPSTREAM_UNREACHABLE',
@@ -105,6 +110,7 @@ export function unreachableServer({ tenant }: Dialled, cause: unknown): AppError
     {
       detail: `host ${tenant.host}, port ${tenant.port}`,
       hint: 'Check that the server runs and that the host and port of the tenant are right.',
+      context: { stage },
       cause,
     },
   );

@@ -112,7 +112,7 @@ export class PostgresBackend implements Backend {
   readonly #clock: Clock;
   #sink: ReplySink;
   #ahead: Buffer | undefined;
-  #closedBecause: CloseReason | undefined;
+  #closedBecause: CloseReason | 'probed' | undefined;
   #ended = false;
   #closing: Timer | undefined;
 
@@ -197,7 +197,8 @@ export class PostgresBackend implements Backend {
     return !this.#ended && this.#closedBecause === undefined && !this.socket.destroyed;
   }
 
-  close(reason: CloseReason): void {
+  /** `probed`: it was opened to see whether it can be, and is no pool's. */
+  close(reason: CloseReason | 'probed'): void {
     if (this.#closedBecause !== undefined) return;
     this.#closedBecause = reason;
     this.#log.debug({ backend: this.id, reason }, 'closing server connection');

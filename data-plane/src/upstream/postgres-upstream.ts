@@ -16,12 +16,14 @@ import { TRANSACTION_IDLE } from '../wire/postgres/backend-messages.ts';
 import { connectPostgres } from './connect-postgres.ts';
 import { ping, simpleQueries, simpleQuery } from './conversation.ts';
 import type { Credential } from './credential.ts';
+import { unreachableServer } from './dial-errors.ts';
 import { idleSink } from './idle-sink.ts';
 import { initSession } from './init-session.ts';
 import { LeakDetector } from './leaks/leak-detector.ts';
 import type { LeakKind } from './leaks/session-holdings.ts';
 import { EMPTY_VECTOR } from './parameter-vector.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
+import type { KnownServers } from './server-limits.ts';
 import type { ServerTlsStore } from './server-tls.ts';
 import { withinTime } from './time-limit.ts';
 import type { TimeLimit } from './time-limit.ts';
@@ -40,6 +42,8 @@ export interface PostgresUpstreamOptions {
   /** As they are now: a swap may change them. */
   readonly settings: () => PoolSettings;
   readonly keepaliveIdleMs: number;
+  /** Whom to tell what the server says of its limits; undefined: it is not asked. */
+  readonly servers: KnownServers | undefined;
   /** What is read of the server goes into memory of these. */
   readonly buffers: BufferPool;
   readonly clock: Clock;
@@ -134,7 +138,18 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     this.#parameters = new Map(backend.parameters);
     backend.attach(idleSink);
     backend.patience = this.#patience;
+    await this.#learnLimits(backend);
     return backend;
+  }
+
+  /** Now and then, of a server once. @throws UPSTREAM_UNREACHABLE */
+  async #learnLimits(backend: PostgresBackend): Promise<void> {
+    const { tenant, user, servers } = this.#options;
+    try {
+      await servers?.askOnce(tenant, backend);
+    } catch (error) {
+      throw unreachableServer({ tenant, user }, error, 'login');
+    }
   }
 
   /**

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { isProxyId } from '../kernel/ids.ts';
 import type { ProxyId } from '../kernel/ids.ts';
+import { serverLimitsSchema } from './server-probe.ts';
 
 export const poolReportSchema = z.strictObject({
   tenant: z.string(),
@@ -39,6 +40,14 @@ export const haltedTenantSchema = z.strictObject({
 });
 export type HaltedTenant = Readonly<z.infer<typeof haltedTenantSchema>>;
 
+/** A server by the host that tenants name, and what it has said last. */
+const reportedServerSchema = z.strictObject({
+  host: z.string(),
+  port: z.int(),
+  limits: serverLimitsSchema,
+});
+export type ReportedServer = Readonly<z.infer<typeof reportedServerSchema>>;
+
 export const proxyReportSchema = z.strictObject({
   proxy: z.custom<ProxyId>((value) => typeof value === 'string' && isProxyId(value)),
   version: z.string(),
@@ -52,6 +61,8 @@ export const proxyReportSchema = z.strictObject({
   pools: z.array(poolReportSchema),
   /** How many pools more there are than fit a message; those in trouble are left out last. */
   poolsOmitted: z.int().min(1).optional(),
+  /** Absent: none. Database servers that have told of their limits; at most SERVERS_MAX. */
+  servers: z.array(reportedServerSchema).optional(),
   /** Absent: none. At most HALTED_MAX; those still on their way come first. */
   halted: z.array(haltedTenantSchema).optional(),
 });
@@ -59,5 +70,7 @@ export type ProxyReport = Readonly<z.infer<typeof proxyReportSchema>>;
 
 /** Halted tenants of one report. */
 export const HALTED_MAX = 1_000;
+/** Servers of one report. */
+export const SERVERS_MAX = 500;
 
 export const REPORT_INTERVAL_MS = 1_000;

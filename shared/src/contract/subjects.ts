@@ -19,6 +19,8 @@ export const SUBJECTS = Object.freeze({
   /** Reports of all proxies, for a subscriber. */
   reports: 'dbbouncer.report.*',
   report: (proxy: ProxyId) => `dbbouncer.report.${proxy}`,
+  /** A proxy answers here whether it could connect to a server: server-probe.ts. */
+  probe: (proxy: ProxyId) => `dbbouncer.probe.${proxy}`,
   /** Under which each plane receives answers: a proxy must not read those to a control plane. */
   controlPlaneInbox: '_INBOX_dbbouncer_control',
   proxyInbox: '_INBOX_dbbouncer_proxy',

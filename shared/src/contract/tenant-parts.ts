@@ -3,7 +3,7 @@
  * and its shapes inside and outside. A change of `null` takes a part away. The schemas of REST,
  * YAML and events, and the conversions between them, are made from this table.
  * To add one: a row here, its line in docs/configuration.md, what obeys it, and
- * routing/pool-identity when it decides where connections go or who they are.
+ * pool-identity.ts when it decides where connections go or who they are.
  */
 import { z } from 'zod';
 import {

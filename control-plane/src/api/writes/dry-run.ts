@@ -1,18 +1,25 @@
 /**
  * What a rehearsed write is answered with: what it would store, tell the proxies and answer, whom
- * it touches, and what to look out for. Leaves: rehearsing to the core, warnings to warnings.ts.
+ * it touches, and what to look out for.
+ * Owns: that answer, what of it is seen from inside the transaction. Leaves: rehearsing to the
+ * core, warnings to warnings.ts, pools to touched-pools.ts, servers to server-budgets.ts.
  */
 import { z } from 'zod';
-import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
-import type { WorkChanges } from '../../commands/commands.ts';
-import type { ProxyView } from '../../fleet/fleet-state.ts';
+import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { WorkChanges, WorkScope } from '../../commands/commands.ts';
+import type { FleetReader, ProxyView } from '../../fleet/fleet-state.ts';
+import type { TenantReader } from '../../store/read-models.ts';
 import { redacted, redactedMembers } from '../redacted.ts';
+import { probedSchema } from './probe-schema.ts';
+import type { ProbedAnswer } from './probe-schema.ts';
+import { serverBudgets, serverBudgetSchema, toBudgetAnswer } from './server-budgets.ts';
+import type { Server, ServerBudget } from './server-budgets.ts';
 import type { Surroundings } from './surroundings.ts';
-import { warningSchema, warningsOf } from './warnings.ts';
+import { touchedPools, touchedPoolsShape } from './touched-pools.ts';
+import { aboutBudget, aboutProbe, tenantsSetBy, warningSchema, warningsOf } from './warnings.ts';
+import type { Warning } from './warnings.ts';
 import type { WriteAnswer } from './write.ts';
-
-/** Pools in one answer; the number of those that are left out is told. */
-const POOLS_MAX = 1_000;
 
 const anObject = z.record(z.string(), z.unknown());
 
@@ -31,35 +38,69 @@ export const dryRunSchema = z
       proxies: z
         .array(z.strictObject({ id: z.string(), behind: z.int(), rejected: z.string().nullable() }))
         .meta({ description: 'Live proxies; each would swap its config.' }),
-      pools: z
-        .array(
-          z.strictObject({
-            proxy: z.string(),
-            tenant: z.string(),
-            database: z.string(),
-            user: z.string(),
-            active: z.int(),
-            idle: z.int(),
-            total: z.int(),
-            waiting: z.int(),
-          }),
-        )
-        .meta({ description: 'What those proxies hold for the tenants that would change.' }),
-      pools_omitted: z.int().meta({ description: `Pools beyond the first ${POOLS_MAX}.` }),
+      ...touchedPoolsShape,
     }),
+    servers: z.array(serverBudgetSchema).meta({
+      description: 'Database servers of the tenants that would change, and what they let in.',
+    }),
+    probes: z.array(probedSchema).meta({ description: 'With ?probe=true; else empty.' }),
     warnings: z.array(warningSchema),
   })
   .meta({ id: 'DryRun' });
 export type DryRunAnswer = z.infer<typeof dryRunSchema>;
 
-export function toDryRunAnswer(
+/** What only the transaction sees that is undone afterwards. */
+export interface Rehearsal {
+  readonly answer: WriteAnswer;
+  readonly changes: WorkChanges;
+  readonly defaults: ReturnType<TenantReader['getDefaults']>['defaults'];
+  readonly warnings: readonly Warning[];
+  readonly budgets: readonly ServerBudget[];
+}
+
+/** What has come of a write, before it is undone. */
+export function rehearsalOf(
   answer: WriteAnswer,
-  { events, delta }: WorkChanges,
+  scope: WorkScope,
   around: Surroundings,
-): DryRunAnswer {
+): Rehearsal {
+  const changes = scope.changes();
+  return {
+    answer,
+    changes,
+    defaults: scope.tenants.getDefaults().defaults,
+    warnings: [...warningsOf(changes, around)],
+    budgets: serverBudgets(serversOf(changes, around), around),
+  };
+}
+
+/** Other defaults concern every server; those that a proxy has asked can be held against them. */
+function serversOf(changes: WorkChanges, { fleet }: Surroundings): readonly Server[] {
+  const set = tenantsSetBy(changes);
+  if (!changes.delta.changes.some(({ kind }) => kind === 'defaults_set')) return set;
+  return [...set, ...fleet.proxies().flatMap(({ report }) => report.servers ?? [])];
+}
+
+export interface Aftermath {
+  readonly fleet: FleetReader;
+  /** Tenants as they are, and stay. */
+  readonly before: (id: string) => TenantConfig | undefined;
+  readonly probed: readonly ProbedAnswer[];
+}
+
+export function toDryRunAnswer(rehearsal: Rehearsal, after: Aftermath): DryRunAnswer {
+  const { answer, changes, defaults, warnings, budgets } = rehearsal;
+  const { events, delta } = changes;
+  const { fleet, before, probed } = after;
   const told = answer.told ?? answer.body;
-  const live = around.fleet.proxies().filter(({ status: life }) => life === 'live');
-  const touchesProxies = delta.changes.length > 0;
+  const live = fleet.proxies().filter(({ status: life }) => life === 'live');
+  const proxies = Math.max(1, live.length);
+  const set = tenantsSetBy(changes);
+  const budgetOf = (id: string) => {
+    const tenant = set.find((one) => one.id === id) ?? before(id);
+    return tenant === undefined ? 0 : effectivePool({ defaults }, tenant).maxConnections;
+  };
+  const servers = budgets.map((budget) => toBudgetAnswer(budget, fleet, probed));
   return {
     dry_run: true,
     status: answer.status,
@@ -76,42 +117,20 @@ export function toDryRunAnswer(
       changes: delta.changes.map((change) => redacted(change) as Record<string, unknown>),
     },
     touches: {
-      proxies: touchesProxies ? live.map((view) => toProxy(view, delta.from)) : [],
-      ...touchedPools(live, delta),
+      proxies: delta.changes.length > 0 ? live.map((view) => toProxy(view, delta.from)) : [],
+      ...touchedPools(live, delta.changes, { before, defaults }),
     },
-    warnings: [...warningsOf({ events, delta }, around)],
+    servers,
+    probes: [...probed],
+    warnings: [
+      ...warnings,
+      ...servers.flatMap((server, index) => aboutBudget(server, budgets[index]?.extent)),
+      ...probed.flatMap((one) => [...aboutProbe(one, budgetOf(one.tenant) * proxies)]),
+    ],
   };
 }
 
 function toProxy({ id, report }: ProxyView, position: number) {
   const behind = Math.max(0, position - report.appliedPosition);
   return { id, behind, rejected: report.rejected?.reason ?? null };
-}
-
-function touchedPools(live: readonly ProxyView[], { changes }: WorkChanges['delta']) {
-  const keys = new Set<string>();
-  let touchesAll = false;
-  for (const change of changes) {
-    if (change.kind === 'tenant_set') keys.add(tenantKey(change.tenant.id));
-    else if (change.kind === 'tenant_removed') keys.add(tenantKey(change.id));
-    else if (change.kind === 'defaults_set') touchesAll = true;
-  }
-  const pools = live.flatMap(({ id: proxy, report }) =>
-    report.pools
-      .filter(({ tenant }) => touchesAll || keys.has(tenantKey(tenant)))
-      .map(({ tenant, database, user, active, idle, total, waiting }) => ({
-        proxy,
-        tenant,
-        database,
-        user,
-        active,
-        idle,
-        total,
-        waiting,
-      })),
-  );
-  return {
-    pools: pools.slice(0, POOLS_MAX),
-    pools_omitted: Math.max(0, pools.length - POOLS_MAX),
-  };
 }

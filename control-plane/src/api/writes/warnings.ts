@@ -10,6 +10,9 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { WorkChanges } from '../../commands/commands.ts';
 import { reaches } from '../../domain/api-key/tenant-pattern.ts';
 import type { FleetReader } from '../../fleet/fleet-state.ts';
+import { describeProbed } from './probed.ts';
+import type { ProbedAnswer } from './probe-schema.ts';
+import type { ServerBudget, ServerBudgetAnswer } from './server-budgets.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export const WARNING_LIMITS = Object.freeze({
@@ -29,8 +32,11 @@ export const warningSchema = z
       'name_clash',
       'no_live_proxy',
       'not_all_checked',
+      'not_probed',
       'proxy_lags',
       'server_full',
+      'server_overcommitted',
+      'unreachable',
     ]),
     message: z.string(),
   })
@@ -48,7 +54,7 @@ export function* warningsOf(
   }
   if (changes.length > 0) yield* aboutProxies(around.fleet);
   yield* aboutClients(events, around.fleet);
-  const set = changes.flatMap((change) => tenantOf(change));
+  const set = tenantsSetBy({ delta });
   for (const tenant of set.slice(0, WARNING_LIMITS.tenantsMax)) {
     yield* aboutMinimum(tenant, around);
     yield* aboutDatabase(tenant, around);
@@ -63,8 +69,47 @@ export function* warningsOf(
   }
 }
 
-function tenantOf(change: ConfigChange): readonly TenantConfig[] {
-  return change.kind === 'tenant_set' ? [change.tenant] : [];
+/** As the write would leave them, in the order of the changes. */
+export function tenantsSetBy({ delta }: Pick<WorkChanges, 'delta'>): readonly TenantConfig[] {
+  return delta.changes.flatMap((change: ConfigChange) =>
+    change.kind === 'tenant_set' ? [change.tenant] : [],
+  );
+}
+
+/** @param extent whether all tenants of the server were summed up */
+export function aboutBudget(
+  server: ServerBudgetAnswer,
+  extent: ServerBudget['extent'] = 'whole',
+): readonly Warning[] {
+  const { host, port, tenants, proxies, budget } = server;
+  const where = `${host}:${port}`;
+  const summed: Warning[] =
+    extent === 'whole'
+      ? []
+      : [warn('not_all_checked', `Only the first ${tenants} tenants of ${where} were summed up.`)];
+  const { max_connections: most, reserved_connections: reserved } = server;
+  if (most === null || budget <= most - (reserved ?? 0)) return summed;
+  const who = `${tenants === 1 ? 'The tenant' : `The ${tenants} tenants`} of ${where} may open`;
+  const over = proxies > 1 ? ` on ${proxies} proxies together` : '';
+  const text =
+    `${who} ${budget} server connections${over}; the server lets in ${most}, ${reserved ?? 0} of` +
+    ' them for superusers and reserved roles alone.';
+  return [...summed, warn('server_overcommitted', text)];
+}
+
+/** @param budget connections that the tenant may open on all live proxies together */
+export function* aboutProbe(probed: ProbedAnswer, budget: number): Iterable<Warning> {
+  const { outcome, tenant, server } = probed;
+  if (outcome === 'failed') yield warn('unreachable', describeProbed(probed));
+  if (outcome === 'not_probed') yield warn('not_probed', describeProbed(probed));
+  for (const [whose, most] of [
+    ['role', server?.role_connections ?? null],
+    ['database', server?.database_connections ?? null],
+  ] as const) {
+    if (most === null || budget <= most) continue;
+    const text = `may open ${budget} server connections; the server lets its ${whose} have ${most}`;
+    yield warn('server_overcommitted', `Tenant "${tenant}" ${text}.`);
+  }
 }
 
 function* aboutProxies(fleet: FleetReader): Iterable<Warning> {

@@ -43,6 +43,19 @@ export const writeQuery = reasonQuery.extend({
     }),
 });
 
+const probe = z
+  .enum(['true', 'false'])
+  .optional()
+  .meta({
+    description:
+      'true: a live proxy first tries whether it can connect to the server as the tenant would be' +
+      ' then. With dry_run that is told; without, the write is refused when it cannot (424) or' +
+      ' nobody could try (503), unless force=true.',
+  });
+
+/** The query of writes that register or bring back tenants. */
+export const tenantQuery = writeQuery.extend({ probe });
+
 /** The query of writes on what has a version. */
 export const changeQuery = writeQuery.extend({
   force: z.enum(['true', 'false']).optional().meta({
@@ -51,8 +64,13 @@ export const changeQuery = writeQuery.extend({
   }),
 });
 
+/** The same of tenants. */
+export const tenantChangeQuery = changeQuery.extend({ probe });
+
 export interface WriteOptions {
   readonly mode: CommandMode;
+  /** Whether a proxy has to try first. `told`: nothing is refused for what it finds. */
+  readonly probe: 'no' | 'required' | 'told';
   /** How long to wait for the proxies; absent: not at all. */
   readonly waitMs: number | undefined;
 }
@@ -61,14 +79,24 @@ export interface WriteOptions {
 export function writeOptions(request: FastifyRequest): WriteOptions {
   const { dry_run, wait, timeout } = request.query as z.infer<typeof writeQuery>;
   const mode = dry_run === 'true' ? 'dry_run' : 'commit';
+  const probe = probeOption(request, mode);
   if (wait === undefined) {
-    if (timeout === undefined) return { mode, waitMs: undefined };
+    if (timeout === undefined) return { mode, probe, waitMs: undefined };
     throw invalidField('timeout', 'is for wait=applied alone');
   }
   if (mode === 'dry_run') {
     throw invalidField('wait', 'cannot be combined with dry_run: there is nothing to wait for');
   }
-  return { mode, waitMs: timeout === undefined ? WAIT_LIMITS.defaultMs : timeoutMs(timeout) };
+  const waitMs = timeout === undefined ? WAIT_LIMITS.defaultMs : timeoutMs(timeout);
+  return { mode, probe, waitMs };
+}
+
+/** What is forced is not probed either, unless only that is asked for. */
+function probeOption({ query }: FastifyRequest, mode: CommandMode): WriteOptions['probe'] {
+  const { probe, force } = query as Partial<z.infer<typeof tenantChangeQuery>>;
+  if (probe !== 'true') return 'no';
+  if (mode === 'dry_run') return 'told';
+  return force === 'true' ? 'no' : 'required';
 }
 
 function timeoutMs(text: string): number {

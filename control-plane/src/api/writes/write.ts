@@ -1,4 +1,5 @@
 /** What a route says of a write: the work inside a transaction, and the answer it comes to. */
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { WorkScope } from '../../commands/commands.ts';
 import type { EventMeta } from '../../store/event.ts';
@@ -19,6 +20,8 @@ export interface WriteAnswer {
   readonly body: object | null;
   /** What is kept and told again instead of `body`, where that holds what is told once. */
   readonly told?: object | undefined;
+  /** Whom it is about, where that is one tenant that is there afterwards. */
+  readonly tenant?: TenantConfig | undefined;
   /** Proxies that applied it know of the write. */
   readonly position: Position;
 }

@@ -7,9 +7,10 @@
 import { createSecretKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
-import type { WorkScope } from '../../commands/commands.ts';
+import type { WorkChanges, WorkScope } from '../../commands/commands.ts';
 import type { ControlPlaneCore } from '../../core.ts';
 import type { EventMeta } from '../../store/event.ts';
 import { APPLIED_WAIT_LIMITS, AppliedWaits } from '../../fleet/applied-waits.ts';
@@ -20,14 +21,17 @@ import type { WrongVersion } from '../api-errors.ts';
 import { preconditionOf } from '../preconditions.ts';
 import { commandMeta } from '../request-meta.ts';
 import { toAppliedAnswer } from './applied.ts';
-import { toDryRunAnswer } from './dry-run.ts';
+import { rehearsalOf, toDryRunAnswer } from './dry-run.ts';
+import type { DryRunAnswer } from './dry-run.ts';
 import { fingerprintOf, idempotencyKeyOf, requireSameRequest } from './idempotency.ts';
+import { probeAll, requireReachable } from './probed.ts';
+import { tenantsSetBy } from './warnings.ts';
 import type { WriteAnswer, WriteWork } from './write.ts';
 import { writeOptions } from './write-options.ts';
 import type { WriteOptions } from './write-options.ts';
 
 export interface WritesOptions {
-  readonly core: Pick<ControlPlaneCore, 'commands' | 'fleet'>;
+  readonly core: Pick<ControlPlaneCore, 'commands' | 'fleet' | 'tenants' | 'probes'>;
   readonly keyring: Keyring;
   readonly clock: Clock;
 }
@@ -51,19 +55,18 @@ export class Writes {
   /**
    * Does `work` as the request asks for it, and replies.
    * @throws what `work` and commands throw; IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_KEYS_FULL,
-   * TOO_MANY_WAIT: nothing changed.
+   * TOO_MANY_WAIT, PROBE_FAILED, PROBE_UNAVAILABLE: nothing changed.
    */
   async perform(request: FastifyRequest, reply: FastifyReply, work: WriteWork): Promise<void> {
     const options = writeOptions(request);
     const meta = commandMeta(request);
     if (options.mode === 'dry_run') {
-      await reply.code(200).send(await this.#rehearse(request, meta, work));
+      await reply.code(200).send(await this.#tellOf(request, meta, work, options));
       return;
     }
-    const precondition = preconditionOf(request, (refusal) => {
-      throw refusal;
-    });
+    const precondition = preconditionOf(request, refuse);
     const inScope = (scope: WorkScope) => work({ scope, meta, precondition });
+    if (options.probe === 'required') await this.#probe(request, inScope);
     const place = this.#placeFor(options);
     try {
       const done = await this.#do(request, inScope);
@@ -75,16 +78,42 @@ export class Writes {
   }
 
   /** Nothing is written over, so no version has to be named; that the write must is told. */
-  #rehearse(request: FastifyRequest, meta: EventMeta, work: WriteWork): Promise<object> {
-    const { commands, fleet } = this.#core;
+  async #tellOf(
+    request: FastifyRequest,
+    meta: EventMeta,
+    work: WriteWork,
+    { probe }: WriteOptions,
+  ): Promise<DryRunAnswer> {
+    const { commands, fleet, tenants, probes } = this.#core;
     const reach = reachOf(request);
-    return commands.perform((scope) => {
+    const rehearsal = await commands.perform((scope) => {
       const missing: WrongVersion[] = [];
       const precondition = preconditionOf(request, (refusal) => void missing.push(refusal));
       const answer = work({ scope, meta, precondition });
-      const around = { tenants: scope.tenants, fleet, reach, missing };
-      return toDryRunAnswer(answer, scope.changes(), around);
+      return rehearsalOf(answer, scope, { tenants: scope.tenants, fleet, reach, missing });
     }, 'dry_run');
+    const { answer, changes, defaults } = rehearsal;
+    const probed =
+      probe === 'no' ? [] : await probeAll(probes, tenantsToProbe(answer, changes), defaults);
+    const before = (id: string) => tenants.getTenant(id)?.config;
+    return toDryRunAnswer(rehearsal, { fleet, before, probed });
+  }
+
+  /**
+   * Rehearses what is asked for and has its servers tried; what was done already under its key is
+   * not tried again. @throws PROBE_FAILED, PROBE_UNAVAILABLE
+   */
+  async #probe(request: FastifyRequest, work: (scope: WorkScope) => WriteAnswer): Promise<void> {
+    const { commands, probes } = this.#core;
+    const key = idempotencyKeyOf(request);
+    const { actor } = request;
+    const asked = await commands.perform((scope) => {
+      if (key !== undefined && scope.answers.find(actor, key) !== undefined) return undefined;
+      const tenants = tenantsToProbe(work(scope), scope.changes());
+      return { tenants, defaults: scope.tenants.getDefaults().defaults };
+    }, 'dry_run');
+    if (asked === undefined) return;
+    requireReachable(await probeAll(probes, asked.tenants, asked.defaults));
   }
 
   /** The key is looked up before anything else: a repetition finds its own change in its way. */
@@ -122,6 +151,16 @@ export class Writes {
       { hint: 'Write without wait=applied, and look at GET /fleet.' },
     );
   }
+}
+
+/** The one that is asked for is tried even where nothing would change. */
+function tenantsToProbe({ tenant }: WriteAnswer, changes: WorkChanges): readonly TenantConfig[] {
+  const set = tenantsSetBy(changes);
+  return set.length === 0 && tenant !== undefined ? [tenant] : set;
+}
+
+function refuse(refusal: WrongVersion): void {
+  throw refusal;
 }
 
 /** A repetition reads byte by byte what was kept; what is done now passes the route's schema. */

@@ -3,14 +3,14 @@
  * database and user.
  * Owns: tying pool keys to upstreams, and what a swap of the routing snapshot does to pools.
  */
+import { databaseAfter, poolKey } from '@dbbouncer/shared/contract/pool-identity.ts';
+import type { PoolKey } from '@dbbouncer/shared/contract/pool-identity.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Pool } from '../../pool/pool.ts';
 import type { Pools, PoolSpec, PoolTerms, Retired } from '../../pool/pools.ts';
-import { poolKey } from '../../routing/pool-identity.ts';
-import type { PoolKey } from '../../routing/pool-identity.ts';
 import type { Router } from '../../routing/router.ts';
 import { tenantChanges } from '../../routing/snapshot.ts';
 import type { RoutingSnapshot } from '../../routing/snapshot.ts';
@@ -31,7 +31,7 @@ import { StatementCatalogue } from './prepared/statement-catalogue.ts';
 import type { Target, Targets } from './services.ts';
 import { FlushSoon } from './shared/flush-soon.ts';
 import { SharedLane } from './shared/lane.ts';
-import { databaseAfter, settingsFor, tenantsToPrewarm } from './warm-up.ts';
+import { settingsFor, tenantsToPrewarm } from './warm-up.ts';
 
 /** Texts of the prepared statements of one tenant, database and user. */
 const STATEMENTS_BYTES_MAX = 64 * 1024 * 1024;
@@ -179,7 +179,7 @@ export class PostgresTargets implements Targets {
   }
 
   #upstream(account: Account, database: string): PostgresUpstream {
-    const { keepaliveIdleMs, serverTls, buffers, clock, log, meter } = this.#options;
+    const { keepaliveIdleMs, serverTls, servers, buffers, clock, log, meter } = this.#options;
     const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
     return new PostgresUpstream({
@@ -194,6 +194,7 @@ export class PostgresTargets implements Targets {
       applicationName: this.#options.applicationName(),
       settings: this.#settingsOf(tenant),
       keepaliveIdleMs,
+      servers,
       onReset: (status) => tenantMeter.backendReset(status),
       onInspected: () => tenantMeter.stateInspected(),
       onLeak: (kind) => tenantMeter.stateLeaked(kind),

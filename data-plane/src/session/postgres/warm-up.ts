@@ -1,8 +1,8 @@
 /**
  * Which pools are opened before a client asks for them: those of tenants with `prewarm: on`, and
  * those that take the place of a pool in use when its tenant is changed.
- * Owns: these two conclusions from a swap, and which database a minimum is for. Leaves: the pools
- * to targets.ts, how many dials run at once to pool/dial-gate.ts.
+ * Owns: these two conclusions from a swap. Leaves: the pools to targets.ts, how many dials run at
+ * once to pool/dial-gate.ts.
  */
 import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
@@ -29,16 +29,6 @@ export function* tenantsToPrewarm(
 /** Other defaults can concern every tenant. */
 function changedKeys({ config: was }: RoutingSnapshot, { config: is }: RoutingSnapshot) {
   return was.defaults === is.defaults ? is.tenants.changedKeys(was.tenants) : is.tenants.keys();
-}
-
-/** The database that follows on `database` when a tenant is changed; undefined when none does. */
-export function databaseAfter(
-  before: TenantConfig | undefined,
-  after: TenantConfig,
-  database: string,
-): string | undefined {
-  if (database === before?.database || database === after.database) return after.database;
-  return after.databases.includes(database) ? database : undefined;
 }
 
 const restingAtZero = new WeakMap<PoolSettings, PoolSettings>();

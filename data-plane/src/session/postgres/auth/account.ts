@@ -4,6 +4,8 @@
  * changes of the config. Leaves: users that are looked up to lookups.ts, proofs to authenticate.ts,
  * credentials to upstream/.
  */
+import { sealedFingerprint } from '@dbbouncer/shared/contract/pool-identity.ts';
+import type { PoolPurpose } from '@dbbouncer/shared/contract/pool-identity.ts';
 import type { ClientAuth, PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
@@ -11,8 +13,6 @@ import type { TenantUser } from '@dbbouncer/shared/contract/tenant-users.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { CredentialStore } from '../../../upstream/credentials.ts';
 import type { Credential } from '../../../upstream/credential.ts';
-import { sealedFingerprint } from '../../../routing/pool-identity.ts';
-import type { PoolPurpose } from '../../../routing/pool-identity.ts';
 import type { FoundUser } from './found-users.ts';
 
 /** Of one tenant config; never changes. */

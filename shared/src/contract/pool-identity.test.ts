@@ -1,15 +1,24 @@
 /** What makes another pool, and what does not. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
-import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
-import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { TenantConfig } from './routing-config.ts';
+import { DEFAULT_POOL_SETTINGS } from './pool-settings.ts';
+import { operated, operationsOf } from './tenant-operations.ts';
+import type { TenantId } from '../kernel/ids.ts';
 import { poolKey } from './pool-identity.ts';
 import type { PoolUser } from './pool-identity.ts';
-import { someTenant } from './testing.ts';
 
-const tenant = someTenant('acme', { databases: ['reports'] });
+const tenant: TenantConfig = {
+  id: 'acme' as TenantId,
+  protocol: 'postgres',
+  host: 'db.internal',
+  port: 5432,
+  database: 'acme_db',
+  databases: ['reports'],
+  username: 'app',
+  password: { kind: 'env', name: 'PASSWORD' },
+  pool: {},
+};
 const user: PoolUser = { purpose: 'clients', serverUser: 'app', fingerprint: 'of a password' };
 const key = poolKey(tenant, 'acme_db', user);
 

@@ -4,12 +4,12 @@
  * another pool, and so does a reconnect; changed sizes and timeouts do not.
  */
 import { createHash } from 'node:crypto';
-import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { Secret } from '@dbbouncer/shared/contract/secret.ts';
-import type { ServerTlsConfig } from '@dbbouncer/shared/contract/server-tls.ts';
-import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
-import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
-import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
+import type { TenantConfig } from './routing-config.ts';
+import type { Secret } from './secret.ts';
+import type { ServerTlsConfig } from './server-tls.ts';
+import { operationsOf } from './tenant-operations.ts';
+import { tenantKey } from '../kernel/ids.ts';
+import { unreachable } from '../kernel/assert.ts';
 
 declare const brand: unique symbol;
 export type PoolKey = string & { readonly [brand]: 'PoolKey' };
@@ -51,6 +51,16 @@ function tlsParts(tls: ServerTlsConfig | undefined): readonly unknown[] | null {
   if (tls === undefined) return null;
   const { mode, ca = null, cert = null, key, serverName = null } = tls;
   return [mode, ca, cert, key === undefined ? null : secretParts(key), serverName];
+}
+
+/** The database that follows on `database` when a tenant is changed; undefined when none does. */
+export function databaseAfter(
+  before: TenantConfig | undefined,
+  after: TenantConfig,
+  database: string,
+): string | undefined {
+  if (database === before?.database || database === after.database) return after.database;
+  return after.databases.includes(database) ? database : undefined;
 }
 
 /**

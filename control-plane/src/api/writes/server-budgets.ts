@@ -1,0 +1,107 @@
+/**
+ * What the tenants of one database server may open there together, beside what it lets in.
+ * Owns: the sum, and the limits as proxies and probes have learned them. Leaves: what is warned of
+ * to warnings.ts.
+ */
+import { z } from 'zod';
+import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { FleetReader } from '../../fleet/fleet-state.ts';
+import type { ProbedAnswer } from './probe-schema.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export const BUDGET_LIMITS = Object.freeze({
+  /** Servers of one write that are summed up. */
+  serversMax: 20,
+  /** Tenants of one server that are summed up. */
+  tenantsMax: 10_000,
+  pageSize: 1_000,
+});
+
+export interface Server {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Tenants whose host and port are the same, as a write would leave them. */
+export interface ServerBudget extends Server {
+  readonly tenants: number;
+  /** `max_connections` of them all, which hold on each proxy. */
+  readonly perProxy: number;
+  /** `part`: there are more tenants than are summed up. */
+  readonly extent: 'whole' | 'part';
+}
+
+export const serverBudgetSchema = z
+  .strictObject({
+    host: z.string(),
+    port: z.int(),
+    tenants: z.int().meta({ description: 'That this key may see, and whose server it is.' }),
+    proxies: z.int().meta({ description: 'Live ones; max_connections holds on each.' }),
+    budget: z.int().meta({
+      description: 'Connections that these tenants may open there, on all live proxies together.',
+    }),
+    max_connections: z.int().nullable().meta({
+      description: 'What the server lets in, as it told a proxy; null: none has asked it yet.',
+    }),
+    reserved_connections: z.int().nullable(),
+  })
+  .meta({ id: 'ServerBudget' });
+export type ServerBudgetAnswer = Readonly<z.infer<typeof serverBudgetSchema>>;
+
+/** Of `servers`, each once. */
+export function serverBudgets(
+  servers: readonly Server[],
+  around: Surroundings,
+): readonly ServerBudget[] {
+  const byKey = new Map(servers.map((server) => [serverKey(server), server] as const));
+  return [...byKey.values()]
+    .slice(0, BUDGET_LIMITS.serversMax)
+    .map((server) => budgetOf(server, around));
+}
+
+function budgetOf({ host, port }: Server, { tenants, reach }: Surroundings): ServerBudget {
+  const { defaults } = tenants.getDefaults();
+  const key = serverKey({ host, port });
+  const sum = { tenants: 0, perProxy: 0 };
+  let after: string | undefined;
+  let seen = 0;
+  do {
+    const limit = BUDGET_LIMITS.pageSize;
+    const page = tenants.listTenants({ search: host, reach, limit, after });
+    for (const { config } of page.tenants) {
+      if (serverKey(config) !== key) continue;
+      sum.tenants += 1;
+      sum.perProxy += effectivePool({ defaults }, config).maxConnections;
+    }
+    seen += page.tenants.length;
+    after = page.next;
+  } while (after !== undefined && seen < BUDGET_LIMITS.tenantsMax);
+  return { host, port, ...sum, extent: after === undefined ? 'whole' : 'part' };
+}
+
+/** With the limits that this write's own probes have found, else those of the reports. */
+export function toBudgetAnswer(
+  { host, port, tenants, perProxy }: ServerBudget,
+  fleet: FleetReader,
+  probed: readonly ProbedAnswer[],
+): ServerBudgetAnswer {
+  const live = fleet.proxies().filter(({ status }) => status === 'live');
+  const key = serverKey({ host, port });
+  const own = probed.find((one) => one.server !== null && serverKey(one) === key)?.server;
+  const reported = live
+    .flatMap(({ report }) => report.servers ?? [])
+    .find((server) => serverKey(server) === key)?.limits;
+  return {
+    host,
+    port,
+    tenants,
+    proxies: live.length,
+    budget: perProxy * Math.max(1, live.length),
+    max_connections: own?.max_connections ?? reported?.maxConnections ?? null,
+    reserved_connections: own?.reserved_connections ?? reported?.reservedConnections ?? null,
+  };
+}
+
+function serverKey({ host, port }: Server): string {
+  return `${host.toLowerCase()}:${port}`;
+}
