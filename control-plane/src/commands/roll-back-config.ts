@@ -56,20 +56,16 @@ export function rollBackConfig(
 }
 
 /** @throws VALIDATION_FAILED when there are too many. */
-function tenantsChangedSince(store: EventStore, position: Position): ReadonlySet<string> {
+function tenantsChangedSince(store: EventStore, position: Position): readonly string[] {
   const { tenantsMax } = CONFIG_ROLLBACK_LIMITS;
-  const keys = new Set<string>();
-  for (const { stream } of store.readAll(position)) {
-    const key = tenantKeyOfStream(stream);
-    if (key !== undefined) keys.add(key);
-    if (keys.size <= tenantsMax) continue;
-    throw controlErrors.fail(
-      'VALIDATION_FAILED',
-      `More than ${tenantsMax} tenants were changed since position ${position}.`,
-      { hint: `At most ${tenantsMax} go back at once: name a later position.` },
-    );
-  }
-  return keys;
+  const streams = store.streamsWithin(position, store.head() + 1);
+  const keys = streams.map(tenantKeyOfStream).filter((key) => key !== undefined);
+  if (keys.length <= tenantsMax) return keys;
+  throw controlErrors.fail(
+    'VALIDATION_FAILED',
+    `${keys.length} tenants were changed since position ${position}.`,
+    { hint: `At most ${tenantsMax} go back at once: name a later position.` },
+  );
 }
 
 function commandFor(

@@ -105,5 +105,8 @@ function lookUps(): void {
     assert.deepEqual([...store.streamsWithin(2, 6)].sort(), ['tenant/a', 'tenant/b']);
     assert.deepEqual(store.streamsWithin(4, 6), ['tenant/a']);
     assert.deepEqual(store.streamsWithin(3, 4), []);
+    const all = ['defaults', 'tenant/a', 'tenant/b'];
+    assert.deepEqual([...store.streamsWithin(0, 1_000_000)].sort(), all);
+    assert.deepEqual(store.streamsWithin(store.head() - 1, 1_000_000).length, 1);
   });
 }
