@@ -7,12 +7,13 @@ const INTERVAL_MS = 250;
 const QUIET = 0.05;
 const WITHIN_MS = 15_000;
 
-/** Returns once the process and its children hardly use the processor, or after 15 s. */
-export async function settled(pid: number): Promise<void> {
+/** Returns once the process and its children hardly use the processor; `busy`: not within 15 s. */
+export async function settled(pid: number): Promise<'quiet' | 'busy'> {
   const untilMs = performance.now() + WITHIN_MS;
   for (let before = cpuUs(pid); performance.now() < untilMs; before = cpuUs(pid)) {
     const beganMs = performance.now();
     await pause(INTERVAL_MS);
-    if (cpuUs(pid) - before < (performance.now() - beganMs) * 1_000 * QUIET) return;
+    if (cpuUs(pid) - before < (performance.now() - beganMs) * 1_000 * QUIET) return 'quiet';
   }
+  return 'busy';
 }

@@ -161,9 +161,11 @@ export class SnapshotPublisher {
     if (snapshot === undefined) {
       throw sharedErrors.fail('BUS_UNAVAILABLE', 'What the bus was told is not known yet.');
     }
-    const { bytes, tookMs } = await encoded(snapshot, this.#ports.clock);
+    const { clock } = this.#ports;
+    const beganMs = clock.nowMs();
+    await this.#objects.put(SUBJECTS.snapshotObject, await encoded(snapshot, clock));
+    const tookMs = clock.nowMs() - beganMs;
     this.#intervalMs = Math.max(SNAPSHOT_TIMES.intervalMs, tookMs * SNAPSHOT_TIMES.idleShare);
-    await this.#objects.put(SUBJECTS.snapshotObject, bytes);
     this.#remember(snapshot);
     return snapshot;
   }
@@ -177,23 +179,17 @@ export class SnapshotPublisher {
 /** What the process does in one go when it encodes. */
 const RESTS_AFTER_MS = 1;
 
-/** The text of a snapshot, made with rests, and how long the process did nothing else for it. */
-async function encoded(
-  snapshot: ConfigSnapshot,
-  clock: Clock,
-): Promise<{ readonly bytes: Uint8Array; readonly tookMs: number }> {
+/** The text of a snapshot, made with rests. */
+async function encoded(snapshot: ConfigSnapshot, clock: Clock): Promise<Uint8Array> {
   const pieces: Buffer[] = [];
-  let tookMs = 0;
   let sinceMs = clock.nowMs();
   for (const piece of snapshotPieces(snapshot)) {
     pieces.push(Buffer.from(piece));
-    const workedMs = clock.nowMs() - sinceMs;
-    if (workedMs < RESTS_AFTER_MS) continue;
-    tookMs += workedMs;
+    if (clock.nowMs() - sinceMs < RESTS_AFTER_MS) continue;
     await nextTurn();
     sinceMs = clock.nowMs();
   }
-  return { bytes: Buffer.concat(pieces), tookMs: tookMs + clock.nowMs() - sinceMs };
+  return Buffer.concat(pieces);
 }
 
 function readHead(data: Uint8Array | undefined): SnapshotHead | undefined {

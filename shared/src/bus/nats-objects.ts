@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { jetstream, JetStreamApiCodes } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
-import { Objm, StorageType } from '@nats-io/obj';
+import { Objm, setSha256Backend, StorageType } from '@nats-io/obj';
 import type { ObjectInfo } from '@nats-io/obj';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BUS_LIMITS } from './bus.ts';
@@ -18,6 +18,9 @@ import { API_TIMEOUT_MS, isApiError, openManager } from './nats-stream.ts';
 /** Of a whole object; each of its chunks has API_TIMEOUT_MS. */
 const OBJECT_TIMEOUT_MS = 60_000;
 const READ_ATTEMPTS_MAX = 5;
+
+// The library's default is written in JavaScript, for browsers.
+setSha256Backend('native');
 
 export class NatsObjects implements BusObjects {
   readonly #context: NatsLogContext;

@@ -1,0 +1,138 @@
+/** What many tenants cost a proxy that serves few of them. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { settled } from '../../bench/settled.ts';
+import type { DbbouncerProcess } from '../../support/dbbouncer-process.ts';
+import { timed, timesOf } from '../figures.ts';
+import { tenantName } from '../made-log.ts';
+import { residentMemory } from '../process-memory.ts';
+import type { Figure, Scale, ScaleRow } from '../scale-row.ts';
+import { openStage } from '../stage.ts';
+import type { Planes, Stage } from '../stage.ts';
+
+const GOALS = { bootSeconds: 3, megabytes: 150, swapMs: 20 };
+/** Between two changes: more than a proxy's reports keep from each other. */
+const CHANGES_EACH_MS = 60;
+const APPLIED_WITHIN_MS = 5_000;
+
+export const PROXY_ROWS: readonly ScaleRow[] = [
+  {
+    key: 'boot',
+    usesLog: 'tenants',
+    title: 'a proxy, from its start to its first answer of 200 at /ready, over NATS',
+    measure: measureBoot,
+  },
+  swapRow('swap', 'apart', 'control plane, NATS and proxy as processes'),
+  swapRow('swap-embedded', 'in one process', 'both planes in one process'),
+];
+
+async function measureBoot(scale: Scale): Promise<readonly Figure[]> {
+  const empty = await bootOn('empty');
+  const full = await bootOn(scale);
+  return [
+    { name: 'time to ready', value: full.seconds, unit: 's', goal: GOALS.bootSeconds },
+    { name: 'time to ready without tenants', value: empty.seconds, unit: 's' },
+    { name: 'memory', value: full.now, unit: 'MB' },
+    { name: 'memory without tenants', value: empty.now, unit: 'MB' },
+    {
+      name: 'memory for the tenants',
+      value: full.now - empty.now,
+      unit: 'MB',
+      goal: GOALS.megabytes,
+    },
+    { name: 'most memory while it started', value: full.peak, unit: 'MB' },
+    { name: 'GET /metrics', value: full.metricsMs, unit: 'ms' },
+  ];
+}
+
+async function bootOn(size: Scale | 'empty') {
+  const stage = await openStage(size);
+  try {
+    const { ms, result: proxy } = await timed(() => stage.startProxy());
+    // Until its copy on disk is written.
+    await settled(proxy.pid);
+    const metrics = await timed(async () => (await fetch(`${proxy.metricsUrl}/metrics`)).text());
+    return { seconds: ms / 1_000, metricsMs: metrics.ms, ...residentMemory(proxy.pid) };
+  } finally {
+    await stage.stop();
+  }
+}
+
+function swapRow(key: string, planes: Planes, where: string): ScaleRow {
+  return {
+    key,
+    usesLog: 'tenants',
+    title: `one change of a tenant until the proxy serves it, ${where}`,
+    measure: (scale) => measureSwaps(scale, planes),
+  };
+}
+
+async function measureSwaps(scale: Scale, planes: Planes): Promise<readonly Figure[]> {
+  const stage = await openStage(scale, planes, ['--log-level', 'debug']);
+  try {
+    const proxy = await stage.startProxy();
+    await settled(proxy.pid);
+    const swaps: number[] = [];
+    const answers: number[] = [];
+    const waits: number[] = [];
+    const changes = new Changes(stage, scale.tenants, await headOf(stage));
+    for (let n = 0; n < scale.samples; n += 1) {
+      const beganMs = performance.now();
+      await changes.next('');
+      answers.push(performance.now() - beganMs);
+      await seen(proxy, changes.position);
+      swaps.push(performance.now() - beganMs);
+      await pause(CHANGES_EACH_MS);
+      waits.push((await timed(() => changes.next('&wait=applied'))).ms);
+      await pause(CHANGES_EACH_MS);
+    }
+    const behind = swaps.map((ms, n) => ms - (answers[n] ?? NaN));
+    return [
+      ...timesOf('from the request to the swap', swaps, GOALS.swapMs),
+      ...timesOf('from the request to its answer', answers),
+      ...timesOf('from the answer to the swap', behind),
+      ...timesOf('request to answer with ?wait=applied', waits),
+    ];
+  } finally {
+    await stage.stop();
+  }
+}
+
+/** Resolves when the proxy's own log line of the swap has arrived here. */
+async function seen(proxy: DbbouncerProcess, position: number): Promise<void> {
+  const line = `"position":${position},"msg":"config applied"`;
+  const untilMs = performance.now() + APPLIED_WITHIN_MS;
+  while (!proxy.log.includes(line)) {
+    if (performance.now() > untilMs) throw new Error(`never seen: ${line}`);
+    await pause(0);
+  }
+}
+
+async function headOf(stage: Stage): Promise<number> {
+  return (JSON.parse(await stage.call('GET', '/fleet')) as { position: number }).position;
+}
+
+/** Changes of one tenant after the other, each one event. */
+class Changes {
+  readonly #stage: Stage;
+  readonly #tenants: number;
+  #made = 0;
+  #position: number;
+
+  constructor(stage: Stage, tenants: number, position: number) {
+    this.#stage = stage;
+    this.#tenants = tenants;
+    this.#position = position;
+  }
+
+  /** Of the last change. */
+  get position(): number {
+    return this.#position;
+  }
+
+  async next(query: string): Promise<void> {
+    this.#made += 1;
+    this.#position += 1;
+    const path = `/tenants/${tenantName(this.#made % this.#tenants)}?force=true${query}`;
+    await this.#stage.call('PATCH', path, { acquire_timeout: `${this.#made}ms` });
+  }
+}
