@@ -11,6 +11,8 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
+import { WriteGate } from './commands/write-gate.ts';
+import type { WriteState } from './commands/write-gate.ts';
 import { FleetState } from './fleet/fleet-state.ts';
 import type { FleetReader } from './fleet/fleet-state.ts';
 import { Probes } from './fleet/probes.ts';
@@ -52,6 +54,8 @@ export interface CoreStatus {
   /** The last event in the log. */
   readonly position: Position;
   readonly epoch: number;
+  /** Whether changes can be kept. */
+  readonly writing: WriteState;
   readonly busStatus: BusStatus;
   /** The last position proxies were told. */
   readonly publishedPosition: Position;
@@ -99,14 +103,16 @@ export const DATABASE_FILE = 'dbbouncer.db';
 export function openCore(options: CoreOptions): ControlPlaneCore {
   const { bus, clock, log } = options;
   makeFolder(options.dataDir);
-  const store = openSqliteEventStore({
+  const store: EventStore = openSqliteEventStore({
     file: join(options.dataDir, DATABASE_FILE),
     durability: options.durability ?? 'full',
     clock,
     log,
     project: projectViews,
+    onDamage: (error) => gate.shut(error),
   });
-  const commands = new CommandQueue(store);
+  const gate = new WriteGate({ tryWriting: () => store.tryWriting(), clock, log });
+  const commands = new CommandQueue(store, gate);
   const fleet = new FleetState(() => clock.nowMs());
   const reports = listenForReports(bus, fleet, log);
   const publishing = startPublishing(store, options);
@@ -126,11 +132,13 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     status: () => ({
       position: store.head(),
       epoch: store.epoch,
+      writing: gate.state,
       busStatus: bus.status,
       ...publishing.status(),
     }),
     close: async () => {
       commands.close();
+      gate.close();
       reports.close();
       await publishing.close();
       store.close();

@@ -131,6 +131,18 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'The event log is not as it was written; `dbbouncer verify` says where.',
   },
+  STORE_OUTCOME_UNKNOWN: {
+    kind: 'unavailable',
+    retryable: true,
+    summary:
+      'The disk failed while a change was being kept: it is not there now, and may be after a' +
+      ' restart. Under the same Idempotency-Key it can be repeated safely.',
+  },
+  STORE_READ_ONLY: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The event log takes no changes for now, reads go on; nothing was changed.',
+  },
   STORE_LOCKED: {
     kind: 'config',
     retryable: true,

@@ -3,6 +3,7 @@
  * kind has been counted, and the words of their labels.
  */
 import { CommandQueue } from '@dbbouncer/control-plane/commands/command-queue.ts';
+import { WriteGate } from '@dbbouncer/control-plane/commands/write-gate.ts';
 import type { ConfigFileStatus } from '@dbbouncer/control-plane/config-file/status.ts';
 import { sampleTenant } from '@dbbouncer/control-plane/domain/given-when-then.ts';
 import { FleetState } from '@dbbouncer/control-plane/fleet/fleet-state.ts';
@@ -31,6 +32,7 @@ import type { CloseReason } from '@dbbouncer/data-plane/upstream/upstream.ts';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { code, markdownTable } from './document-parts.ts';
 
 export interface MetricLine {
@@ -91,7 +93,9 @@ export async function controlPage(): Promise<string> {
   const store = createMemoryEventStore({ clock: systemClock, project: projectViews });
   const config = sampleTenant();
   const meta = { actor: 'api', requestId: '1' };
-  await new CommandQueue(store).handle(
+  const tryWriting = () => store.tryWriting();
+  const gate = new WriteGate({ tryWriting, clock: systemClock, log: silentLogger });
+  await new CommandQueue(store, gate).handle(
     { kind: 'register_tenant', origin: 'api', tenant: config },
     meta,
   );
@@ -100,6 +104,7 @@ export async function controlPage(): Promise<string> {
   const status = () => ({
     position: store.head(),
     epoch: store.epoch,
+    writing: gate.state,
     busStatus: 'connected' as const,
     publishedPosition: store.head(),
     deltas: { phase: 'tailing' as const, position: store.head() },

@@ -12,7 +12,7 @@ import Database from 'better-sqlite3';
 import { getTableColumns, getTableName } from 'drizzle-orm';
 import type { EventStore } from '@dbbouncer/control-plane/store/event-store.ts';
 import { verifyChain } from '@dbbouncer/control-plane/store/hash-chain.ts';
-import { namingFailures } from '@dbbouncer/control-plane/store/sqlite-database.ts';
+import { namingFailures } from '@dbbouncer/control-plane/store/failures.ts';
 import * as tables from '@dbbouncer/control-plane/store/tables.ts';
 import { META, openStore, register, temporaryDirectory } from './core-harness.ts';
 import { OPEN_STORE } from './open-store.ts';

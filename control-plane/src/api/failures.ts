@@ -6,12 +6,15 @@ import { STATUS_CODES } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import { GATE_TIMES } from '../commands/write-gate.ts';
 import { apiErrors } from './api-errors.ts';
 import { isFault, PROBLEM_CONTENT_TYPE, toProblem } from './problem.ts';
 import type { RouteTable } from './route-table.ts';
 import type { ApiServices } from './services.ts';
 
 const RETRY_AFTER_S = '1';
+/** When the event log is tried again. */
+const READ_ONLY_RETRY_AFTER_S = String(GATE_TIMES.tryAfterMs / 1_000);
 
 interface CodedError {
   readonly code?: unknown;
@@ -45,7 +48,8 @@ export function replyWithProblem(
     log.error({ error, method, route: routeOptions.url, requestId }, 'request failed');
   }
   if (problem.status === 503 && !reply.hasHeader('retry-after')) {
-    reply.header('retry-after', RETRY_AFTER_S);
+    const isReadOnly = problem.code === 'STORE_READ_ONLY';
+    reply.header('retry-after', isReadOnly ? READ_ONLY_RETRY_AFTER_S : RETRY_AFTER_S);
   }
   return reply
     .code(problem.status)

@@ -65,6 +65,8 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   STORE_DAMAGED: 503,
   STORE_FAILED: 503,
   STORE_LOCKED: 503,
+  STORE_OUTCOME_UNKNOWN: 503,
+  STORE_READ_ONLY: 503,
   STORE_FULL: 507,
 });
 
@@ -124,7 +126,8 @@ export function toProblem(error: unknown, requestId: string): Problem {
 
 /** Whether the failure is ours rather than the sender's: those are logged as errors. */
 export function isFault(problem: Problem): boolean {
-  return problem.status >= 500 && problem.code !== 'NOT_READY';
+  // That the log is read-only is told once, when it becomes so.
+  return problem.status >= 500 && !['NOT_READY', 'STORE_READ_ONLY'].includes(problem.code);
 }
 
 function isKnown(error: unknown): error is AppError<ProblemCode> {

@@ -12,12 +12,25 @@ import type { ApiServices } from './services.ts';
 const TAGS = ['Operation'];
 const OPEN = { access: 'open', rateLimit: false } as const;
 
+const writingIsOff = z.literal('read_only').optional().meta({
+  description:
+    'There while the event log takes no changes: writes get 503 STORE_READ_ONLY, reads go on.',
+});
+
+const healthSchema = z.strictObject({ status: z.literal('up'), event_log: writingIsOff });
+
 const readySchema = z.strictObject({
   status: z.literal('ready'),
   config_file: z.enum(['rejected', 'missing']).optional().meta({
     description: 'There when the config file is not in force; GET /config-file says why.',
   }),
+  event_log: writingIsOff,
 });
+
+/** What cannot be written takes nobody out of service either: there is no other to ask. */
+function eventLogIn({ core }: ApiServices): { event_log?: 'read_only' } {
+  return core.status().writing.mode === 'read_only' ? { event_log: 'read_only' } : {};
+}
 
 /** A file that is wrong takes nobody out of service: what was loaded before is served. */
 function configFileIn({
@@ -37,9 +50,9 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
       tags: TAGS,
       operationId: 'getHealth',
       summary: 'Whether the process lives; needs no key',
-      response: { 200: z.strictObject({ status: z.literal('up') }) },
+      response: { 200: healthSchema },
     },
-    handler: () => ({ status: 'up' }) as const,
+    handler: () => ({ status: 'up', ...eventLogIn(services) }) as const,
   });
   api.route({
     method: 'GET',
@@ -53,7 +66,9 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     },
     handler: () => {
       const reason = services.notReady();
-      if (reason === undefined) return { status: 'ready', ...configFileIn(services) } as const;
+      if (reason === undefined) {
+        return { status: 'ready', ...configFileIn(services), ...eventLogIn(services) } as const;
+      }
       throw apiErrors.fail('NOT_READY', `Not ready: ${reason}.`);
     },
   });

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { ManualClock } from '../../../tests/support/manual-clock.ts';
 import { sampleTenant } from '../domain/given-when-then.ts';
@@ -13,6 +14,7 @@ import { projectViews } from '../projections/tenant-views.ts';
 import type { EventStore } from '../store/event-store.ts';
 import { createMemoryEventStore } from '../store/memory-event-store.ts';
 import { CommandQueue, QUEUE_LIMITS } from './command-queue.ts';
+import { GATE_TIMES, WriteGate } from './write-gate.ts';
 
 const meta = { actor: 'tester', requestId: 'r' };
 
@@ -34,9 +36,12 @@ describe('CommandQueue', () => {
   let store: EventStore;
   let commands: CommandQueue;
   let commits: number;
+  let clock: ManualClock;
   beforeEach(() => {
     store = createMemoryEventStore({ clock: new ManualClock(), project: projectViews });
-    commands = new CommandQueue(store);
+    clock = new ManualClock();
+    const tryWriting = () => store.tryWriting();
+    commands = new CommandQueue(store, new WriteGate({ tryWriting, clock, log: silentLogger }));
     commits = 0;
     store.subscribe(() => (commits += 1));
   });
@@ -97,7 +102,7 @@ describe('CommandQueue', () => {
     assert.equal(store.head(), 2);
   });
 
-  it('fails all that arrived together when the store fails, and goes on afterwards', async () => {
+  it('refuses all that arrived together when the store fails, and later ones for 2 s', async () => {
     const append = store.append.bind(store);
     const full = controlErrors.fail('STORE_FULL', 'The disk is full.');
     store.append = (request) => {
@@ -109,11 +114,15 @@ describe('CommandQueue', () => {
       commands.handle(register('b'), meta),
       commands.handle(register('c'), meta),
     ]);
-    assert.deepEqual(
-      outcomes.map((outcome) => (outcome.status === 'rejected' ? (outcome.reason as unknown) : 0)),
-      [full, full, full],
-    );
+    for (const outcome of outcomes) {
+      assert.ok(outcome.status === 'rejected' && controlErrors.is(outcome.reason));
+      assert.equal(outcome.reason.code, 'STORE_READ_ONLY');
+      assert.equal(outcome.reason.message, 'Nothing was changed. The disk is full.');
+    }
     assert.equal(store.head(), 0);
+    const early = commands.handle(register('a'), meta);
+    await assert.rejects(early, { code: 'STORE_READ_ONLY' });
+    await clock.pass(GATE_TIMES.tryAfterMs);
     await commands.handle(register('a'), meta);
     assert.equal(store.head(), 1);
   });

@@ -15,6 +15,7 @@ import type {
 } from './commands.ts';
 import { handleCommand } from './handle-command.ts';
 import { TransactionScope } from './transaction-scope.ts';
+import type { WriteGate } from './write-gate.ts';
 
 export const QUEUE_LIMITS = Object.freeze({
   /** Commands that may wait; the next is refused with STORE_BUSY. */
@@ -40,11 +41,13 @@ class Undone<T> {
 
 export class CommandQueue implements Commands {
   readonly #store: EventStore;
+  readonly #gate: WriteGate;
   #waiting: Waiting[] = [];
   #phase: 'open' | 'closing' = 'open';
 
-  constructor(store: EventStore) {
+  constructor(store: EventStore, gate: WriteGate) {
     this.#store = store;
+    this.#gate = gate;
   }
 
   /**
@@ -81,6 +84,7 @@ export class CommandQueue implements Commands {
     if (this.#phase === 'closing') {
       throw controlErrors.fail('STORE_CLOSED', 'The control plane is shutting down.');
     }
+    this.#gate.requireOpen();
     if (this.#waiting.length >= QUEUE_LIMITS.waitingMax) {
       throw controlErrors.fail(
         'STORE_BUSY',
@@ -102,8 +106,10 @@ export class CommandQueue implements Commands {
     const batch = this.#waiting.slice(0, QUEUE_LIMITS.transactionMax);
     let answers: readonly (() => void)[];
     try {
+      this.#gate.requireOpen();
       answers = this.#store.atomically(() => batch.map((waiting) => this.#settle(waiting)));
-    } catch (error) {
+    } catch (failure) {
+      const error = this.#gate.answerTo(failure);
       answers = batch.map((waiting) => () => waiting.refuse(error));
     }
     this.#waiting = this.#waiting.slice(batch.length);

@@ -77,7 +77,7 @@ export interface Commands {
    * the calls.
    * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, TENANT_BEING_DRAINED,
    * TENANT_ABSENT_THEN, VALIDATION_FAILED, VERSION_CONFLICT: nothing changed.
-   * @throws STORE_BUSY, STORE_FULL, STORE_FAILED, STORE_CLOSED: nothing changed.
+   * @throws STORE_BUSY, STORE_READ_ONLY, STORE_CLOSED: nothing changed; STORE_OUTCOME_UNKNOWN.
    */
   handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;
   handle(command: SetDefaults, meta: CommandMeta): Promise<DefaultsResult>;
@@ -96,8 +96,8 @@ export interface Commands {
    * Runs `work` in one transaction, in its turn: kept when it returns, undone as a whole when it
    * throws. Resolves with what it returned when that is on disk. `work` sees the log as all
    * commands before it have left it; it must be synchronous and short.
-   * @throws what `work` throws; STORE_BUSY, STORE_FULL, STORE_FAILED, STORE_CLOSED: nothing
-   * changed.
+   * @throws what `work` throws; STORE_BUSY, STORE_READ_ONLY, STORE_CLOSED: nothing changed;
+   * STORE_OUTCOME_UNKNOWN.
    */
   perform<T>(work: (scope: WorkScope) => T, mode?: CommandMode): Promise<T>;
 }

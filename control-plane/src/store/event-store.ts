@@ -71,6 +71,7 @@ export interface EventStore
   append(request: AppendRequest): readonly StoredEvent[];
   /**
    * Runs `work` in one transaction: kept when it returns, undone as a whole when it throws. Nests.
+   * @throws STORE_OUTCOME_UNKNOWN when the disk failed while it was being kept; STORE_*: undone.
    */
   atomically<T>(work: () => T): T;
   /**
@@ -85,6 +86,11 @@ export interface EventStore
   /** The position a reader of the log had reached under this name; 0 when it never said. */
   checkpoint(name: string): Position;
   saveCheckpoint(name: string, position: Position): void;
+  /**
+   * Keeps something small that says nothing, without waiting for whoever is in the way.
+   * @throws STORE_FULL, STORE_BUSY, STORE_DAMAGED, STORE_FAILED when changes cannot be kept now.
+   */
+  tryWriting(): void;
   /** Frees the file; every later call throws STORE_CLOSED. */
   close(): void;
 }

@@ -7,7 +7,8 @@ import type Database from 'better-sqlite3';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { JsonObject } from './canonical-json.ts';
 import type { StoredEvent } from './event.ts';
-import { namingFailures, openForReading } from './sqlite-database.ts';
+import { namingFailures } from './failures.ts';
+import { openForReading } from './sqlite-database.ts';
 import { READ_MODELS } from './sqlite-event-store.ts';
 import { tableReader } from './table-reader.ts';
 import type { TableReader } from './table-reader.ts';
@@ -33,13 +34,15 @@ type FactsRow = readonly [
 ];
 
 export class LogFile {
+  readonly #file: string;
   readonly #client: Database.Database;
   readonly #statements: ReturnType<typeof prepareStatements>;
 
   /** @throws STORE_BUSY, STORE_FAILED */
   constructor(file: string) {
+    this.#file = file;
     this.#client = openForReading(file);
-    this.#statements = namingFailures(() => prepareStatements(this.#client));
+    this.#statements = namingFailures(() => prepareStatements(this.#client), file);
   }
 
   head(): Position {
@@ -113,7 +116,7 @@ export class LogFile {
   }
 
   #run<T>(work: () => T): T {
-    return namingFailures(work);
+    return namingFailures(work, this.#file);
   }
 }
 

@@ -173,6 +173,10 @@ class MemoryEventStore implements EventStore {
     this.#checkpoints = this.#checkpoints.with([[name, position]]);
   }
 
+  tryWriting(): void {
+    this.#requireOpen();
+  }
+
   close(): void {
     this.#phase = 'closed';
   }

@@ -6,8 +6,9 @@ import type Database from 'better-sqlite3';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { canonicalJson } from './canonical-json.ts';
 import type { StoredEvent } from './event.ts';
+import { namingFailures } from './failures.ts';
 import { ChainWalk } from './hash-chain.ts';
-import { namingFailures, openDatabase } from './sqlite-database.ts';
+import { openDatabase } from './sqlite-database.ts';
 
 const INSERT = `INSERT INTO events (position, stream, stream_version, type, data, actor, reason,
   request_id, occurred_at, epoch, prev_hash, hash) VALUES ($position, $stream, $streamVersion,

@@ -1,19 +1,19 @@
 /**
- * Opens the database file: permissions, durability, migrations. And names SQLite's failures as
- * ours.
+ * Opens the database file: permissions, durability, migrations.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
-import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
-import { controlErrors } from '../errors.ts';
 import { drizzle, migrate } from './drizzle.ts';
+import { namingFailures } from './failures.ts';
 import { makePrivate } from './private-file.ts';
 
 export type Durability = 'full' | 'normal';
 
 export interface SqliteDatabase {
+  /** Where it lies. */
+  readonly file: string;
   readonly client: Database.Database;
   readonly orm: BetterSQLite3Database;
 }
@@ -24,10 +24,10 @@ const READ_MODELS_SQL = ['0003_read_models.sql', '0004_api_keys.sql'];
 /** What these make and no event fills. */
 export const UNFOLDED_TABLES: readonly string[] = ['api_key_uses'];
 /** How long a statement waits for another program that holds the file; the process stands still. */
-const BUSY_TIMEOUT_MS = 1_000;
+export const BUSY_TIMEOUT_MS = 1_000;
 const CACHE_KIB = 64 * 1024;
 
-/** @throws STORE_FULL, STORE_BUSY, STORE_FAILED */
+/** @throws STORE_FULL, STORE_BUSY, STORE_DAMAGED, STORE_FAILED */
 export function openDatabase(file: string, durability: Durability): SqliteDatabase {
   return namingFailures(() => {
     // SQLite gives its side files (-wal, -shm) the same mode.
@@ -42,12 +42,12 @@ export function openDatabase(file: string, durability: Durability): SqliteDataba
       const orm = drizzle(client);
       migrate(orm, { migrationsFolder: MIGRATIONS });
       createReadModels(client);
-      return { client, orm };
+      return { file, client, orm };
     } catch (error) {
       client.close();
       throw error;
     }
-  });
+  }, file);
 }
 
 /**
@@ -57,6 +57,7 @@ export function openDatabase(file: string, durability: Durability): SqliteDataba
 export function openForReading(file: string): Database.Database {
   return namingFailures(
     () => new Database(file, { readonly: true, fileMustExist: true, timeout: BUSY_TIMEOUT_MS }),
+    file,
   );
 }
 
@@ -71,7 +72,7 @@ export function copyDatabase(from: string, to: string): void {
     namingFailures(() => {
       makePrivate(to);
       client.prepare('VACUUM INTO ?').run(to);
-    });
+    }, from);
   } finally {
     client.close();
   }
@@ -81,7 +82,7 @@ export function copyDatabase(from: string, to: string): void {
 export function openReadModelsInMemory(): SqliteDatabase {
   const client = new Database(':memory:');
   createReadModels(client);
-  return { client, orm: drizzle(client) };
+  return { file: ':memory:', client, orm: drizzle(client) };
 }
 
 /** Makes the tables of the read models that are not there. */
@@ -89,43 +90,4 @@ export function createReadModels(client: Database.Database): void {
   for (const file of READ_MODELS_SQL) {
     client.exec(readFileSync(`${MIGRATIONS}/${file}`, 'utf8'));
   }
-}
-
-/**
- * @throws what `work` throws, with SQLite's own errors turned into STORE_FULL, STORE_BUSY or
- * STORE_FAILED.
- */
-export function namingFailures<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (error) {
-    throw namedFailure(error);
-  }
-}
-
-function namedFailure(error: unknown): unknown {
-  if (error instanceof AppError) return error;
-  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-  if (!(cause instanceof Database.SqliteError) && !isSystemError(cause)) return error;
-  if (cause.code === 'SQLITE_FULL' || cause.code === 'ENOSPC') {
-    return controlErrors.fail('STORE_FULL', 'The disk of the event log is full.', { cause });
-  }
-  if (cause.code.startsWith('SQLITE_BUSY') || cause.code.startsWith('SQLITE_LOCKED')) {
-    return controlErrors.fail('STORE_BUSY', 'The event log is locked by another program.', {
-      cause,
-    });
-  }
-  return controlErrors.fail('STORE_FAILED', 'The event log could not be read or written.', {
-    context: { code: cause.code },
-    cause,
-  });
-}
-
-function isSystemError(error: unknown): error is Error & { readonly code: string } {
-  return (
-    error instanceof Error &&
-    'syscall' in error &&
-    'code' in error &&
-    typeof error.code === 'string'
-  );
 }

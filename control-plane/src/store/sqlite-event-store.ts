@@ -3,15 +3,16 @@
  * transactions. kill -9 safe: what was returned is in the write-ahead log. Leaves: what events mean
  * to the projection it is given.
  */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { controlErrors } from '../errors.ts';
-import { asc, eq, gt, max, sql, and } from './drizzle.ts';
 import type { JsonObject } from './canonical-json.ts';
 import { CommitListeners } from './commit-listeners.ts';
-import { compiledChange, compiledSelection } from './compiled.ts';
 import type { StoredEvent } from './event.ts';
+import { prepareEventStatements } from './event-statements.ts';
+import type { EventStatements } from './event-statements.ts';
 import type { EventSearch, EventStretch } from './event-query.ts';
 import { stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
@@ -24,12 +25,14 @@ import type { Project } from './read-models.ts';
 import { SqliteApiKeys } from './sqlite-api-keys.ts';
 import { rebuildBeside } from './rebuild-beside.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
-import { namingFailures, openDatabase } from './sqlite-database.ts';
+import { namingFailures, parsed } from './failures.ts';
+import { requireFreeRoom } from './free-room.ts';
+import { BUSY_TIMEOUT_MS, openDatabase } from './sqlite-database.ts';
 import type { Durability, SqliteDatabase } from './sqlite-database.ts';
 import { SqliteEventSearch } from './sqlite-event-search.ts';
 import { SqliteKeptAnswers } from './sqlite-kept-answers.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
-import { checkpoints, events, excluded, writer } from './tables.ts';
+import type { events } from './tables.ts';
 import { Transactions } from './transactions.ts';
 import { acquireWriterLock } from './writer-lock.ts';
 import type { WriterLock } from './writer-lock.ts';
@@ -41,6 +44,8 @@ export interface SqliteStoreOptions {
   readonly log: Logger;
   /** Keeps the read models; runs inside the transaction that appends. */
   readonly project: Project;
+  /** Told when something that was read is not as it was written. */
+  readonly onDamage?: (error: Error) => void;
 }
 
 const PAGE_EVENTS = 500;
@@ -49,6 +54,10 @@ const PAGE_EVENTS = 500;
  * are rebuilt.
  */
 export const READ_MODELS = 'read-models/1';
+/** The checkpoint that is saved to find out whether one can be. */
+const WRITE_TRIAL = 'write-trial';
+
+type EventRow = typeof events.$inferSelect;
 
 interface Head {
   readonly position: Position;
@@ -61,13 +70,10 @@ interface Head {
  * @throws STORE_LOCKED when another process writes to it; STORE_FULL, STORE_BUSY, STORE_FAILED.
  */
 export function openSqliteEventStore(options: SqliteStoreOptions): EventStore {
-  const lock = namingFailures(() => acquireWriterLock(options.file));
+  const lock = namingFailures(() => acquireWriterLock(options.file), options.file);
   try {
-    const store = new SqliteEventStore(
-      openDatabase(options.file, options.durability),
-      lock,
-      options,
-    );
+    const database = openDatabase(options.file, options.durability);
+    const store = namingFailures(() => new SqliteEventStore(database, lock, options), options.file);
     store.catchUpReadModels();
     return store;
   } catch (error) {
@@ -83,7 +89,7 @@ class SqliteEventStore implements EventStore {
   readonly #database: SqliteDatabase;
   readonly #lock: WriterLock;
   readonly #options: SqliteStoreOptions;
-  readonly #statements: ReturnType<typeof prepareStatements>;
+  readonly #statements: EventStatements;
   readonly #search: SqliteEventSearch;
   readonly #models: SqliteReadModels;
   readonly #committed: CommitListeners;
@@ -96,7 +102,7 @@ class SqliteEventStore implements EventStore {
     this.#lock = lock;
     this.#options = options;
     this.#transactions = new Transactions(database.client);
-    this.#statements = prepareStatements(database);
+    this.#statements = prepareEventStatements(database);
     this.#search = new SqliteEventSearch(database.client);
     this.apiKeys = new SqliteApiKeys(database, (work) => this.#run(work));
     this.#models = new SqliteReadModels(database, this.apiKeys);
@@ -115,7 +121,7 @@ class SqliteEventStore implements EventStore {
     for (let left = limit; left > 0; left -= PAGE_EVENTS) {
       const page = Math.min(left, PAGE_EVENTS);
       const rows = this.#run(() => this.#statements.page.all({ position, page }));
-      for (const row of rows) yield eventOf(row);
+      for (const row of rows) yield this.#eventOf(row);
       if (rows.length < page) return;
       position = rows.at(-1)?.position ?? position;
     }
@@ -125,15 +131,18 @@ class SqliteEventStore implements EventStore {
     let version = afterVersion;
     for (let left = limit; left > 0; left -= PAGE_EVENTS) {
       const page = Math.min(left, PAGE_EVENTS);
-      const rows = this.#run(() => this.#statements.streamPage.all({ stream, version, page }));
-      for (const row of rows) yield eventOf(row);
+      const given = { stream, version, page };
+      const rows = this.#run(() => this.#statements.streamPage.all(given));
+      for (const row of rows) yield this.#eventOf(row);
       if (rows.length < page) return;
       version = rows.at(-1)?.streamVersion ?? version;
     }
   }
 
   search(search: EventSearch): EventStretch {
-    return stretchWith(search, this.#run(() => this.#search.rows(search)).map(eventOf));
+    const rows = this.#run(() => this.#search.rows(search));
+    const found = rows.map((row) => this.#eventOf(row));
+    return stretchWith(search, found);
   }
 
   lastByTime: EventStore['lastByTime'] = (time, bound) =>
@@ -153,22 +162,7 @@ class SqliteEventStore implements EventStore {
   }
 
   atomically<T>(work: () => T): T {
-    const before = this.#head;
-    const outermost = !this.#transactions.isInside;
-    if (outermost) this.#models.remember();
-    try {
-      const result = this.#run(() =>
-        this.#transactions.run(() => (outermost ? this.#projecting(work) : work())),
-      );
-      if (outermost && this.#head !== before) this.#committed.announce();
-      return result;
-    } catch (error) {
-      this.#head = before;
-      this.#models.forget();
-      throw error;
-    } finally {
-      if (outermost) this.#models.remember('nothing');
-    }
+    return this.#transactions.isInside ? this.#step(work) : this.#transaction(work);
   }
 
   subscribe(listener: () => void): () => void {
@@ -227,6 +221,16 @@ class SqliteEventStore implements EventStore {
     this.#run(() => this.#statements.saveCheckpoint.run({ name, position }));
   }
 
+  tryWriting(): void {
+    requireFreeRoom(this.#options.file);
+    this.#database.client.pragma('busy_timeout = 0');
+    try {
+      this.saveCheckpoint(WRITE_TRIAL, this.head());
+    } finally {
+      this.#database.client.pragma(`busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    }
+  }
+
   close(): void {
     if (!this.#database.client.open) return;
     this.#database.client.close();
@@ -251,6 +255,7 @@ class SqliteEventStore implements EventStore {
       head = next.event;
       return next;
     });
+    this.#transactions.requireWhole();
     return this.#run(() => prepared.map((next) => this.#insert(next)));
   }
 
@@ -261,88 +266,88 @@ class SqliteEventStore implements EventStore {
     return event;
   }
 
-  /** Notes at the end which event the read models are of. */
-  #projecting<T>(work: () => T): T {
+  #step<T>(work: () => T): T {
     const before = this.#head;
-    const result = work();
-    if (this.#head !== before) this.saveCheckpoint(READ_MODELS, this.#head.position);
-    return result;
+    try {
+      return this.#run(() => this.#transactions.run(work));
+    } catch (error) {
+      this.#head = before;
+      this.#models.forget();
+      throw error;
+    }
+  }
+
+  #transaction<T>(work: () => T): T {
+    const before = this.#head;
+    let done: { readonly result: T; readonly head: Head } | undefined;
+    this.#models.remember();
+    try {
+      this.#run(() =>
+        this.#transactions.run(() => {
+          const result = work();
+          if (this.#head !== before) this.saveCheckpoint(READ_MODELS, this.#head.position);
+          done = { result, head: this.#head };
+        }),
+      );
+    } catch (error) {
+      this.#head = before;
+      if (done === undefined) throw error;
+      // It failed while it was being kept: only the file knows whether it was.
+      if (done.head === before || !this.#holds(done.head)) throw unkept(error);
+      this.#head = done.head;
+    } finally {
+      this.#models.remember('nothing');
+    }
+    assert(done !== undefined, 'what did not throw is done');
+    if (this.#head !== before) this.#committed.announce();
+    return done.result;
+  }
+
+  #holds({ position, hash }: Head): boolean {
+    try {
+      const head = this.#run(() => this.#statements.head.get());
+      return head?.position === position && head.hash === hash;
+    } catch {
+      // What cannot be read is not known to be there.
+      return false;
+    }
+  }
+
+  #eventOf(row: EventRow): StoredEvent {
+    try {
+      const data = parsed(row.data, `event ${row.position}`) as JsonObject;
+      return Object.freeze({ ...row, data });
+    } catch (error) {
+      throw this.#noted(error);
+    }
+  }
+
+  /** Whoever is told of damage hears of it at once, whatever was read. */
+  #noted(error: unknown): unknown {
+    if (controlErrors.is(error) && error.code === 'STORE_DAMAGED') this.#options.onDamage?.(error);
+    return error;
   }
 
   #run<T>(work: () => T): T {
     if (!this.#database.client.open) {
       throw controlErrors.fail('STORE_CLOSED', 'The event log is closed.');
     }
-    return namingFailures(work);
+    try {
+      return namingFailures(work, this.#options.file);
+    } catch (error) {
+      throw this.#noted(error);
+    }
   }
 }
 
-function eventOf(row: typeof events.$inferSelect): StoredEvent {
-  return Object.freeze({ ...row, data: JSON.parse(row.data) as JsonObject });
-}
-
-function prepareStatements({ client, orm }: SqliteDatabase) {
-  const given = sql.placeholder;
-  const inStream = eq(events.stream, given('stream'));
-  return {
-    epoch: orm.select({ epoch: writer.epoch }).from(writer).prepare(),
-    head: orm
-      .select({ position: events.position, hash: events.hash })
-      .from(events)
-      .orderBy(sql`${events.position} desc`)
-      .limit(1)
-      .prepare(),
-    page: compiledSelection(
-      client,
-      orm
-        .select()
-        .from(events)
-        .where(gt(events.position, given('position')))
-        .orderBy(asc(events.position))
-        .limit(given('page')),
-    ),
-    streamPage: orm
-      .select()
-      .from(events)
-      .where(and(inStream, gt(events.streamVersion, given('version'))))
-      .orderBy(asc(events.streamVersion))
-      .limit(given('page'))
-      .prepare(),
-    streamVersion: compiledSelection(
-      client,
-      orm
-        .select({ version: max(events.streamVersion) })
-        .from(events)
-        .where(inStream),
-    ),
-    insert: compiledChange(
-      client,
-      orm.insert(events).values({
-        position: given('position'),
-        stream: given('stream'),
-        streamVersion: given('streamVersion'),
-        type: given('type'),
-        data: given('data'),
-        actor: given('actor'),
-        reason: given('reason'),
-        requestId: given('requestId'),
-        occurredAt: given('occurredAt'),
-        epoch: given('epoch'),
-        prevHash: given('prevHash'),
-        hash: given('hash'),
-      }),
-    ),
-    checkpoint: orm
-      .select()
-      .from(checkpoints)
-      .where(eq(checkpoints.name, given('name')))
-      .prepare(),
-    saveCheckpoint: compiledChange(
-      client,
-      orm
-        .insert(checkpoints)
-        .values({ name: given('name'), position: given('position') })
-        .onConflictDoUpdate({ target: checkpoints.name, set: excluded(checkpoints) }),
-    ),
-  };
+/**
+ * A failing disk may have taken all of it or not: what lies behind the last kept commit comes back
+ * with the next start, unless something is written over it before.
+ */
+function unkept(error: unknown): unknown {
+  if (!controlErrors.is(error) || error.code !== 'STORE_FAILED') return error;
+  return controlErrors.fail('STORE_OUTCOME_UNKNOWN', `${error.message} The change is not there.`, {
+    detail: 'If the control plane is killed before writing works again, it may come back.',
+    cause: error,
+  });
 }

@@ -2,9 +2,9 @@
 import { timestampMs } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { and, asc, eq, inArray, lte, sql } from './drizzle.ts';
+import { namingFailures } from './failures.ts';
 import { bytesOf, KEPT_ANSWER_LIMITS, requireRoom, tooOldMs } from './kept-answers.ts';
 import type { AnswerBook, KeptAnswer } from './kept-answers.ts';
-import { namingFailures } from './sqlite-database.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 import { keptAnswers, keptAnswerTotals } from './tables.ts';
 

@@ -6,6 +6,7 @@ import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts'
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { and, asc, count, eq, gt, sql } from './drizzle.ts';
 import { compiledChange, compiledSelection } from './compiled.ts';
+import { parsed } from './failures.ts';
 import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {
   DefaultsView,
@@ -79,7 +80,7 @@ export class SqliteReadModels implements ReadModels {
     const row = this.#statements.defaults.get();
     if (row === undefined) return INITIAL_DEFAULTS_VIEW;
     const { version, position, data } = row;
-    return { defaults: JSON.parse(data) as PoolSettings, version, position };
+    return { defaults: parsed(data, 'the defaults') as PoolSettings, version, position };
   }
 
   findContradicted(pool: PoolSettings): TenantView | undefined {
@@ -141,7 +142,7 @@ export class SqliteReadModels implements ReadModels {
 
 function viewOf(row: TenantRow): TenantView {
   const { origin, version, position, createdAt, updatedAt, data } = row;
-  const config = JSON.parse(data) as TenantConfig;
+  const config = parsed(data, `tenant "${row.id}"`) as TenantConfig;
   return { config, origin, version, position, createdAt, updatedAt };
 }
 

@@ -5,6 +5,7 @@
  * Source: SQLite, "SAVEPOINT" and "Response To Errors Within A Transaction".
  */
 import type Database from 'better-sqlite3';
+import { controlErrors } from '../errors.ts';
 
 interface Steps {
   readonly begin: Database.Statement;
@@ -16,6 +17,7 @@ export class Transactions {
   readonly #client: Database.Database;
   readonly #outermost: Steps;
   readonly #inner: Steps;
+  #depth = 0;
 
   constructor(client: Database.Database) {
     const prepare = (text: string) => client.prepare(text);
@@ -33,21 +35,33 @@ export class Transactions {
   }
 
   get isInside(): boolean {
-    return this.#client.inTransaction;
+    return this.#depth > 0;
   }
 
   /** Keeps what `work` does when it returns, undoes it when it throws. @throws what it throws */
   run<T>(work: () => T): T {
+    this.requireWhole();
     const steps = this.isInside ? this.#inner : this.#outermost;
     steps.begin.run();
+    this.#depth += 1;
     try {
       const result = work();
       steps.keep.run();
       return result;
     } catch (error) {
-      // SQLite itself undoes all of it after some failures, a full disk among them.
-      if (this.isInside) for (const step of steps.undo) step.run();
+      if (this.#client.inTransaction) for (const step of steps.undo) step.run();
       throw error;
+    } finally {
+      this.#depth -= 1;
     }
+  }
+
+  /**
+   * SQLite itself undoes all of a transaction after some failures, a full disk among them: what
+   * would be done behind that would be kept alone. @throws STORE_FAILED then
+   */
+  requireWhole(): void {
+    if (!this.isInside || this.#client.inTransaction) return;
+    throw controlErrors.fail('STORE_FAILED', 'The transaction was undone by a failure before.');
   }
 }

@@ -6,6 +6,7 @@
  */
 import Database from 'better-sqlite3';
 import { controlErrors } from '../errors.ts';
+import { lockHolderOf } from './lock-holder.ts';
 import { makePrivate } from './private-file.ts';
 
 export interface WriterLock {
@@ -23,7 +24,10 @@ export function acquireWriterLock(databaseFile: string): WriterLock {
     lock.exec('BEGIN EXCLUSIVE');
   } catch (cause) {
     lock.close();
-    throw controlErrors.fail('STORE_LOCKED', `Another control plane writes to ${databaseFile}.`, {
+    const holder = lockHolderOf([file]);
+    const who = holder === undefined ? '' : `: ${holder}`;
+    const message = `Another control plane writes to ${databaseFile}${who}.`;
+    throw controlErrors.fail('STORE_LOCKED', message, {
       hint: 'Only one may run on a data directory. Stop the other one, or give this one its own.',
       cause,
     });

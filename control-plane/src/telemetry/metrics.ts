@@ -108,6 +108,10 @@ function registerEvents(registry: Registry, source: MetricsSource): void {
   gauge(registry, 'dbbouncer_event_position', 'Position of the last event in the log', () => {
     return source.status().position;
   });
+  const readOnly = 'Whether the event log takes no changes: 1 while writes are refused, else 0';
+  gauge(registry, 'dbbouncer_event_log_read_only', readOnly, () => {
+    return source.status().writing.mode === 'read_only' ? 1 : 0;
+  });
   gauge(registry, 'dbbouncer_published_position', 'Last position that proxies were told', () => {
     return source.status().publishedPosition;
   });

@@ -6,6 +6,7 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  existsSync,
   fsyncSync,
   linkSync,
   openSync,
@@ -26,6 +27,8 @@ export type SecretFileOutcome = 'created' | 'existed';
  */
 export function createSecretFile(path: string, content: () => string): SecretFileOutcome {
   makeFolder(dirname(path));
+  // Where it is there, a start needs no room on the disk.
+  if (existsSync(path)) return 'existed';
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   writeDraft(draft, content());
   try {
