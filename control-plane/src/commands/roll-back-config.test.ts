@@ -15,7 +15,7 @@ import { history, rollBack, storeAfter } from '../projections/testing.ts';
 import { projectViews } from '../projections/tenant-views.ts';
 import type { EventStore } from '../store/event-store.ts';
 import { createMemoryEventStore } from '../store/memory-event-store.ts';
-import { CommandQueue } from './command-queue.ts';
+import { queueOn } from './testing.ts';
 
 const META = { actor: 'tester', requestId: 'request' };
 
@@ -82,7 +82,7 @@ describe('a rollback of the config', () => {
 
   it('reads the streams that were changed since, and no event of another one', async () => {
     const store = createMemoryEventStore({ clock: systemClock, project: projectViews });
-    const commands = new CommandQueue(store);
+    const commands = queueOn(store);
     for (const id of ['changed', 'same'] as TenantId[]) {
       const tenant = sampleTenant({ id });
       await commands.handle({ kind: 'register_tenant', origin: 'api', tenant }, META);
