@@ -92,7 +92,7 @@ describe('a rollback of the config', () => {
     const update = { kind: 'update_tenant', id: 'changed' as TenantId, changes } as const;
     await commands.handle(update, META);
     const read = new Set<string>();
-    const watched = new CommandQueue(
+    const watched = queueOn(
       watching(store, (what) => {
         read.add(what);
       }),
