@@ -8,6 +8,7 @@ import { CommanderError } from 'commander';
 import { readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { formatProblemsForPeople } from '@dbbouncer/shared/settings/config-problems.ts';
 import { EXIT, exitCodeOf, failureText } from './exit.ts';
+import { keptAlive } from './kept-alive.ts';
 import { createProgram } from './program.ts';
 import type { Actions } from './program.ts';
 
@@ -22,7 +23,7 @@ export async function main(): Promise<void> {
   try {
     const program = createProgram(actionsOf(version), version);
     if (process.argv.length <= 2) program.help({ error: true });
-    await program.parseAsync();
+    await keptAlive(program.parseAsync());
   } catch (error) {
     process.exit(explain(error));
   }

@@ -397,6 +397,7 @@ export const BANNED_MODULES: Readonly<Record<string, Readonly<Record<string, str
       'handlers run in a later turn of the event loop, at no set time',
     'cli/src/demo/postgres-cluster.ts':
       'waits while no server runs, when a timer of the Clock would let the process end',
+    'cli/src/kept-alive.ts': 'keeps the process, which no timer of the Clock does',
   },
 };
 

@@ -74,7 +74,11 @@ function connected(bus: Bus, clock: Clock): Promise<void> {
     const timer = clock.after(CONNECT_WITHIN_MS, () => {
       statuses.close();
       const within = `within ${CONNECT_WITHIN_MS / 1_000} s`;
-      reject(sharedErrors.fail('BUS_UNAVAILABLE', `The bus was not reached ${within}.`));
+      reject(
+        sharedErrors.fail('BUS_UNAVAILABLE', `The bus was not reached ${within}.`, {
+          hint: 'Look whether NATS runs where --nats or DBBOUNCER_NATS says.',
+        }),
+      );
     });
   });
 }
