@@ -187,6 +187,28 @@ describe('writes of other things', () => {
   });
 });
 
+describe('the key of the settings', () => {
+  it('knows what was done under another text of it, and events tell which it was', async () => {
+    const env = { DBBOUNCER_API_KEY: 'the-first-key-of-the-settings' };
+    await using other = new TestControlPlane(env);
+    await other.start();
+    const asked = { body: tenantBody('acme'), headers: { 'idempotency-key': 'once' } };
+    const register = () => other.call('POST', '/tenants', { ...asked, key: env.DBBOUNCER_API_KEY });
+    const first = await register();
+    assert.equal(first.status, 201, first.text);
+    await other.stop();
+    env.DBBOUNCER_API_KEY = 'another-key-of-the-settings';
+    await other.start();
+    assertReplayed(first, await register());
+    await other.call('POST', '/tenants/acme/kill', { key: env.DBBOUNCER_API_KEY });
+    const { json } = await other.call('GET', '/events', { key: env.DBBOUNCER_API_KEY });
+    const actors = (json['events'] as readonly { readonly actor: string }[]).map(
+      ({ actor }) => actor,
+    );
+    assert.equal(new Set(actors).size, 2, String(actors));
+  });
+});
+
 describe('another write with a key that was used', () => {
   it('is refused with 422 and changes nothing', async () => {
     await register();

@@ -26,6 +26,8 @@ export interface Holder {
   readonly name: string;
   /** How events name the holder. */
   readonly actor: string;
+  /** Whose idempotency keys it uses: the key of the settings is one, whatever text it has. */
+  readonly keeper: string;
   readonly scope: Scope;
   /** A glob over tenant ids; null reaches all. */
   readonly tenants: string | null;
@@ -106,7 +108,8 @@ export class KeyGuard {
   #judge(view: ApiKeyView | undefined): Recognition {
     if (view === undefined) return UNKNOWN;
     const { id, name, scope, tenants, expiresAt } = view.key;
-    const holder = Object.freeze({ id, name, actor: actorOf(id), scope, tenants });
+    const actor = actorOf(id);
+    const holder = Object.freeze({ id, name, actor, keeper: actor, scope, tenants });
     if (view.revokedAt !== null) {
       return { ...refused('revoked', 'The API key has been revoked.'), holder };
     }
@@ -123,7 +126,8 @@ export class KeyGuard {
 
   #builtInHolder(): Holder {
     const { id } = this.#options.builtIn;
-    return { id, name: BUILT_IN_NAME, actor: actorOf(id), scope: 'admin', tenants: null };
+    const keeper = actorOf(BUILT_IN_NAME);
+    return { id, name: BUILT_IN_NAME, actor: actorOf(id), keeper, scope: 'admin', tenants: null };
   }
 
   /** Useless outside of this process: its key is made anew with each. */

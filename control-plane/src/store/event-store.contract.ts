@@ -353,6 +353,22 @@ function tenantList(): void {
     assert.deepEqual(found('_'), ['b', 'd', 'e', 'needle']);
   });
 
+  it('sums up what the tenants of one server may open, their own limits or the default', () => {
+    register('a', { host: 'DB.example', port: 1, pool: { maxConnections: 7 } });
+    register('B', { host: 'db.EXAMPLE', port: 1, database: 'db.example' });
+    register('c', { host: 'db.example', port: 2 });
+    register('d', { host: 'other', port: 1, database: 'db.example' });
+    register('e', { host: 'my.db.example', port: 1 });
+    const { maxConnections } = store.getDefaults().defaults;
+    const server = { host: 'Db.Example', port: 1 };
+    const both = { tenants: 2, maxConnections: 7 + maxConnections };
+    assert.deepEqual(store.budgetOf(server), both);
+    assert.deepEqual(store.budgetOf({ ...server, reach: null }), both);
+    assert.deepEqual(store.budgetOf({ ...server, reach: 'A*' }), { tenants: 1, maxConnections: 7 });
+    const nobody = { tenants: 0, maxConnections: 0 };
+    assert.deepEqual(store.budgetOf({ host: 'db', port: 1 }), nobody);
+  });
+
   it('shows the ids within a pattern alone, beside search and paging', () => {
     for (const id of ['acme-1', 'ACME_2', 'acme', 'b-acme']) register(id);
     const found = (query: Partial<TenantQuery>) =>

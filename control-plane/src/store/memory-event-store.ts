@@ -147,6 +147,7 @@ class MemoryEventStore implements EventStore {
 
   getTenant: EventStore['getTenant'] = (id) => this.#open().getTenant(id);
   listTenants: EventStore['listTenants'] = (query) => this.#open().listTenants(query);
+  budgetOf: EventStore['budgetOf'] = (server) => this.#open().budgetOf(server);
   countTenants: EventStore['countTenants'] = () => this.#open().countTenants();
   getDefaults: EventStore['getDefaults'] = () => this.#open().getDefaults();
   findContradicted: EventStore['findContradicted'] = (pool) => this.#open().findContradicted(pool);

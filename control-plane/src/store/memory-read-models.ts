@@ -11,6 +11,8 @@ import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {
   DefaultsView,
   ReadModels,
+  ServerBudget,
+  ServerQuery,
   TenantPage,
   TenantQuery,
   TenantView,
@@ -38,6 +40,17 @@ export class MemoryReadModels implements ReadModels {
 
   countTenants(): number {
     return this.#tenants.size;
+  }
+
+  budgetOf({ host, port, reach = null }: ServerQuery): ServerBudget {
+    const { maxConnections } = this.#defaults.defaults;
+    const own = [...this.#tenants]
+      .filter(([key]) => reaches(reach, key))
+      .map(([, { config }]) => config)
+      .filter((config) => config.port === port)
+      .filter((config) => config.host.toLowerCase() === host.toLowerCase());
+    const most = own.map(({ pool }) => pool.maxConnections ?? maxConnections);
+    return { tenants: own.length, maxConnections: most.reduce((sum, one) => sum + one, 0) };
   }
 
   getDefaults(): DefaultsView {

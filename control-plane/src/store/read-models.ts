@@ -48,11 +48,27 @@ export interface TenantPage {
   readonly next?: string;
 }
 
+/** Tenants whose host, ignoring case, and port are these. */
+export interface ServerQuery {
+  readonly host: string;
+  readonly port: number;
+  /** Only tenants whose id matches this pattern, as in `TenantQuery`. */
+  readonly reach?: string | null | undefined;
+}
+
+export interface ServerBudget {
+  readonly tenants: number;
+  /** Their `max_connections` together, their own or the default. */
+  readonly maxConnections: number;
+}
+
 export interface TenantReader {
   /** The tenant, whatever the case of `id`, or nothing when it is not registered. */
   getTenant(id: string): TenantView | undefined;
   listTenants(query: TenantQuery): TenantPage;
   countTenants(): number;
+  /** What the tenants of one server may open there: one look at all tenants. */
+  budgetOf(server: ServerQuery): ServerBudget;
   getDefaults(): DefaultsView;
 }
 

@@ -172,6 +172,7 @@ class SqliteEventStore implements EventStore {
   getTenant: EventStore['getTenant'] = (id) => this.#run(() => this.#models.getTenant(id));
   listTenants: EventStore['listTenants'] = (query) =>
     this.#run(() => this.#models.listTenants(query));
+  budgetOf: EventStore['budgetOf'] = (server) => this.#run(() => this.#models.budgetOf(server));
   countTenants: EventStore['countTenants'] = () => this.#run(() => this.#models.countTenants());
   getDefaults: EventStore['getDefaults'] = () => this.#run(() => this.#models.getDefaults());
   findContradicted: EventStore['findContradicted'] = (pool) =>

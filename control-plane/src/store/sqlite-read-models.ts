@@ -11,6 +11,8 @@ import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {
   DefaultsView,
   ReadModels,
+  ServerBudget,
+  ServerQuery,
   TenantPage,
   TenantQuery,
   TenantView,
@@ -68,6 +70,13 @@ export class SqliteReadModels implements ReadModels {
 
   countTenants(): number {
     return this.#statements.count.get()?.count ?? 0;
+  }
+
+  budgetOf({ host, port, reach }: ServerQuery): ServerBudget {
+    const { maxConnections: most } = this.getDefaults().defaults;
+    const glob = tenantKey(reach ?? '*');
+    const row = this.#statements.budget.get({ text: host.toLowerCase(), port, glob, most });
+    return { tenants: row?.tenants ?? 0, maxConnections: row?.maxConnections ?? 0 };
   }
 
   getDefaults(): DefaultsView {
@@ -151,7 +160,6 @@ function prepareStatements(database: SqliteDatabase) {
   const { client, orm } = database;
   const given = sql.placeholder;
   const pageAfter = gt(tenants.key, given('after'));
-  const own = (setting: string) => sql`json_extract(${tenants.data}, ${`$.pool.${setting}`})`;
   return {
     tenant: compiledSelection(
       client,
@@ -181,13 +189,6 @@ function prepareStatements(database: SqliteDatabase) {
       .orderBy(asc(tenants.key))
       .limit(given('limit'))
       .prepare(),
-    count: orm.select({ count: count() }).from(tenants).prepare(),
-    contradicted: orm
-      .select()
-      .from(tenants)
-      .where(sql`${own('minConnections')} > coalesce(${own('maxConnections')}, ${given('max')})`)
-      .limit(1)
-      .prepare(),
     putTenant: compiledChange(
       client,
       orm
@@ -209,7 +210,41 @@ function prepareStatements(database: SqliteDatabase) {
       .delete(tenants)
       .where(eq(tenants.key, given('key')))
       .prepare(),
+    ...prepareLooksAtAll(database),
     ...prepareDefaults(database),
+  };
+}
+
+/** What is asked of all tenants at once. */
+function prepareLooksAtAll({ orm }: SqliteDatabase) {
+  const given = sql.placeholder;
+  const own = (setting: string) => sql`json_extract(${tenants.data}, ${`$.pool.${setting}`})`;
+  return {
+    count: orm.select({ count: count() }).from(tenants).prepare(),
+    budget: orm
+      .select({
+        tenants: count(),
+        maxConnections: sql<
+          number | null
+        >`sum(coalesce(${own('maxConnections')}, ${given('most')}))`,
+      })
+      .from(tenants)
+      .where(
+        and(
+          sql`${tenants.key} glob ${given('glob')}`,
+          // Cheap, and true of few: what follows reads the JSON.
+          sql`instr(${tenants.searchText}, ${given('text')}) > 0`,
+          sql`json_extract(${tenants.data}, '$.port') = ${given('port')}`,
+          sql`lower(json_extract(${tenants.data}, '$.host')) = ${given('text')}`,
+        ),
+      )
+      .prepare(),
+    contradicted: orm
+      .select()
+      .from(tenants)
+      .where(sql`${own('minConnections')} > coalesce(${own('maxConnections')}, ${given('max')})`)
+      .limit(1)
+      .prepare(),
   };
 }
 

@@ -124,7 +124,7 @@ export function toDryRunAnswer(rehearsal: Rehearsal, after: Aftermath): DryRunAn
     probes: [...probed],
     warnings: [
       ...warnings,
-      ...servers.flatMap((server, index) => aboutBudget(server, budgets[index]?.extent)),
+      ...servers.flatMap(aboutBudget),
       ...probed.flatMap((one) => [...aboutProbe(one, budgetOf(one.tenant) * proxies)]),
     ],
   };

@@ -18,6 +18,11 @@ export function idempotencyKeyOf(request: FastifyRequest): string | undefined {
   return typeof key === 'string' ? key : undefined;
 }
 
+/** Under whom the key is kept: it means nothing to others. */
+export function keeperOf({ holder, actor }: FastifyRequest): string {
+  return holder?.keeper ?? actor;
+}
+
 /**
  * Equal for requests that ask for the same: method, route, parameters, query, body, If-Match and
  * reason. Keyed, because a body may hold a password that could be guessed from a plain hash.

@@ -4,18 +4,12 @@
  * to warnings.ts.
  */
 import { z } from 'zod';
-import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { FleetReader } from '../../fleet/fleet-state.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import type { Surroundings } from './surroundings.ts';
 
-export const BUDGET_LIMITS = Object.freeze({
-  /** Servers of one write that are summed up. */
-  serversMax: 20,
-  /** Tenants of one server that are summed up. */
-  tenantsMax: 10_000,
-  pageSize: 1_000,
-});
+/** Servers of one write that are summed up. */
+const SERVERS_MAX = 20;
 
 export interface Server {
   readonly host: string;
@@ -27,8 +21,6 @@ export interface ServerBudget extends Server {
   readonly tenants: number;
   /** `max_connections` of them all, which hold on each proxy. */
   readonly perProxy: number;
-  /** `part`: there are more tenants than are summed up. */
-  readonly extent: 'whole' | 'part';
 }
 
 export const serverBudgetSchema = z
@@ -51,32 +43,13 @@ export type ServerBudgetAnswer = Readonly<z.infer<typeof serverBudgetSchema>>;
 /** Of `servers`, each once. */
 export function serverBudgets(
   servers: readonly Server[],
-  around: Surroundings,
+  { tenants, reach }: Surroundings,
 ): readonly ServerBudget[] {
   const byKey = new Map(servers.map((server) => [serverKey(server), server] as const));
-  return [...byKey.values()]
-    .slice(0, BUDGET_LIMITS.serversMax)
-    .map((server) => budgetOf(server, around));
-}
-
-function budgetOf({ host, port }: Server, { tenants, reach }: Surroundings): ServerBudget {
-  const { defaults } = tenants.getDefaults();
-  const key = serverKey({ host, port });
-  const sum = { tenants: 0, perProxy: 0 };
-  let after: string | undefined;
-  let seen = 0;
-  do {
-    const limit = BUDGET_LIMITS.pageSize;
-    const page = tenants.listTenants({ search: host, reach, limit, after });
-    for (const { config } of page.tenants) {
-      if (serverKey(config) !== key) continue;
-      sum.tenants += 1;
-      sum.perProxy += effectivePool({ defaults }, config).maxConnections;
-    }
-    seen += page.tenants.length;
-    after = page.next;
-  } while (after !== undefined && seen < BUDGET_LIMITS.tenantsMax);
-  return { host, port, ...sum, extent: after === undefined ? 'whole' : 'part' };
+  return [...byKey.values()].slice(0, SERVERS_MAX).map(({ host, port }) => {
+    const { tenants: count, maxConnections } = tenants.budgetOf({ host, port, reach });
+    return { host, port, tenants: count, perProxy: maxConnections };
+  });
 }
 
 /** With the limits that this write's own probes have found, else those of the reports. */

@@ -12,7 +12,7 @@ import { reaches } from '../../domain/api-key/tenant-pattern.ts';
 import type { FleetReader } from '../../fleet/fleet-state.ts';
 import { describeProbed } from './probed.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
-import type { ServerBudget, ServerBudgetAnswer } from './server-budgets.ts';
+import type { ServerBudgetAnswer } from './server-budgets.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export const WARNING_LIMITS = Object.freeze({
@@ -76,25 +76,17 @@ export function tenantsSetBy({ delta }: Pick<WorkChanges, 'delta'>): readonly Te
   );
 }
 
-/** @param extent whether all tenants of the server were summed up */
-export function aboutBudget(
-  server: ServerBudgetAnswer,
-  extent: ServerBudget['extent'] = 'whole',
-): readonly Warning[] {
+export function aboutBudget(server: ServerBudgetAnswer): readonly Warning[] {
   const { host, port, tenants, proxies, budget } = server;
-  const where = `${host}:${port}`;
-  const summed: Warning[] =
-    extent === 'whole'
-      ? []
-      : [warn('not_all_checked', `Only the first ${tenants} tenants of ${where} were summed up.`)];
   const { max_connections: most, reserved_connections: reserved } = server;
-  if (most === null || budget <= most - (reserved ?? 0)) return summed;
-  const who = `${tenants === 1 ? 'The tenant' : `The ${tenants} tenants`} of ${where} may open`;
+  if (most === null || budget <= most - (reserved ?? 0)) return [];
+  const whose = tenants === 1 ? 'The tenant' : `The ${tenants} tenants`;
+  const who = `${whose} of ${host}:${port} may open`;
   const over = proxies > 1 ? ` on ${proxies} proxies together` : '';
   const text =
     `${who} ${budget} server connections${over}; the server lets in ${most}, ${reserved ?? 0} of` +
     ' them for superusers and reserved roles alone.';
-  return [...summed, warn('server_overcommitted', text)];
+  return [warn('server_overcommitted', text)];
 }
 
 /** @param budget connections that the tenant may open on all live proxies together */

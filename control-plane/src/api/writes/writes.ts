@@ -23,7 +23,7 @@ import { commandMeta } from '../request-meta.ts';
 import { toAppliedAnswer } from './applied.ts';
 import { rehearsalOf, toDryRunAnswer } from './dry-run.ts';
 import type { DryRunAnswer } from './dry-run.ts';
-import { fingerprintOf, idempotencyKeyOf, requireSameRequest } from './idempotency.ts';
+import { fingerprintOf, idempotencyKeyOf, keeperOf, requireSameRequest } from './idempotency.ts';
 import { probeAll, requireReachable } from './probed.ts';
 import { tenantsSetBy } from './warnings.ts';
 import type { WriteAnswer, WriteWork } from './write.ts';
@@ -106,7 +106,7 @@ export class Writes {
   async #probe(request: FastifyRequest, work: (scope: WorkScope) => WriteAnswer): Promise<void> {
     const { commands, probes } = this.#core;
     const key = idempotencyKeyOf(request);
-    const { actor } = request;
+    const actor = keeperOf(request);
     const asked = await commands.perform((scope) => {
       if (key !== undefined && scope.answers.find(actor, key) !== undefined) return undefined;
       const tenants = tenantsToProbe(work(scope), scope.changes());
@@ -122,7 +122,7 @@ export class Writes {
     if (key === undefined) {
       return this.#core.commands.perform((scope) => ({ ...work(scope), origin: 'done' }));
     }
-    const { actor } = request;
+    const actor = keeperOf(request);
     const fingerprint = fingerprintOf(request, this.#fingerprintSecret);
     return this.#core.commands.perform((scope) => {
       const kept = scope.answers.find(actor, key);
