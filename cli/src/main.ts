@@ -67,6 +67,14 @@ function actionsOf(version: string): Actions {
       const { runExport } = await import('./config-export.ts');
       await runExport({ flags, env, cwd }, options);
     },
+    async importPgbouncer(file, options) {
+      const { runPgbouncerImport } = await import('./config-import.ts');
+      process.exitCode = await runPgbouncerImport({ env, cwd }, file, options);
+    },
+    async importCsv(file, options) {
+      const { runCsvImport } = await import('./config-import.ts');
+      process.exitCode = await runCsvImport({ env, cwd }, file, options);
+    },
     configCheck(file) {
       const reading = readConfigFile(file, (name) => env[name]);
       if (reading.outcome === 'ok') {

@@ -264,10 +264,12 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'allowed',
     'shared/src',
     'cli/src/demo',
+    'cli/src/import',
     'control-plane/src/app.ts',
     'control-plane/src/maintenance',
     'data-plane/src/app.ts',
   ),
+  'cli/src/import': room('pure', ...GROUND, 'shared/src/secrets', 'shared/src/settings'),
   'cli/src/demo': room('allowed', 'shared/src', 'cli/src'),
 };
 
@@ -314,6 +316,7 @@ export const PACKAGE_HOMES: readonly (readonly [packages: RegExp, homes: readonl
   [/^@nats-io\//, ['shared/src/bus']],
   [/^pino$/, ['shared/src/logging']],
   [/^yaml$/, ['shared/src/settings']],
+  [/^csv-parse$/, ['cli/src/import']],
   [/^chokidar$/, ['shared/src/files']],
   [/^prom-client$/, ['control-plane/src/telemetry', 'data-plane/src/telemetry']],
   [/^(pg-protocol|@mongodb-js\/saslprep)$/, ['data-plane/src/wire']],

@@ -7,8 +7,8 @@ import type { PoolAnswer } from '../contract/pool-settings.ts';
 import { DEFAULT_POOL_SETTINGS, toPoolAnswer } from '../contract/pool-settings.ts';
 import type { TenantFields } from '../contract/tenant-resource.ts';
 import { toWrittenTenant } from '../contract/written-tenant.ts';
-import type { SecretPlace, WriteSecret, WrittenTenant } from '../contract/written-tenant.ts';
-import { toYaml, yamlOfRecords } from './yaml-text.ts';
+import type { SecretPlace, WriteSecret } from '../contract/written-tenant.ts';
+import { configFileText } from './config-text.ts';
 
 export interface ExportedTenant {
   /** Its secrets as `secrets` says. */
@@ -29,16 +29,18 @@ export interface ConfigToExport {
 }
 
 /** The text, piece by piece: there may be 100,000 tenants. */
-export function* configText(config: ConfigToExport): Iterable<string> {
+export function configText(config: ConfigToExport): Iterable<string> {
   const variables = new Variables();
-  const tenants: [string, WrittenTenant][] = config.tenants.map(({ fields }) => [
-    fields.id,
-    withEscapes(toWrittenTenant(fields, writerOf(config, fields.id, variables))),
-  ]);
-  yield commentOf([...config.head, ...notesOn(config, variables)]);
-  const defaults = ownDefaults(config.defaults);
-  if (Object.keys(defaults).length > 0) yield toYaml({ defaults });
-  yield* yamlOfRecords('tenants', Object.fromEntries(tenants));
+  const tenants = config.tenants.map(
+    ({ fields }) =>
+      [fields.id, toWrittenTenant(fields, writerOf(config, fields.id, variables))] as const,
+  );
+  return configFileText({
+    head: [...config.head, ...notesOn(config, variables)],
+    settings: {},
+    defaults: ownDefaults(config.defaults),
+    tenants: Object.fromEntries(tenants),
+  });
 }
 
 function writerOf({ secrets }: ConfigToExport, id: string, variables: Variables): WriteSecret {
@@ -86,30 +88,4 @@ function ownDefaults(defaults: PoolAnswer): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
     Object.entries(defaults).filter(([name, value]) => value !== builtIn[name]),
   );
-}
-
-/** Fields whose `${NAME}` stays a reference when a file is read. */
-const REFERENCE_FIELDS: ReadonlySet<string> = new Set(['password', 'server_password', 'key']);
-const WHOLE_REFERENCE = /^\$\{[A-Za-z_][A-Za-z0-9_]*\}$/;
-
-/** So that nothing that looks like a variable is filled in when it is read. */
-function withEscapes(value: WrittenTenant): WrittenTenant {
-  return Object.fromEntries(
-    Object.entries(value).map(([name, member]) => [name, escaped(member, name)]),
-  );
-}
-
-function escaped(value: unknown, field: string): unknown {
-  if (Array.isArray(value)) return value.map((entry) => escaped(entry, field));
-  if (typeof value === 'object' && value !== null) return withEscapes(value as WrittenTenant);
-  if (typeof value !== 'string') return value;
-  const isReference = REFERENCE_FIELDS.has(field) && WHOLE_REFERENCE.test(value);
-  return isReference ? value : value.replaceAll('${', () => '$${');
-}
-
-// oxlint-disable-next-line no-control-regex -- a comment ends at the end of its line
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
-
-function commentOf(lines: readonly string[]): string {
-  return lines.map((line) => `# ${line.replaceAll(CONTROL, ' ')}`.trimEnd() + '\n').join('') + '\n';
 }
