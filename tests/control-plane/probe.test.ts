@@ -301,6 +301,20 @@ describe('the budget of a server', () => {
     assert.match(warningsOf(answer).get('server_overcommitted') ?? '', /db\.example\.com:5432/);
   });
 
+  it('is told of five servers of a write, and that there are more', async () => {
+    const operations = Array.from({ length: 6 }, (_, n) => {
+      const { id: name, ...body } = tenantBody(`${id}-${n}`, { host: `db-${n}.example` });
+      return { op: 'create', id: name, body };
+    });
+    const body = { operations };
+    const answer = await plane.call('POST', '/tenants:batch?dry_run=true', { body });
+    assert.equal((answer.json['servers'] as Fields[]).length, 5);
+    assert.equal(
+      warningsOf(answer).get('not_all_checked'),
+      'Only the first 5 of 6 database servers were summed up.',
+    );
+  });
+
   it('of one tenant is held against the limits of its role and database', async () => {
     await live('p-2');
     const server = { ...SERVER, roleConnections: 30, databaseConnections: 31 };

@@ -145,6 +145,8 @@ async function rehearseAndRepeat(): Promise<void> {
   const { secondPassword: password } = PLANTED;
   const rehearsed = await call('PATCH', '/tenants/canary?dry_run=true', { password });
   assert.equal(rehearsed.status, 200, rehearsed.text);
+  const probed = await call('PATCH', '/tenants/canary?dry_run=true&probe=true', { password });
+  assert.match(probed.text, /"outcome":"(failed|reachable)"/);
   const again = { 'idempotency-key': 'asked-twice' };
   for (let time = 0; time < 2; time++) {
     const body = tenant({ id: 'repeated', password });

@@ -14,10 +14,17 @@ import { redacted, redactedMembers } from '../redacted.ts';
 import { probedSchema } from './probe-schema.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import { serverBudgets, serverBudgetSchema, toBudgetAnswer } from './server-budgets.ts';
-import type { Server, ServerBudget } from './server-budgets.ts';
+import type { Server, ServerBudgets } from './server-budgets.ts';
 import type { Surroundings } from './surroundings.ts';
 import { touchedPools, touchedPoolsShape } from './touched-pools.ts';
-import { aboutBudget, aboutProbe, tenantsSetBy, warningSchema, warningsOf } from './warnings.ts';
+import {
+  aboutBudget,
+  aboutOmitted,
+  aboutProbe,
+  tenantsSetBy,
+  warningSchema,
+  warningsOf,
+} from './warnings.ts';
 import type { Warning } from './warnings.ts';
 import type { WriteAnswer } from './write.ts';
 
@@ -55,7 +62,7 @@ export interface Rehearsal {
   readonly changes: WorkChanges;
   readonly defaults: ReturnType<TenantReader['getDefaults']>['defaults'];
   readonly warnings: readonly Warning[];
-  readonly budgets: readonly ServerBudget[];
+  readonly budgets: ServerBudgets;
 }
 
 /** What has come of a write, before it is undone. */
@@ -100,7 +107,7 @@ export function toDryRunAnswer(rehearsal: Rehearsal, after: Aftermath): DryRunAn
     const tenant = set.find((one) => one.id === id) ?? before(id);
     return tenant === undefined ? 0 : effectivePool({ defaults }, tenant).maxConnections;
   };
-  const servers = budgets.map((budget) => toBudgetAnswer(budget, fleet, probed));
+  const servers = budgets.summed.map((budget) => toBudgetAnswer(budget, fleet, probed));
   return {
     dry_run: true,
     status: answer.status,
@@ -125,6 +132,7 @@ export function toDryRunAnswer(rehearsal: Rehearsal, after: Aftermath): DryRunAn
     warnings: [
       ...warnings,
       ...servers.flatMap(aboutBudget),
+      ...aboutOmitted(budgets),
       ...probed.flatMap((one) => [...aboutProbe(one, budgetOf(one.tenant) * proxies)]),
     ],
   };

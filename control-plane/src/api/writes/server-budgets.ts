@@ -8,8 +8,8 @@ import type { FleetReader } from '../../fleet/fleet-state.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import type { Surroundings } from './surroundings.ts';
 
-/** Servers of one write that are summed up. */
-const SERVERS_MAX = 20;
+/** Servers of one write that are summed up: each is a look at all tenants. */
+export const SUMMED_SERVERS_MAX = 5;
 
 export interface Server {
   readonly host: string;
@@ -40,16 +40,23 @@ export const serverBudgetSchema = z
   .meta({ id: 'ServerBudget' });
 export type ServerBudgetAnswer = Readonly<z.infer<typeof serverBudgetSchema>>;
 
+export interface ServerBudgets {
+  readonly summed: readonly ServerBudget[];
+  /** Servers beyond the first ones. */
+  readonly omitted: number;
+}
+
 /** Of `servers`, each once. */
 export function serverBudgets(
   servers: readonly Server[],
   { tenants, reach }: Surroundings,
-): readonly ServerBudget[] {
+): ServerBudgets {
   const byKey = new Map(servers.map((server) => [serverKey(server), server] as const));
-  return [...byKey.values()].slice(0, SERVERS_MAX).map(({ host, port }) => {
+  const summed = [...byKey.values()].slice(0, SUMMED_SERVERS_MAX).map(({ host, port }) => {
     const { tenants: count, maxConnections } = tenants.budgetOf({ host, port, reach });
     return { host, port, tenants: count, perProxy: maxConnections };
   });
+  return { summed, omitted: byKey.size - summed.length };
 }
 
 /** With the limits that this write's own probes have found, else those of the reports. */

@@ -12,7 +12,7 @@ import { reaches } from '../../domain/api-key/tenant-pattern.ts';
 import type { FleetReader } from '../../fleet/fleet-state.ts';
 import { describeProbed } from './probed.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
-import type { ServerBudgetAnswer } from './server-budgets.ts';
+import type { ServerBudgetAnswer, ServerBudgets } from './server-budgets.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export const WARNING_LIMITS = Object.freeze({
@@ -87,6 +87,13 @@ export function aboutBudget(server: ServerBudgetAnswer): readonly Warning[] {
     `${who} ${budget} server connections${over}; the server lets in ${most}, ${reserved ?? 0} of` +
     ' them for superusers and reserved roles alone.';
   return [warn('server_overcommitted', text)];
+}
+
+export function aboutOmitted({ summed, omitted }: ServerBudgets): readonly Warning[] {
+  if (omitted === 0) return [];
+  const all = summed.length + omitted;
+  const text = `Only the first ${summed.length} of ${all} database servers were summed up.`;
+  return [warn('not_all_checked', text)];
 }
 
 /** @param budget connections that the tenant may open on all live proxies together */
