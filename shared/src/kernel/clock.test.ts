@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { systemClock } from './clock.ts';
+import { systemClock, toTimestamp } from './clock.ts';
 
 describe('systemClock', () => {
   it('never goes back and stamps in UTC', () => {
@@ -34,5 +34,20 @@ describe('systemClock', () => {
       systemClock.after(3_600_000, () => {});`;
     const node = [process.execPath, ['--input-type=module', '-e', script]] as const;
     await promisify(execFile)(...node, { timeout: 10_000 });
+  });
+});
+
+describe('toTimestamp', () => {
+  it('puts a time into UTC with milliseconds, whatever its offset and precision', () => {
+    for (const written of ['2028-02-29T01:00+01:00', '2028-02-29T00:00:00.0009z']) {
+      assert.equal(toTimestamp(written), '2028-02-29T00:00:00.000Z', written);
+    }
+  });
+
+  it('knows no day that no month has, and no time without its offset', () => {
+    const wrong = ['2026-02-29T00:00:00Z', '2026-04-31T00:00:00Z', '2026-01-00T00:00:00Z'];
+    for (const written of [...wrong, '2026-13-01T00:00:00Z', '2026-01-01T00:00:00', '1']) {
+      assert.equal(toTimestamp(written), undefined, written);
+    }
   });
 });

@@ -43,7 +43,13 @@ export function toTimestamp(written: string): string | undefined {
   const text = written.replace(URL_DECODED_PLUS, '+');
   if (!RFC_3339.test(text)) return undefined;
   const milliseconds = Date.parse(text);
-  return Number.isNaN(milliseconds) ? undefined : new Date(milliseconds).toISOString();
+  if (Number.isNaN(milliseconds) || !isDay(text.slice(0, 10))) return undefined;
+  return new Date(milliseconds).toISOString();
+}
+
+/** To `Date`, the 31st of February is a day in March. */
+function isDay(date: string): boolean {
+  return new Date(date).toISOString().startsWith(date);
 }
 
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/i;
