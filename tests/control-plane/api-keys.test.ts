@@ -116,13 +116,25 @@ describe('POST /api-keys', () => {
     assert.deepEqual(paths.sort(), ['expires_at', 'key', 'scope', 'tenants', 'x']);
     assert.ok(!answer.text.includes('plänted'));
     assertProblem(await post({ expires_at: '2020-01-01T00:00:00Z' }), 400, 'VALIDATION_FAILED');
+    const { detail } = assertProblem(await post({ expires_at: 'soon' }), 400, 'VALIDATION_FAILED');
+    assert.match(String(detail), /^expires_at must be a time with its offset, such as 2026-/);
   });
 
-  it('keeps times in one form, whatever their precision', async () => {
+  it('refuses a name with characters that are not seen: they would mislead who reads logs', async () => {
+    for (const unseen of ['\n', '\u{9b}31m', '\u{200b}', '\u{202e}', '\u{2028}', '\u{d83d}']) {
+      const answer = await post({ name: `boot${unseen}strap` });
+      const { detail } = assertProblem(answer, 400, 'VALIDATION_FAILED');
+      assert.match(String(detail), /^name must not contain control characters or others/);
+    }
+    assert.equal((await post({ name: 'Zoë 🙂 №1' })).status, 201);
+  });
+
+  it('keeps times in one form, whatever their precision and offset', async () => {
     for (const [given, kept] of [
       ['2999-01-01T00:00:00Z', '2999-01-01T00:00:00.000Z'],
       ['2999-01-01T00:00:00.5Z', '2999-01-01T00:00:00.500Z'],
       ['2999-01-01T00:00:00.123456Z', '2999-01-01T00:00:00.123Z'],
+      ['2999-01-01T00:00:00+01:00', '2998-12-31T23:00:00.000Z'],
     ] as const) {
       const answer = await post({ expires_at: given });
       assert.equal(answer.json['expires_at'], kept, answer.text);

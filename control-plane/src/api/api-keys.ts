@@ -4,6 +4,7 @@
  */
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import { toTimestamp } from '@dbbouncer/shared/kernel/clock.ts';
 import { BUILT_IN_NAME } from '../access/key-guard.ts';
 import { proofOf } from '../access/key-hash.ts';
 import { CHOSEN_KEY_CHARS_MIN, generateKey, KEY_TEXT, prefixOf } from '../access/key-text.ts';
@@ -22,6 +23,7 @@ import {
 } from './api-key-answers.ts';
 import { invalidField } from './api-errors.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import { timeSchema } from './event-requests.ts';
 import { etagOf, expectedVersionOf } from './preconditions.ts';
 import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
@@ -38,14 +40,21 @@ const CONFIG = { access: 'admin', tenants: 'all' } as const;
 
 const idParams = z.strictObject({ id: z.string().min(1) });
 
+/**
+ * Names are read in logs and lists: controls, what turns the direction of text, blanks of no width,
+ * line ends, halves of a character.
+ */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+
 const rights = {
   name: z
     .string()
     .trim()
     .min(1)
     .max(63)
-    // oxlint-disable-next-line no-control-regex -- they would end up in logs and lists
-    .regex(/^[^\u0000-\u001f\u007f]*$/, { error: 'must not contain control characters' })
+    .refine((text) => !UNSEEN.test(text), {
+      error: 'must not contain control characters or others that are not seen',
+    })
     .meta({ description: 'Whose it is, or what for; no two live keys have the same.' }),
   scope: z.enum(SCOPES).meta({
     description: 'viewer reads; operator also operates and updates tenants; admin may everything.',
@@ -60,8 +69,8 @@ const rights = {
         'Only tenants whose id matches, with * for any characters and ? for one. Others do not' +
         ' exist for the holder, who also may nothing that is about all. null: no such limit.',
     }),
-  expires_at: z.iso.datetime().nullable().optional().meta({
-    description: 'When it stops to be valid, in UTC, as in 2027-01-31T12:00:00Z. null: never.',
+  expires_at: timeSchema.nullable().optional().meta({
+    description: 'When it stops to be valid. null: never.',
   }),
 };
 
@@ -186,7 +195,7 @@ async function prepare(
     return { refusal };
   }
   const id = services.newKeyId();
-  const expiresAt = inMilliseconds(expires_at) ?? null;
+  const expiresAt = inUtc(expires_at) ?? null;
   const proof = await proofOf(text);
   return { key: { id, name, scope, tenants, expiresAt, prefix: prefixOf(text), proof } };
 }
@@ -212,7 +221,7 @@ function registerChanges(api: Api, services: ApiServices): void {
       writes.perform(request, reply, (write) => {
         const { expires_at, ...given } = request.body;
         if (given.name !== undefined) requireFreeName(given.name);
-        const changes = { ...given, expiresAt: inMilliseconds(expires_at) } as ApiKeyChanges;
+        const changes = { ...given, expiresAt: inUtc(expires_at) } as ApiKeyChanges;
         const { id } = requireChangeable(services, request.params.id).key;
         const at = clock.timestamp();
         return change(services, write, { kind: 'update_api_key', id, changes, at });
@@ -298,11 +307,7 @@ function answer(services: ApiServices, reply: FastifyReply, view: ApiKeyView) {
   return toApiKeyAnswer(view, services);
 }
 
-const UTC_TIME = /^(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(?:\.(\d+))?Z$/;
-
 /** In the one form whose order as text is the order in time. */
-function inMilliseconds(time: string | null | undefined): string | null | undefined {
-  if (time === null || time === undefined) return time;
-  const [, minute = '', second = ':00', fraction = ''] = UTC_TIME.exec(time) ?? [];
-  return `${minute}${second}.${fraction.slice(0, 3).padEnd(3, '0')}Z`;
+function inUtc(time: string | null | undefined): string | null | undefined {
+  return typeof time === 'string' ? toTimestamp(time) : time;
 }

@@ -20,7 +20,8 @@ const POSITION = /^\d{1,15}$/;
 
 const positionSchema = z.coerce.number().int().min(0);
 
-const timeSchema = z
+/** A time with its offset, which may be any. */
+export const timeSchema = z
   .string()
   .refine((text) => toTimestamp(text) !== undefined, { error: `must be ${TIME_RULE}` })
   .meta({ format: 'date-time', examples: [TIME_EXAMPLE] });
