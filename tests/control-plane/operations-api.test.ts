@@ -54,6 +54,15 @@ async function report(proxy: string, halted: readonly HaltedTenant[]): Promise<v
 }
 
 describe('operations', () => {
+  it('keep the reason of their body, and refuse what else is in it', async () => {
+    await operate('pause', { body: { reason: 'the disk is full' } });
+    const { json } = await plane.call('GET', `/events?tenant=${id}&type=TenantPaused`);
+    const [event] = json['events'] as readonly { readonly reason: string }[];
+    assert.equal(event?.reason, 'the disk is full');
+    const wrong = await operate('resume', { body: { why: 'there is room' } });
+    assertProblem(wrong, 400, 'VALIDATION_FAILED');
+  });
+
   it('pause, drain and resume once each; a repeated one changes nothing', async () => {
     assert.deepEqual(states(await operate('pause')), ['paused', 2]);
     assert.deepEqual(states(await operate('pause')), ['paused', 2]);

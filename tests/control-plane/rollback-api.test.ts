@@ -142,6 +142,23 @@ describe('POST /tenants/{id}/rollback', () => {
     assertProblem(restore, 403, 'SCOPE_MISSING');
   });
 
+  it('lets no operator bring back one that spoke another protocol, even under one name', async () => {
+    const id = await register({ host: 'one' });
+    const then = position();
+    await remove(id);
+    await done(201, 'POST', '/tenants', tenantBody(id, { db_type: 'mysql' }));
+    const body = { name: `operator of ${id}`, scope: 'operator' };
+    const key = String((await post('/api-keys', body)).json['key']);
+    const now = position();
+    const path = `/tenants/${id}/rollback`;
+    for (const query of ['', '?dry_run=true']) {
+      const answer = await plane.call('POST', `${path}${query}`, { body: { to: then }, key });
+      assertProblem(answer, 403, 'SCOPE_MISSING');
+    }
+    assert.equal(position(), now);
+    assert.equal((await post(path, { to: then })).json['outcome'], 'restored');
+  });
+
   it('can be rehearsed, and repeated under a key', async () => {
     const id = await register({ host: 'one' });
     const [then, body] = [position(), { to: position() }];

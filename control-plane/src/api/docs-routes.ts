@@ -1,6 +1,7 @@
 /**
  * The API description at /openapi.json and its pages at /docs. Both are open: they hold no data.
  */
+import { isDeepStrictEqual } from 'node:util';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
@@ -24,7 +25,8 @@ export async function registerApiDescription(api: FastifyInstance, version: stri
       tags: [{ name: 'Tenants' }, { name: 'History' }, { name: 'API keys' }, { name: 'Operation' }],
     },
     transform: (options) => withScope(jsonSchemaTransform(options), options.route.config),
-    transformObject: (document) => withoutUnused(jsonSchemaTransformObject(document)),
+    transformObject: (document) =>
+      withOptionalBodies(withoutUnused(jsonSchemaTransformObject(document))),
   });
 }
 
@@ -50,6 +52,33 @@ function withoutUnused(document: Description): Description {
     ...document,
     components: { ...components, schemas: Object.fromEntries(used) },
   } as Description;
+}
+
+interface Operation {
+  readonly requestBody?: {
+    readonly content: Readonly<Record<string, { readonly schema: { readonly anyOf?: unknown } }>>;
+  };
+}
+
+/** A body that may be null may be left out: a schema has no word for that, the description has. */
+function withOptionalBodies(document: Description): Description {
+  const { paths = {} } = document as { paths?: Record<string, Record<string, Operation>> };
+  const described = Object.entries(paths).map(([path, operations]) => {
+    const entries = Object.entries(operations);
+    return [path, Object.fromEntries(entries.map(([method, one]) => [method, withOptional(one)]))];
+  });
+  return { ...document, paths: Object.fromEntries(described) as unknown } as Description;
+}
+
+function withOptional(operation: Operation): Operation {
+  const { requestBody } = operation;
+  const bodies = Object.values(requestBody?.content ?? {});
+  const mayBeNull = bodies.some(({ schema: { anyOf } }) =>
+    isDeepStrictEqual([anyOf].flat().at(-1), { type: 'null' }),
+  );
+  return mayBeNull
+    ? ({ ...operation, requestBody: { ...requestBody, required: false } } as Operation)
+    : operation;
 }
 
 export async function registerDocsRoutes(api: Api): Promise<void> {

@@ -7,11 +7,23 @@ import { invalidField } from './api-errors.ts';
 export const REASON_CHARS_MAX = 500;
 const REQUEST_ID = /^[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}$/;
 
+const reasonText = z
+  .string()
+  .max(REASON_CHARS_MAX)
+  .refine((text) => text.isWellFormed(), { error: 'must be well-formed Unicode' });
+
 export const reasonQuery = z.strictObject({
-  reason: z.string().max(REASON_CHARS_MAX).optional().meta({
+  reason: reasonText.optional().meta({
     description: 'Why, for the history of the tenant. The header X-Reason does the same.',
   }),
 });
+
+/** Of a body; goes before the query and the header. */
+export const reasonField = reasonText.optional().meta({
+  description: 'Why, for the history. ?reason= and X-Reason do the same.',
+});
+/** Of writes that need no body. */
+export const reasonBody = z.strictObject({ reason: reasonField }).nullish();
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,255}$/;
 
@@ -59,6 +71,11 @@ export function commandMeta(request: FastifyRequest): CommandMeta {
     requestId: request.id,
     reason: reason ?? headerReason(request.headers['x-reason']),
   };
+}
+
+/** @param reason of the body, when it says one. */
+export function withReason(meta: CommandMeta, reason: string | undefined): CommandMeta {
+  return reason === undefined ? meta : { ...meta, reason };
 }
 
 function headerReason(header: string | string[] | undefined): string | undefined {

@@ -10,13 +10,13 @@ import { toTimestamp } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantResult } from '../commands/commands.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
-import type { EventMeta, StoredEvent } from '../store/event.ts';
+import type { StoredEvent } from '../store/event.ts';
 import { tenantAnswerSchema, toTenantAnswer } from './answers.ts';
 import { requireScope } from './access.ts';
 import { invalidField } from './api-errors.ts';
 import { etagOf, expectedVersion } from './preconditions.ts';
 import { renewSecrets } from './renew-secrets.ts';
-import { REASON_CHARS_MAX, writeHeaders } from './request-meta.ts';
+import { reasonBody, reasonField, withReason, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
 import { idParams } from './tenant-requests.ts';
@@ -27,14 +27,10 @@ import { writeResponses } from './writes/write-responses.ts';
 const TAGS = ['Putting back'];
 const WHEN = 'a position of the log, or a time with its offset such as 2026-01-31T12:00:00Z';
 
-const reason = z.string().max(REASON_CHARS_MAX).optional().meta({
-  description: 'Why, for the history. ?reason= and X-Reason do the same.',
-});
 const whenSchema = z
   .union([z.int().min(0), z.string()], { error: `must be ${WHEN}` })
   .meta({ description: `As of when: ${WHEN}.`, examples: [42, '2026-01-31T12:00:00Z'] });
-const rollbackBody = z.strictObject({ to: whenSchema, reason });
-const restoreBody = z.strictObject({ reason }).nullish();
+const rollbackBody = z.strictObject({ to: whenSchema, reason: reasonField });
 
 const outcomeSchema = z.enum(['rolled_back', 'restored', 'unchanged']).meta({
   description: 'unchanged: it is as it was then, and nothing was written.',
@@ -83,9 +79,9 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
       summary: 'Give a tenant all the settings it had at a position or time',
       description:
         'Its password is that of then, too; a pause or drain of now stays. A tenant that was' +
-        ' removed since is brought back, for a key of scope admin. What it would be must agree' +
-        ' with the rules and defaults of now. The config file leaves it so until its entry for' +
-        ' the tenant changes.',
+        ' removed since is brought back, for a key of scope admin, and so is one that spoke' +
+        ' another protocol then. What it would be must agree with the rules and defaults of now.' +
+        ' The config file leaves it so until its entry for the tenant changes.',
       params: idParams,
       querystring: tenantChangeQuery,
       headers: writeHeaders,
@@ -103,13 +99,17 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
         const past = { was: usable(services, was), last };
         const command = { kind: 'roll_back_tenant', id, to, past } as const;
         const done = write.scope.handle(command, {
-          ...metaOf(write, request.body.reason),
+          ...withReason(write.meta, request.body.reason),
           expectedVersion: current && expectedVersion(write.precondition, current),
         });
+        if (done.events.some(({ type }) => COMES_OR_GOES.has(type))) requireScope(request, 'admin');
         return answerOf(write, services, done, to);
       }),
   });
 }
+
+/** What becomes of a tenant that is there when what it was then spoke another protocol. */
+const COMES_OR_GOES: ReadonlySet<string> = new Set(['TenantRemoved', 'TenantRestored']);
 
 function registerRestore(api: Api, services: ApiServices): void {
   const { core, writes } = services;
@@ -125,7 +125,7 @@ function registerRestore(api: Api, services: ApiServices): void {
       params: idParams,
       querystring: tenantQuery,
       headers: writeHeaders,
-      body: restoreBody,
+      body: reasonBody,
       response: writeResponses(200, tenantRollbackSchema, 404, 409, 412, 424),
     },
     handler: (request, reply) =>
@@ -136,7 +136,7 @@ function registerRestore(api: Api, services: ApiServices): void {
         const past = { was, last: last && tenant && { ...last, tenant } };
         const command = { kind: 'restore_tenant', id, past } as const;
         const done = write.scope.handle(command, {
-          ...metaOf(write, request.body?.reason),
+          ...withReason(write.meta, request.body?.reason),
           // What was last there is so only as long as nothing else has happened to it.
           expectedVersion: version,
         });
@@ -170,7 +170,7 @@ function registerConfigRollback(api: Api, services: ApiServices): void {
         const to = positionOf(services, request.body.to);
         const { position, events } = write.scope.rollBackConfig(
           { to, renew: (then, present) => renewSecrets(keyring, then, present) },
-          metaOf(write, request.body.reason),
+          withReason(write.meta, request.body.reason),
         );
         const body = { to, position, ...changesOf(events) };
         return { status: 200, headers: {}, body, position };
@@ -209,10 +209,6 @@ function positionOf({ core }: ApiServices, when: number | string): Position {
 function usable({ core, keyring }: ApiServices, tenant: TenantConfig | undefined) {
   const present = tenant && core.tenants.getTenant(tenant.id)?.config;
   return tenant && renewSecrets(keyring, tenant, present);
-}
-
-function metaOf({ meta }: Write, reason: string | undefined): EventMeta {
-  return reason === undefined ? meta : { ...meta, reason };
 }
 
 const OUTCOMES: Readonly<Record<string, Exclude<Outcome, 'unchanged'> | 'removed'>> = {

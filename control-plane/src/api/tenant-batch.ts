@@ -28,7 +28,7 @@ import { requireReach, requireScope } from './access.ts';
 import { apiErrors, invalidField, requireEachDone } from './api-errors.ts';
 import type { Failed } from './api-errors.ts';
 import type { Precondition } from './preconditions.ts';
-import { REASON_CHARS_MAX, writeHeaders } from './request-meta.ts';
+import { reasonField, withReason, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
 import { findTenant, handle, requireSameId, secretMaker } from './tenant-requests.ts';
@@ -87,9 +87,7 @@ const batchSchema = z.strictObject({
     .min(1)
     .max(BATCH_LIMITS.operationsMax)
     .meta({ description: 'Each sees what those before it did.' }),
-  reason: z.string().max(REASON_CHARS_MAX).optional().meta({
-    description: 'Why, for the history of each tenant; goes before ?reason and X-Reason.',
-  }),
+  reason: reasonField,
 });
 
 const batchAnswerSchema = z
@@ -131,7 +129,7 @@ export function registerTenantBatch(api: Api, services: ApiServices): void {
       const { operations, reason } = request.body;
       for (const operation of operations) requireAllowed(request, operation);
       return services.writes.perform(request, reply, (write) => {
-        const meta = reason === undefined ? write.meta : { ...write.meta, reason };
+        const meta = withReason(write.meta, reason);
         return doAll(services, { ...write, meta }, operations);
       });
     },

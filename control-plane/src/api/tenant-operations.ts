@@ -6,7 +6,7 @@
 import { TENANT_OPERATIONS } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantAnswerSchema } from './answers.ts';
-import { writeHeaders } from './request-meta.ts';
+import { reasonBody, withReason, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
 import { change, findTenant, idParams } from './tenant-requests.ts';
@@ -71,13 +71,15 @@ function registerOperation(api: Api, services: ApiServices, operation: TenantOpe
       params: idParams,
       querystring: writeQuery,
       headers: writeHeaders,
+      body: reasonBody,
       response: writeResponses(200, tenantAnswerSchema, 404, 409, 412),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
         const current = findTenant(write.scope.tenants, request.params.id);
         const command = { kind: 'operate_tenant', id: current.config.id, operation } as const;
-        return change(write, core.fleet, command, current);
+        const meta = withReason(write.meta, request.body?.reason);
+        return change({ ...write, meta }, core.fleet, command, current);
       }),
   });
 }

@@ -66,6 +66,7 @@ function problem(keys: readonly PropertyKey[], message: string): FieldProblem {
 function unknownField(key: string, known: readonly string[]): string {
   const nearest = nearestName(key, known);
   if (nearest !== undefined) return `is not a known field; did you mean "${nearest}"?`;
+  if (known.length === 0) return 'is not a known field; there are none here';
   return `is not a known field; known are ${known.join(', ')}`;
 }
 
