@@ -120,7 +120,7 @@ describe('POST /api-keys', () => {
     assert.match(String(detail), /^expires_at must be a time with its offset, such as 2026-/);
   });
 
-  it('refuses a name with characters that are not seen: they would mislead who reads logs', async () => {
+  it('refuses a name with characters that nobody sees in a log', async () => {
     for (const unseen of ['\n', '\u{9b}31m', '\u{200b}', '\u{202e}', '\u{2028}', '\u{d83d}']) {
       const answer = await post({ name: `boot${unseen}strap` });
       const { detail } = assertProblem(answer, 400, 'VALIDATION_FAILED');
