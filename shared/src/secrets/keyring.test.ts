@@ -49,6 +49,11 @@ describe('Keyring', () => {
     }
   });
 
+  it('opens what a key sealed before it had a name', () => {
+    const secret = keyring(KEY_A).seal('s3cret', 'acme');
+    assert.equal(keyring(`new:${KEY_B},old:${KEY_A}`).open(secret, 'acme'), 's3cret');
+  });
+
   it('seals the same text to different bytes each time', () => {
     const ring = keyring(KEY_A);
     assert.notDeepEqual(ring.seal('same', 'acme'), ring.seal('same', 'acme'));

@@ -157,7 +157,8 @@ export class Keyring {
   }
 
   #find(id: string): MasterKey | undefined {
-    return this.#keys.find((key) => key.id === id);
+    const named = this.#keys.find((key) => key.id === id);
+    return named ?? this.#keys.find((key) => key.unnamedId === id);
   }
 
   /** What cannot be read now leaves the keys that are known in place. */

@@ -9,6 +9,8 @@ import { sharedErrors } from '../errors.ts';
 
 export interface MasterKey {
   readonly id: string;
+  /** What it was called before anybody named it: as that it may have sealed, too. */
+  readonly unnamedId: string;
   /** 32 bytes; never used itself, only to derive the keys of one purpose each (`deriveKey`). */
   readonly bytes: Uint8Array;
 }
@@ -66,7 +68,8 @@ function parseEntry(entry: string, index: number, source: string): MasterKey {
         ' without "," and line ends',
     );
   }
-  return Object.freeze({ id: named?.[1] ?? shortHash(bytes), bytes });
+  const unnamedId = shortHash(bytes);
+  return Object.freeze({ id: named?.[1] ?? unnamedId, unnamedId, bytes });
 }
 
 function keyBytes(text: string): Uint8Array | undefined {
