@@ -30,7 +30,8 @@ const LIST_DESCRIPTION =
   ' appended, with its position as the id. It begins with what comes now, after `after` or after' +
   ' the header Last-Event-ID, so that a reader who comes again misses nothing and reads nothing' +
   ` twice. At most ${TAIL_LIMITS.openMax} tails are open at a time. An "end" event says why one` +
-  ` ended: the control plane stops, or the reader took nothing for ${TAIL_LIMITS.stallMs} ms.`;
+  ' ended: the control plane stops, the key may not read on, or the reader took nothing for' +
+  ` ${TAIL_LIMITS.stallMs} ms.`;
 
 export async function registerEventRoutes(api: Api, services: ApiServices): Promise<void> {
   const { clock, log, core } = services;

@@ -11,6 +11,7 @@ import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { ManualClock } from '../../../tests/support/manual-clock.ts';
 import { sampleTenant } from '../domain/given-when-then.ts';
+import { controlErrors } from '../errors.ts';
 import { History } from '../history/history.ts';
 import { projectViews } from '../projections/tenant-views.ts';
 import type { EventStore } from '../store/event-store.ts';
@@ -24,14 +25,16 @@ let clock: ManualClock;
 let store: EventStore;
 let api: FastifyInstance;
 let socket: Socket;
+let mayGoOn: () => Promise<void>;
 beforeEach(async () => {
   clock = new ManualClock();
+  mayGoOn = async () => {};
   store = createMemoryEventStore({ clock, project: projectViews });
   api = fastify();
   await api.register(fastifySSE, { heartbeatInterval: KEEP_ALIVE_MS });
   const tails = new EventTails({ history: new History(store), clock, log: silentLogger });
   api.get('/events', { sse: { kind: 'dual' } }, async (_request, reply) => {
-    await tails.follow(reply, 0, { filter: {}, mayGoOn: async () => {} });
+    await tails.follow(reply, 0, { filter: {}, mayGoOn: () => mayGoOn() });
   });
   await api.listen({ host: '127.0.0.1', port: 0 });
   socket = connect((api.server.address() as AddressInfo).port, '127.0.0.1');
@@ -74,6 +77,13 @@ describe('a tail', () => {
     assert.match(text, /: events after position 0\nretry: 1000\n\n/);
   });
 
+  it(`ends after ${TAIL_LIMITS.keepAliveMs} ms without events when it may not go on`, async () => {
+    while (clock.pendingTimers === 0) await turn();
+    mayGoOn = () => Promise.reject(controlErrors.fail('UNAUTHORIZED', 'The key is over.'));
+    await clock.pass(TAIL_LIMITS.keepAliveMs);
+    assert.match(await readUntil(/^event: end\ndata: .*\n\n/m), /"detail":"The key is over\."/);
+  });
+
   it(`ends when what it sent is not taken for ${TAIL_LIMITS.stallMs} ms`, async () => {
     for (let n = 1; n <= 400; n++) append(`t${n}`);
     while (clock.pendingTimers === 0) await turn();
@@ -95,6 +105,7 @@ describe('a tail', () => {
   it('goes on for a reader that comes back in time', async () => {
     for (let n = 1; n <= 400; n++) append(`t${n}`);
     while (clock.pendingTimers === 0) await turn();
+    await turnAround();
     await clock.pass(TAIL_LIMITS.stallMs - 1);
     const text = await readUntil(/^id: 400$/m);
     assert.doesNotMatch(text, /^event: end$/m);

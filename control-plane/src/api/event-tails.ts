@@ -45,7 +45,7 @@ export interface TailPorts {
 
 export interface TailQuery {
   readonly filter: EventFilter;
-  /** Asked before events are read; what it throws ends the tail. */
+  /** Asked before events are read, and now and then; what it throws ends the tail. */
   readonly mayGoOn: () => Promise<void>;
 }
 
@@ -119,15 +119,11 @@ class Tail {
     let position = after;
     try {
       while (this.#isFollowing()) {
-        if (position >= history.head()) {
-          await this.#wake.raised();
-          continue;
-        }
         await mayGoOn();
         const { events, reached } = history.eventsAfter(position, filter, CHUNK_EVENTS);
         await this.#sendAll(events);
         position = reached;
-        await pace.rest();
+        await (position < history.head() ? pace.rest() : this.#untilMore());
       }
     } catch (error) {
       // The head of the answer is out: a refusal is the last event.
@@ -149,6 +145,14 @@ class Tail {
     const cut = this.#ports.clock.after(LAST_WORDS_MS, () => raw.destroy());
     raw.once('close', () => cut.cancel());
     this.#wake.raise();
+  }
+
+  /** Or until it has to be asked again whether it may go on: a silent tail takes a place, too. */
+  async #untilMore(): Promise<void> {
+    const { clock } = this.#ports;
+    const timer = clock.after(TAIL_LIMITS.keepAliveMs, () => this.#wake.raise());
+    await this.#wake.raised();
+    timer.cancel();
   }
 
   /** The head of the answer goes out at once, also when there is nothing to tell yet. */
