@@ -11,6 +11,7 @@ export const FILE_LINES_MAX = 400;
 /** Files nobody imports, because a person or a program starts them. */
 export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'cli/src/main.ts': 'started by cli/bin/dbbouncer.mjs',
+  'data-plane/src/config-feed/reading-thread-main.ts': 'started by reading-thread.ts beside it',
   'tests/run.ts': 'npm test',
   'tests/fuzz.ts': 'npm run fuzz',
   'tests/bench/main.ts': 'npm run bench',

@@ -10,6 +10,7 @@ import {
   snapshotPieces,
 } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot, SnapshotHead } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import { fromSnapshotBytes, toSnapshotBytes } from '@dbbouncer/shared/contract/snapshot-bytes.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
@@ -118,7 +119,7 @@ export class SnapshotPublisher {
     const current = this.#ports.published();
     if (current === undefined) return false;
     if (this.#stored !== undefined) return this.#stored.snapshot !== current;
-    const held = readHead(await this.#objects.get(SUBJECTS.snapshotObject));
+    const held = await readHead(await this.#objects.get(SUBJECTS.snapshotObject));
     if (held === undefined || !isSame(held, current)) return true;
     this.#remember(current);
     return false;
@@ -179,7 +180,7 @@ export class SnapshotPublisher {
 /** What the process does in one go when it encodes. */
 const RESTS_AFTER_MS = 1;
 
-/** The text of a snapshot, made with rests. */
+/** The bytes of a snapshot, made with rests. */
 async function encoded(snapshot: ConfigSnapshot, clock: Clock): Promise<Uint8Array> {
   const pieces: Buffer[] = [];
   let sinceMs = clock.nowMs();
@@ -189,13 +190,13 @@ async function encoded(snapshot: ConfigSnapshot, clock: Clock): Promise<Uint8Arr
     await nextTurn();
     sinceMs = clock.nowMs();
   }
-  return Buffer.concat(pieces);
+  return await toSnapshotBytes(Buffer.concat(pieces));
 }
 
-function readHead(data: Uint8Array | undefined): SnapshotHead | undefined {
+async function readHead(data: Uint8Array | undefined): Promise<SnapshotHead | undefined> {
   if (data === undefined) return undefined;
   try {
-    return decodeSnapshotHead(Buffer.from(data));
+    return decodeSnapshotHead(await fromSnapshotBytes(data));
   } catch {
     return undefined;
   }

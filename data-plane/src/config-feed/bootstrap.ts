@@ -6,8 +6,8 @@
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
-import { readSnapshot } from './judge.ts';
 import type { DecodedSnapshot } from './judge.ts';
+import { readSnapshotApart } from './reading-thread.ts';
 
 /**
  * `stored`: what the object store holds will do. `fresh`: it did not help, so the control plane is
@@ -36,7 +36,7 @@ export async function fetchBase(bus: Bus, demand: SnapshotDemand): Promise<Base>
     await requestSnapshot(bus);
     data = await readObject(bus);
   }
-  const decoded = data === undefined ? undefined : await readSnapshot(data);
+  const decoded = data === undefined ? undefined : await readSnapshotApart(data);
   const { createdAt } = await bus.log(CONFIG_LOG).state();
   const counts = decoded?.kind === 'snapshot' && decoded.snapshot.logCreatedAt === createdAt;
   const followFrom = counts ? decoded.snapshot.logSequence + 1 : 1;

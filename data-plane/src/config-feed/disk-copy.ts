@@ -96,12 +96,12 @@ export class DiskCopy {
 }
 
 /** Readers find the old or the new content whole, also after a loss of power. */
-async function replaceFile(path: string, chunks: Iterable<string>): Promise<void> {
+async function replaceFile(path: string, chunks: Iterable<Uint8Array>): Promise<void> {
   const draft = `${path}.new`;
   await rm(draft, { force: true });
   const file = await open(draft, 'wx', 0o600);
   try {
-    for (const chunk of chunks) await file.write(chunk);
+    for (const chunk of chunks) await file.writeFile(chunk);
     await file.sync();
   } finally {
     await file.close();

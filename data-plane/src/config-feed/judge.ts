@@ -10,11 +10,12 @@ import { snapshotFrom } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { frameOf } from '@dbbouncer/shared/contract/config-text.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { fromSnapshotBytes } from '@dbbouncer/shared/contract/snapshot-bytes.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { finishWithRests } from '@dbbouncer/shared/kernel/steps.ts';
 import { z } from 'zod';
-import { findChangeInconsistency } from '../routing/snapshot.ts';
+import { findChangeInconsistency, isKnownConsistent, markConsistent } from '../routing/snapshot.ts';
 
 /** Something that was not applied, and why; `position` is what it claims to lead to. */
 export interface Rejection {
@@ -77,7 +78,9 @@ export function judgeSnapshot(current: RoutingConfig, snapshot: RoutingConfig): 
   if (snapshot.epoch === current.epoch && snapshot.position <= current.position) {
     return { kind: 'ignore' };
   }
-  return judgeConfig(current, shareUnchanged(current, snapshot));
+  const next = shareUnchanged(current, snapshot);
+  if (isKnownConsistent(snapshot)) markConsistent(next);
+  return judgeConfig(current, next);
 }
 
 export type DecodedSnapshot =
@@ -90,11 +93,12 @@ export type DecodedSnapshot =
 
 /** Rests while it reads: clients may be served meanwhile. */
 export async function readSnapshot(data: Uint8Array): Promise<DecodedSnapshot> {
-  const bytes = asBuffer(data);
+  let text = asBuffer(data);
   try {
-    return { kind: 'snapshot', snapshot: await finishWithRests(snapshotFrom(bytes)) };
+    text = await fromSnapshotBytes(data);
+    return { kind: 'snapshot', snapshot: await finishWithRests(snapshotFrom(text)) };
   } catch (error) {
-    const position = claimedPosition(frameOf(bytes), 'config', 'position');
+    const position = claimedPosition(frameOf(text), 'config', 'position');
     return { kind: 'undecodable', position, reason: `snapshot ${undecodable(error)}` };
   }
 }
@@ -129,6 +133,7 @@ const REASON_CHARS_MAX = 500;
 
 /** Says where the form is wrong without repeating any of the content. */
 function undecodable(error: unknown): string {
+  if (error instanceof RangeError) return 'is too large';
   if (!(error instanceof z.ZodError)) return 'is not JSON';
   return `has an unknown form: ${z.prettifyError(error)}`
     .replaceAll(/\s+/g, ' ')

@@ -107,14 +107,23 @@ export function findChangeInconsistency(
   previous: RoutingConfig,
   next: RoutingConfig,
 ): string | undefined {
-  if (consistentAfter.get(next) === previous) return undefined;
+  if (consistent.has(next)) return undefined;
   const reason = lookForInconsistency(previous, next);
-  if (reason === undefined) consistentAfter.set(next, previous);
+  if (reason === undefined) consistent.add(next);
   return reason;
 }
 
-/** What was found consistent behind what: who judges a config and who serves it both ask. */
-const consistentAfter = new WeakMap<RoutingConfig, RoutingConfig>();
+/** Configs that were found consistent: who judges one and who serves it both ask. */
+const consistent = new WeakSet<RoutingConfig>();
+
+/** Says that `config` was found consistent, or holds what one does that was. */
+export function markConsistent(config: RoutingConfig): void {
+  consistent.add(config);
+}
+
+export function isKnownConsistent(config: RoutingConfig): boolean {
+  return consistent.has(config);
+}
 
 function lookForInconsistency(previous: RoutingConfig, next: RoutingConfig): string | undefined {
   // Other defaults concern every tenant: rare enough to look at all of them.

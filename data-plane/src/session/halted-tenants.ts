@@ -7,6 +7,7 @@ import { HALTED_MAX } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { HaltedTenant } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import { memberNamed } from '@dbbouncer/shared/kernel/packed-map.ts';
 import type { Router } from '../routing/router.ts';
 import type { SessionRegistry } from './session.ts';
 
@@ -15,6 +16,8 @@ export interface OccupiedSlots {
   readonly identity: { readonly tenant: string };
   readonly reading: { readonly total: number };
 }
+
+const OPERATIONS = memberNamed('operations');
 
 export class HaltedTenants {
   readonly #registry: SessionRegistry;
@@ -27,7 +30,7 @@ export class HaltedTenants {
       const { tenants } = next.config;
       for (const key of tenants.changedKeys(previous.config.tenants)) {
         // Of 100,000 tenants that are new at once, most have never been operated on.
-        const after = tenants.mentions(key, 'operations') === 'no' ? undefined : tenants.look(key);
+        const after = tenants.mentions(key, OPERATIONS) === 'no' ? undefined : tenants.look(key);
         const state = after === undefined ? 'active' : operationsOf(after).state;
         if (after === undefined || state === 'active') this.#halted.delete(key);
         else this.#halted.set(key, { id: after.id, state });

@@ -90,7 +90,10 @@ export interface BusObjects {
    * @throws BUS_MESSAGE_TOO_LARGE above `objectBytesMax`.
    */
   put(name: string, data: Uint8Array): Promise<void>;
-  /** The object, or nothing when there is none. @throws BUS_UNAVAILABLE */
+  /**
+   * The object, in bytes that are the caller's own, or nothing when there is none.
+   * @throws BUS_UNAVAILABLE
+   */
   get(name: string): Promise<Uint8Array | undefined>;
 }
 

@@ -76,7 +76,7 @@ class MemoryBus implements Bus {
       },
       get: async (name) => {
         this.#requireOpen('read an object');
-        return held.get(name);
+        return held.get(name)?.slice();
       },
     };
   }

@@ -17,6 +17,13 @@ export function objectsContract(bus: () => Bus): void {
     assert.equal(text((await objects.get('latest')) ?? bytes('nothing')), 'two');
   });
 
+  it('gives each reader bytes of its own', async () => {
+    const objects = bus().objects(uniqueName());
+    await objects.put('latest', bytes('one'));
+    (await objects.get('latest'))?.fill(0);
+    assert.equal(text((await objects.get('latest')) ?? bytes('nothing')), 'one');
+  });
+
   it('has nothing under a name never put, in a bucket that exists or not', async () => {
     const objects = bus().objects(uniqueName());
     assert.equal(await objects.get('latest'), undefined);

@@ -25,16 +25,16 @@ const headSchema = {
 const snapshotSchema = z.strictObject({ ...headSchema, config: configJsonSchema });
 
 export function encodeSnapshot(snapshot: ConfigSnapshot): string {
-  return [...snapshotPieces(snapshot)].join('');
+  return Array.from(snapshotPieces(snapshot), String).join('');
 }
 
-/** The text of `encodeSnapshot` in pieces of some 100 kB. */
-export function* snapshotPieces(snapshot: ConfigSnapshot): Iterable<string> {
+/** The text of `encodeSnapshot` in pieces of some 100 kB, each good until the next is asked for. */
+export function* snapshotPieces(snapshot: ConfigSnapshot): Iterable<Buffer> {
   const { logCreatedAt, logSequence, config } = snapshot;
   const head = { logCreatedAt, logSequence } satisfies z.input<z.ZodObject<typeof headSchema>>;
-  yield `${JSON.stringify(head).slice(0, -1)},"config":`;
+  yield Buffer.from(`${JSON.stringify(head).slice(0, -1)},"config":`);
   yield* configPieces(config);
-  yield '}';
+  yield Buffer.from('}');
 }
 
 /** @throws ZodError or SyntaxError when the text is not a snapshot of a known format. */

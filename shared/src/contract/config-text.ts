@@ -34,7 +34,7 @@ const TENANTS_PER_PIECE = 500;
 const TENANTS_PER_STEP = 100;
 
 export function encodeConfig(config: RoutingConfig): string {
-  return [...configPieces(config)].join('');
+  return Array.from(configPieces(config), String).join('');
 }
 
 /** @throws ZodError or SyntaxError when the text is not a config of a known format. */
@@ -42,22 +42,18 @@ export function decodeConfig(text: string): RoutingConfig {
   return finish(configFrom(Buffer.from(text)));
 }
 
-/** The text of `encodeConfig` in pieces of some 100 kB. */
-export function* configPieces(config: RoutingConfig): Iterable<string> {
+/** The text of `encodeConfig` in pieces of some 100 kB, each good until the next is asked for. */
+export function* configPieces(config: RoutingConfig): Iterable<Buffer> {
   const { epoch, position, defaults, tenants } = config;
   const head = { format: 1, epoch, position, defaults } satisfies Partial<ConfigJson>;
-  yield `${JSON.stringify(head).slice(0, -1)},${OPENING}`;
-  let lines: string[] = [];
+  yield Buffer.from(`${JSON.stringify(head).slice(0, -1)},${OPENING}`);
   let separator = '\n';
-  for (const text of tenants.texts()) {
-    lines.push(text);
-    if (lines.length < TENANTS_PER_PIECE) continue;
-    yield separator + lines.join(',\n');
-    lines = [];
+  for (const lines of tenants.pieces(TENANTS_PER_PIECE, ',\n')) {
+    yield Buffer.from(separator);
+    yield lines;
     separator = ',\n';
   }
-  if (lines.length > 0) yield separator + lines.join(',\n');
-  yield '\n]}';
+  yield Buffer.from('\n]}');
 }
 
 /** What `decodeConfig` reads, with rests. @throws the same */
@@ -85,7 +81,7 @@ export function frameOf(data: Buffer): string {
 export function* tenantsIn(data: Buffer): Steps<Tenants | undefined> {
   const [first, last] = bounds(data);
   if (first === undefined) return undefined;
-  const gathered = PackedMap.gather<TenantConfig>();
+  const gathered = PackedMap.gather<TenantConfig>(last - first);
   let count = 0;
   for (let from = first + 1; from < last;) {
     const end = data.indexOf(LINE_END, from);

@@ -46,8 +46,11 @@ describe('PackedMap', () => {
           assert.equal(packed.size, expected.size);
           assert.deepEqual(sorted(packed), sorted(expected));
           assert.deepEqual([...packed.values()].length, expected.size);
-          const texts = [...packed.texts()].map((text) => JSON.parse(text) as Value);
-          assert.deepEqual(texts, [...packed.values()]);
+          const pieces = Array.from(packed.pieces(2, ','), (piece) => `[${piece.toString()}]`);
+          const written = pieces.flatMap((piece) => JSON.parse(piece) as Value[]);
+          assert.deepEqual(written, [...packed.values()]);
+          const posted = PackedMap.fromParts<Value>(structuredClone(packed.toParts()));
+          assert.deepEqual([...posted], [...packed]);
           for (const key of ['a', 'b', 'c', 'constructor', '__proto__', 'absent']) {
             assert.deepEqual(packed.get(key), expected.get(key));
             assert.equal(packed.has(key), expected.has(key));

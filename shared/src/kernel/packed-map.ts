@@ -5,8 +5,25 @@
  * Leaves: the bytes to packed.ts.
  */
 import { FrozenMap } from './frozen-map.ts';
-import { packAlone, Packer } from './packed.ts';
-import type { Packed } from './packed.ts';
+import { packAlone, Packed, Packer } from './packed.ts';
+
+/** What JSON has where a member of a name is. */
+export type Member = Buffer;
+
+export function memberNamed(name: string): Member {
+  return Buffer.from(`${JSON.stringify(name)}:`);
+}
+
+/** A map in pieces that can be posted to another thread. */
+export interface PackedParts {
+  readonly keys: string;
+  /** Of each key: which of the buffers, and where its value begins and ends there. */
+  readonly places: Uint32Array;
+  readonly buffers: readonly ArrayBuffer[];
+}
+
+/** In no key: keys are names. */
+const KEY_END = '\n';
 
 /** The entries of a map to come. */
 export interface Gathering<V extends object> {
@@ -32,9 +49,12 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
     return PackedMap.empty<V>().with(entries);
   }
 
-  /** Takes the entries one by one, so that nobody holds all of them as objects or texts. */
-  static gather<V extends object>(): Gathering<V> {
-    const packer = new Packer<V>();
+  /**
+   * Takes the entries one by one, so that nobody holds all of them as objects or texts.
+   * @param bytes about as many as all of their texts have
+   */
+  static gather<V extends object>(bytes: number): Gathering<V> {
+    const packer = new Packer<V>(bytes);
     const packed: [string, Packed<V>][] = [];
     return {
       add: (key, text) => packed.push([key, packer.pack(text)]),
@@ -67,8 +87,8 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
   }
 
   /** `no`: its value has no member of this name, at any depth. Looks at the text alone. */
-  mentions(key: string, member: string): 'maybe' | 'no' {
-    return this.#entries.get(key)?.text.includes(`"${member}":`) === true ? 'maybe' : 'no';
+  mentions(key: string, member: Member): 'maybe' | 'no' {
+    return this.#entries.get(key)?.holds(member) === true ? 'maybe' : 'no';
   }
 
   /** A map with every entry set in order; an `undefined` value removes its key. */
@@ -87,6 +107,7 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
    * than `other` as can be. No bytes are shared that only few entries would hold.
    */
   sharing(other: PackedMap<V>): PackedMap<V> {
+    if (other.size === 0) return this;
     const changed = [...this.changedKeys(other)];
     if (changed.length * 2 <= this.size) {
       return other.#replacing(
@@ -120,9 +141,45 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
     for (const entry of this.#entries.values()) yield entry.look();
   }
 
-  /** The values as JSON. */
-  *texts(): Iterable<string> {
-    for (const { text } of this.#entries.values()) yield text;
+  /**
+   * The values as JSON in UTF-8, so many in each piece, with a text between two in a piece. A piece
+   * is to be used before the next is asked for: both may be in the same memory.
+   */
+  *pieces(valuesMax: number, between: string): Iterable<Buffer> {
+    const gap = Buffer.from(between);
+    let memory = Buffer.alloc(0);
+    let values: Packed<V>[] = [];
+    const take = () => {
+      const length = values.reduce((sum, { byteLength }) => sum + byteLength + gap.length, 0);
+      if (length > memory.length) memory = Buffer.allocUnsafeSlow(length * 2);
+      const piece = joined(values, gap, memory);
+      values = [];
+      return piece;
+    };
+    for (const entry of this.#entries.values()) if (values.push(entry) >= valuesMax) yield take();
+    if (values.length > 0) yield take();
+  }
+
+  /** What another thread can be given, with the bytes to transfer to it; this map is spent then. */
+  toParts(): PackedParts {
+    const shared = new Map<Buffer, number>();
+    const keys: string[] = [];
+    const places = new Uint32Array(this.size * 3);
+    let at = 0;
+    for (const [key, entry] of this.#entries) {
+      const [bytes, start, end] = entry.place;
+      const index = shared.get(bytes) ?? shared.size;
+      shared.set(bytes, index);
+      places.set([index, start, end], at);
+      at += 3;
+      keys.push(key);
+    }
+    const buffers = Array.from(shared.keys(), ({ buffer }) => buffer as ArrayBuffer);
+    return { keys: keys.join(KEY_END), places, buffers };
+  }
+
+  static fromParts<V extends object>(parts: PackedParts): PackedMap<V> {
+    return new PackedMap<V>(FrozenMap.from(packedIn<V>(parts)));
   }
 
   /** Entries whose value is the same stay what they are, and so do their objects. */
@@ -130,6 +187,33 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
     const news = changes.filter(([key, entry]) => !isSame(entry, this.#entries.get(key)));
     return news.length === 0 ? this : new PackedMap(this.#entries.with(news));
   }
+}
+
+/** One by one: of all of them at once, lists alone would take as much as the map. */
+function* packedIn<V extends object>({ keys, places, buffers }: PackedParts) {
+  const shared = buffers.map((buffer) => Buffer.from(buffer));
+  const names = places.length === 0 ? [] : keys.split(KEY_END);
+  let at = 0;
+  for (const key of names) {
+    const bytes = shared[places[at] ?? -1];
+    if (bytes === undefined) throw new RangeError(`the value of "${key}" is in no buffer`);
+    yield [key, new Packed<V>(bytes, places[at + 1] ?? 0, places[at + 2] ?? 0)] as const;
+    at += 3;
+  }
+}
+
+function joined<V extends object>(
+  values: readonly Packed<V>[],
+  gap: Buffer,
+  memory: Buffer,
+): Buffer {
+  let at = 0;
+  for (const value of values) {
+    if (at > 0) at += gap.copy(memory, at);
+    value.copyTo(memory, at);
+    at += value.byteLength;
+  }
+  return memory.subarray(0, at);
 }
 
 function isSame<V extends object>(a: Packed<V> | undefined, b: Packed<V> | undefined): boolean {

@@ -8,6 +8,8 @@ const SHARED_BYTES = 1024 * 1024;
 /** UTF-8 of a UTF-16 unit. */
 const BYTES_PER_UNIT_MAX = 3;
 
+export type Place = readonly [bytes: Buffer, start: number, end: number];
+
 export class Packed<V extends object> {
   readonly #bytes: Buffer;
   readonly #start: number;
@@ -22,6 +24,25 @@ export class Packed<V extends object> {
 
   get text(): string {
     return this.#bytes.toString('utf8', this.#start, this.#end);
+  }
+
+  /** Whether its JSON holds these bytes. */
+  holds(part: Buffer): boolean {
+    return this.#bytes.subarray(this.#start, this.#end).includes(part);
+  }
+
+  get byteLength(): number {
+    return this.#end - this.#start;
+  }
+
+  /** Where its bytes are. */
+  get place(): Place {
+    return [this.#bytes, this.#start, this.#end];
+  }
+
+  /** Writes its JSON to `target`. */
+  copyTo(target: Buffer, at: number): void {
+    this.#bytes.copy(target, at, this.#start, this.#end);
   }
 
   get kept(): V | undefined {
@@ -68,8 +89,13 @@ export function packAlone<V extends object>(text: string): Packed<V> {
 
 /** Packs many values that come together, and will mostly stay together. */
 export class Packer<V extends object> {
-  #bytes = Buffer.alloc(0);
+  #bytes: Buffer;
   #used = 0;
+
+  /** @param bytes how many they are likely to need: one piece of memory is given back as a whole */
+  constructor(bytes = 0) {
+    this.#bytes = Buffer.allocUnsafeSlow(bytes);
+  }
 
   pack(text: string): Packed<V> {
     const bytesMax = text.length * BYTES_PER_UNIT_MAX;

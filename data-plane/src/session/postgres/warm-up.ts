@@ -7,8 +7,11 @@
 import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { memberNamed } from '@dbbouncer/shared/kernel/packed-map.ts';
 import type { RoutingSnapshot } from '../../routing/snapshot.ts';
 import type { Account } from './auth/account.ts';
+
+const PREWARM = memberNamed('prewarm');
 
 /** Tenants whose minimum is to be opened after this swap, although nobody may have come. */
 export function* tenantsToPrewarm(
@@ -17,7 +20,7 @@ export function* tenantsToPrewarm(
 ): Iterable<TenantConfig> {
   const { defaults, tenants } = next.config;
   for (const key of changedKeys(previous, next)) {
-    if (defaults.prewarm === 'off' && tenants.mentions(key, 'prewarm') === 'no') continue;
+    if (defaults.prewarm === 'off' && tenants.mentions(key, PREWARM) === 'no') continue;
     const looked = tenants.look(key);
     if (looked === undefined || looked.protocol !== 'postgres') continue;
     const { prewarm, minConnections } = effectivePool(next.config, looked);
