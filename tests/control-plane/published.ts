@@ -9,6 +9,7 @@ import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { decodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { fromSnapshotBytes } from '@dbbouncer/shared/contract/snapshot-bytes.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { until } from './core-harness.ts';
 
@@ -43,7 +44,8 @@ export async function stepsOn(bus: Bus): Promise<[number, number][]> {
 
 export async function snapshotOn(bus: Bus): Promise<ConfigSnapshot | undefined> {
   const data = await bus.objects(SUBJECTS.snapshotBucket).get(SUBJECTS.snapshotObject);
-  return data === undefined ? undefined : decodeSnapshot(Buffer.from(data).toString('utf8'));
+  if (data === undefined) return undefined;
+  return decodeSnapshot((await fromSnapshotBytes(data)).toString('utf8'));
 }
 
 /** Resolves when the bus was told all there is to tell, and holds a snapshot of some position. */
