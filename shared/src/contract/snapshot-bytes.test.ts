@@ -1,4 +1,4 @@
-/** Snapshots as bytes: what goes in comes out, and nothing comes out that is longer than allowed. */
+/** Snapshots as bytes: what goes in comes out, and nothing that is longer than allowed. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fromSnapshotBytes, toSnapshotBytes } from './snapshot-bytes.ts';
