@@ -1,20 +1,11 @@
 /**
  * `?probe=true` over real HTTP: which proxy is asked, how it is told, and that a write is refused
- * when its server cannot be connected to. The proxies are played; a real one is asked last.
+ * when its server cannot be connected to. The proxies are played; with-a-proxy.test.ts has a real
+ * one.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import { startProxy } from '@dbbouncer/data-plane/app.ts';
-import type { RunningProxy } from '@dbbouncer/data-plane/app.ts';
+import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { ProbeAnswer, ProbeRequest } from '@dbbouncer/shared/contract/server-probe.ts';
-import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
-import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
-import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
 import { eventually } from '../support/eventually.ts';
 import { answerProbes, poolReport, sendReport } from './fake-proxy.ts';
 import { assertProblem, tenantBody, TestControlPlane } from './harness.ts';
@@ -339,62 +330,5 @@ describe('the budget of a server', () => {
       warningsOf(answer).get('server_overcommitted') ?? '',
       /The 2 tenants of .* may open 28 server connections; the server lets in 10, 3 of them/,
     );
-  });
-});
-
-describe('a real proxy', () => {
-  const PASSWORD = 'planted secret';
-  const MASTER_KEY = 'a master key for both planes';
-  let folder: string;
-  let cluster: PostgresCluster;
-  let proxy: RunningProxy;
-  let control: TestControlPlane;
-
-  before(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'dbb-probe-'));
-    cluster = await startPostgresCluster({ superuserPassword: PASSWORD });
-    control = await TestControlPlane.start({ DBBOUNCER_MASTER_KEY: MASTER_KEY });
-    const { settings } = resolveSettings({
-      flags: { dataDir: folder, host: '127.0.0.1', postgresPort: '0', metricsPort: '0' },
-      env: { DBBOUNCER_MASTER_KEY: MASTER_KEY },
-      cwd: folder,
-    });
-    const { bus } = control;
-    const tools = { clock: systemClock, log: silentLogger, readEnv: () => undefined };
-    const reportIntervalMs = 100;
-    proxy = await startProxy(settings, { bus, ...tools, reportIntervalMs, version: 'test' });
-    await eventually('it reports', async () => {
-      const { json } = await control.call('GET', '/fleet');
-      return (json['proxies'] as readonly Fields[]).length === 1;
-    });
-  });
-  after(async () => {
-    await proxy.stop();
-    await control[Symbol.asyncDispose]();
-    await cluster.stop();
-    await rm(folder, { recursive: true });
-  });
-
-  it('is let in with the sealed password of a tenant to come, and not with another', async () => {
-    const tenant = { host: '127.0.0.1', port: cluster.port, dbname: 'postgres' };
-    const login = { ...tenant, username: 'postgres', password: PASSWORD };
-    const registered = await control.call('POST', '/tenants?probe=true', {
-      body: tenantBody('acme', login),
-    });
-    assert.equal(registered.status, 201, registered.text);
-    const refused = await control.change('PATCH', '/tenants/acme?probe=true', {
-      body: { password: 'another' },
-    });
-    const problem = assertProblem(refused, 424, 'PROBE_FAILED');
-    assert.match(
-      String(problem['detail']),
-      /failed at auth: password authentication failed for user "postgres"/,
-    );
-    await eventually('the proxy has reported what the server lets in', async () => {
-      const rehearsed = await control.change('PATCH', '/tenants/acme?dry_run=true', {
-        body: { max_connections: 98 },
-      });
-      return warningsOf(rehearsed).has('server_overcommitted');
-    });
   });
 });
