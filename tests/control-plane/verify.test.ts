@@ -199,6 +199,28 @@ describe('verify', () => {
     });
   }
 
+  for (const [sql, where, reason] of [
+    ['DROP INDEX events_by_type', 'index events_by_type', 'is not there'],
+    ['DROP TRIGGER events_are_not_deleted', 'trigger events_are_not_deleted', 'is not there'],
+    [
+      'DROP TRIGGER events_are_not_changed;' +
+        ' CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON tenants BEGIN SELECT 1; END',
+      'trigger events_are_not_changed',
+      'is not what the migrations make it',
+    ],
+    [
+      "CREATE TRIGGER later AFTER INSERT ON api_keys BEGIN UPDATE api_keys SET data = '{}'; END",
+      'trigger later',
+      'is there, and no migration makes it',
+    ],
+  ] as const) {
+    it(`names ${where}, which ${reason}`, () => {
+      const dataDir = copy();
+      tamper(dataDir, (client) => client.exec(sql));
+      assert.deepEqual(verdictOn(dataDir), { outcome: 'broken', where, reason });
+    });
+  }
+
   it('takes JSON of another order in the read models for the same', () => {
     const dataDir = copy();
     const sql =

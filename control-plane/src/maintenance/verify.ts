@@ -93,7 +93,10 @@ function brokenAt(event: StoredEvent, chain: ChainWalk, reason: string): Broken 
   return broken(`position ${position}`, reason);
 }
 
-/** What the chain alone cannot show: an end that is missing, and what is kept beside it. */
+/**
+ * What the chain alone cannot show: an end that is missing, what is kept beside it, and what keeps
+ * both as they are.
+ */
 function compare(walk: Walk, log: LogFile, beside: ShadowReadModels): Broken | undefined {
   const next = `position ${walk.position + 1}`;
   const strays = log.strayEvents();
@@ -104,7 +107,9 @@ function compare(walk: Walk, log: LogFile, beside: ShadowReadModels): Broken | u
     return broken(`position ${of + 1}`, `is not in the read models, which are of position ${of}`);
   }
   const difference = beside.differenceIn(log.tables());
-  return difference === undefined ? undefined : broken(placeOf(difference), difference.reason);
+  if (difference !== undefined) return broken(placeOf(difference), difference.reason);
+  const schema = log.schemaDifference();
+  return schema && broken(schema.what, schema.reason);
 }
 
 function placeOf({ table, row, field }: Difference): string {

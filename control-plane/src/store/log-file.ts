@@ -8,6 +8,8 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { JsonObject } from './canonical-json.ts';
 import type { StoredEvent } from './event.ts';
 import { namingFailures } from './failures.ts';
+import { schemaDifference } from './schema-check.ts';
+import type { SchemaDifference } from './schema-check.ts';
 import { openForReading } from './sqlite-database.ts';
 import { READ_MODELS } from './sqlite-event-store.ts';
 import { tableReader } from './table-reader.ts';
@@ -100,6 +102,11 @@ export class LogFile {
   readModelsPosition(): Position {
     const position = this.#run(() => this.#statements.checkpoint.get(READ_MODELS));
     return (position as number | undefined) ?? 0;
+  }
+
+  /** The first table, index or trigger that is not as the migrations make it. */
+  schemaDifference(): SchemaDifference | undefined {
+    return this.#run(() => schemaDifference(this.#client));
   }
 
   tables(): TableReader {

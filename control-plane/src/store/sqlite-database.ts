@@ -18,7 +18,7 @@ export interface SqliteDatabase {
   readonly orm: BetterSQLite3Database;
 }
 
-const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
+export const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
 /** Migrations that only make what is not there: run at each start. */
 const READ_MODELS_SQL = ['0003_read_models.sql', '0004_api_keys.sql'];
 /** What these make and no event fills. */
