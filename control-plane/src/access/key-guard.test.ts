@@ -135,6 +135,9 @@ describe('KeyGuard', () => {
     for (const header of ['', 'Basic x', `Bearer ${'x'.repeat(513)}`, 'Bearer ü', BUILT_IN.key]) {
       assert.equal(outcome(guard.glance(header)), 'malformed', header);
       assert.equal(outcome(await guard.recognise(header)), 'malformed', header);
+      const seen = guard.glance(header);
+      assert.ok(seen.outcome === 'refused');
+      assert.match(seen.message, /^The header Authorization is not "Bearer"/);
     }
   });
 

@@ -74,7 +74,7 @@ export class KeyGuard {
   glance(authorization: string | undefined): Recognition {
     if (authorization === undefined) return refused('no_key', 'This needs an API key.');
     const key = keyIn(authorization);
-    if (key === undefined) return refused('malformed', 'The API key is not valid.');
+    if (key === undefined) return MALFORMED;
     const digest = this.#digest(key);
     if (timingSafeEqual(digest, this.#builtIn)) return this.#admit(this.#builtInHolder());
     const name = digest.toString('base64');
@@ -149,6 +149,10 @@ function refused(reason: KeyRefusal, message: string): Refused {
   return { outcome: 'refused', reason, message };
 }
 
+/** Of the form alone: it may hold a key that is a good one. */
+const MALFORMED = Object.freeze(
+  refused('malformed', 'The header Authorization is not "Bearer" and an API key.'),
+);
 const UNKNOWN = Object.freeze(refused('unknown_key', 'The API key is not valid.'));
 
 function keyIn(authorization: string): string | undefined {
