@@ -19,10 +19,10 @@ type AddFlags = (command: Command, ...names: readonly ('config' | 'dataDir' | 'n
 const EXAMPLES = {
   verify: `
 Walks the log from the first event to the last, folds it beside the read models, and looks whether
-indexes and triggers are there. Reads only, and works while a control plane runs. Ends with 1 and the
-place of the first thing that is not as it was written. Where NATS is set, the events published there
-are compared too. What no event says is not looked at: when keys were used, answers that are kept for
-repetitions.
+indexes and triggers are there. Reads only, and works while a control plane runs. Ends with 1 and
+the place of the first thing that is not as it was written. Where NATS is set, the events published
+there are compared too. What no event says is not looked at: when keys were used, and answers kept
+for repetitions.
 
 Examples:
   dbbouncer verify --data-dir /var/lib/dbbouncer

@@ -24,7 +24,10 @@ const APPLIED = '__drizzle_migrations';
 const PARTS = `SELECT type || ' ' || name AS what, sql FROM sqlite_master
   WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' AND name <> '${APPLIED}' ORDER BY what`;
 
-/** The first difference, or nothing. A database of before gets the later migrations at its start. */
+/**
+ * The first difference, or nothing. A database of before gets the later migrations at its next
+ * start.
+ */
 export function schemaDifference(client: Database.Database): SchemaDifference | undefined {
   const applied = client.prepare(`SELECT count(*) FROM ${APPLIED}`).pluck().get() as number;
   const expected = partsAfter(applied);
