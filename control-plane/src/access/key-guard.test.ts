@@ -60,6 +60,7 @@ describe('KeyGuard', () => {
       id: BUILT_IN.id,
       name: 'bootstrap',
       actor: 'api:01234567',
+      keeper: 'api:bootstrap',
       scope: 'admin',
       tenants: null,
     });
