@@ -42,7 +42,8 @@ const statusSchema = z
       })
       .meta({
         description:
-          'What is not as the file says, since it was changed elsewhere after the file said so.',
+          'What was not as the file says when it was last read, since it was changed elsewhere' +
+          ' after the file had said so.',
       }),
     waiting_settings: z.array(z.string()).meta({
       description: 'Settings of the process that are others since its start; they wait for one.',

@@ -23,7 +23,7 @@ import type { ReadEnv } from '../secrets/keyring.ts';
 import { SETTINGS } from './setting-list.ts';
 import type { SettingName } from './setting-list.ts';
 import type { SettingSpec } from './setting-spec.ts';
-import { problemAt, toldProblems } from './config-problems.ts';
+import { problemAt } from './config-problems.ts';
 import type { PlacedProblem } from './config-problems.ts';
 import { isNameLike } from './yaml-excerpt.ts';
 import { readYaml } from './yaml-source.ts';
@@ -65,21 +65,25 @@ export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReadin
 /** @param path only to say where it is from. */
 export function parseConfigFile(text: string, path: string, readEnv: ReadEnv): ConfigFileReading {
   const source = readYaml(text, FIELD_KINDS, readEnv);
-  if (source.state === 'broken') return refused(source.problems);
+  if (source.state === 'broken') return refused(source.tell(source.problems));
   const checked = fileSchema.safeParse(source.value);
   const content = checked.success ? checked.data : soundPartOf(source.value);
   // What has no value for want of a variable is not wrong a second time.
   const told = new Set(source.problems.map((problem) => problem.path));
   const named = (problem: FieldProblem) => withoutNonNames(problem, source.value);
-  const misfits = checked.success ? [] : explainIssues(checked.error, fileSchema, source.value);
+  const issues = checked.success ? [] : checked.error.issues;
+  const looked = new z.ZodError(issues.slice(0, ISSUES_LOOKED_AT_MAX));
+  const misfits = explainIssues(looked, fileSchema, source.value);
   const problems = [
     ...source.problems,
     ...misfits
       .filter((issue) => !told.has(issue.path))
-      .map((issue) => source.place(named(issue), UNKNOWN.test(issue.message) ? 'key' : 'value')),
-    ...Array.from(contentProblems(content), (problem) => source.place(named(problem), 'key')),
+      .map((issue) => source.find(named(issue), UNKNOWN.test(issue.message) ? 'key' : 'value')),
+    ...Array.from(contentProblems(content), (problem) => source.find(named(problem), 'key')),
   ];
-  if (problems.length > 0 || !checked.success) return refused(problems);
+  if (problems.length > 0 || !checked.success) {
+    return refused(source.tell(problems, issues.length - looked.issues.length));
+  }
   return { outcome: 'ok', config: toConfigFile(checked.data, path, text) };
 }
 
@@ -94,7 +98,7 @@ export function placeInFile(
   const text = readOrNothing(path);
   const isSame = text !== undefined && contentDigest(text) === digest;
   const source = readYaml(isSame ? text : '', FIELD_KINDS, () => '');
-  return toldProblems(problems.map((problem) => source.place(problem, 'key')));
+  return source.tell(problems.map((problem) => source.find(problem, 'key')));
 }
 
 function readOrNothing(path: string): string | undefined {
@@ -118,10 +122,13 @@ function withoutNonNames(problem: FieldProblem, value: unknown): FieldProblem {
   return { ...problem, path: formatPath(names) };
 }
 
+/** What is wrong with each takes a while to say, and few are told. */
+const ISSUES_LOOKED_AT_MAX = 1_000;
+
 const UNKNOWN = /^is not a known/;
 
 function refused(problems: readonly PlacedProblem[]): ConfigFileReading {
-  return { outcome: 'refused', problems: toldProblems(problems) };
+  return { outcome: 'refused', problems };
 }
 
 const tenantsSchema = z.record(z.string(), tenantInFileSchema);

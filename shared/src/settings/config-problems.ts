@@ -27,13 +27,31 @@ export interface Excerpt {
 /** More are counted, not told: they would bury each other. */
 export const PROBLEMS_TOLD_MAX = 100;
 
-/** The first of them by their places; the last one says how many more there are. */
-export function toldProblems(problems: readonly PlacedProblem[]): readonly PlacedProblem[] {
-  const inOrder = problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
-  if (inOrder.length <= PROBLEMS_TOLD_MAX) return inOrder;
-  const message = `and ${inOrder.length - PROBLEMS_TOLD_MAX} problems more`;
-  const { line, column } = inOrder[PROBLEMS_TOLD_MAX] ?? { line: 1, column: 1 };
-  return [...inOrder.slice(0, PROBLEMS_TOLD_MAX), { line, column, path: '', message }];
+/** What was found, before it is told. */
+export interface FoundProblem extends Place {
+  readonly path: string;
+  readonly message: string;
+  /** In the text, of the place. */
+  readonly offset: number;
+}
+
+/**
+ * The first of them by their places; the last one says how many more there are.
+ * @param uncounted how many there are besides these, if these are more than are told.
+ */
+export function toldProblems(
+  problems: readonly FoundProblem[],
+  excerptAt: (offset: number, place: Place) => Excerpt,
+  uncounted = 0,
+): readonly PlacedProblem[] {
+  const inOrder = problems.toSorted((a, b) => a.offset - b.offset);
+  const told = inOrder.slice(0, PROBLEMS_TOLD_MAX).map(({ offset, ...problem }): PlacedProblem => {
+    return { ...problem, excerpt: excerptAt(offset, problem) };
+  });
+  const next = inOrder[PROBLEMS_TOLD_MAX];
+  if (next === undefined) return told;
+  const message = `and ${inOrder.length + uncounted - PROBLEMS_TOLD_MAX} problems more`;
+  return [...told, { line: next.line, column: next.column, path: '', message }];
 }
 
 /** One line for each: `file:line:column: path message`. */

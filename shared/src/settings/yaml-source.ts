@@ -9,7 +9,8 @@ import type { Document, Pair, Scalar, YAMLError, YAMLMap } from 'yaml';
 import type { FieldProblem } from '../contract/explain.ts';
 import { formatPath } from '../contract/explain.ts';
 import type { ReadEnv } from '../secrets/keyring.ts';
-import type { Place, PlacedProblem } from './config-problems.ts';
+import { toldProblems } from './config-problems.ts';
+import type { FoundProblem, Place, PlacedProblem } from './config-problems.ts';
 import { Excerpts } from './yaml-excerpt.ts';
 import type { FieldSecrecy } from './yaml-excerpt.ts';
 
@@ -19,9 +20,11 @@ export interface YamlSource {
   /** Maps as objects without a prototype's keys in the way; `{}` for an empty file. */
   readonly value: unknown;
   /** With the text and with its variables. */
-  readonly problems: readonly PlacedProblem[];
-  /** The problem with the place of its path, or of the nearest ancestor that is in the text. */
-  place(problem: FieldProblem, at: 'key' | 'value'): PlacedProblem;
+  readonly problems: readonly FoundProblem[];
+  /** The problem at the place of its path, or of the nearest ancestor that is in the text. */
+  find(problem: FieldProblem, at: 'key' | 'value'): FoundProblem;
+  /** As `toldProblems`, with what stands there. */
+  tell(problems: readonly FoundProblem[], uncounted?: number): readonly PlacedProblem[];
 }
 
 /**
@@ -45,52 +48,95 @@ const ALIASES_MAX = 1_000;
 /** Never throws; what is wrong with the text is in `problems`, all of it. */
 export function readYaml(text: string, kinds: FieldKinds, readEnv: ReadEnv): YamlSource {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
-  const isBroken = document.errors.length > 0;
-  const excerpts = new Excerpts(text, isBroken ? undefined : document, kinds);
-  const placed = (offset: number, path: string, message: string): PlacedProblem => {
-    const place = placeOf(lines, offset);
-    return { ...place, path, message, excerpt: excerpts.at(offset, place) };
+  // Whether keys are unique is looked at here: there it takes the square of their number.
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    merge: true,
+    uniqueKeys: false,
+  });
+  const found: FindProblem = (offset, path, message) => {
+    return { ...placeOf(lines, offset), path, message, offset };
   };
-  if (isBroken) {
-    const problems = document.errors.map((error) => placed(error.pos[0], '', withoutText(error)));
-    return sourceOf('broken', {}, problems, placed, document);
+  const source = (state: YamlSource['state'], value: unknown, problems: readonly FoundProblem[]) =>
+    sourceOf({ state, value, problems }, found, text, document, kinds);
+  if (document.errors.length > 0) {
+    const broken = document.errors.map((error) => found(error.pos[0], '', withoutText(error)));
+    return source('broken', {}, broken);
   }
-  const problems: PlacedProblem[] = [];
-  const lost: PlacedProblem[] = [];
+  const broken = [...structureProblems(document, found)];
+  const problems = fillAll(document, kinds, readEnv, found);
+  const value = broken.length > 0 ? undefined : toValue(document);
+  if (value instanceof Error) broken.push(found(0, '', value.message));
+  return broken.length > 0 ? source('broken', {}, broken) : source('readable', value, problems);
+}
+
+type FindProblem = (offset: number, path: string, message: string) => FoundProblem;
+
+/** Keys that are there twice, and aliases of nothing. */
+function structureProblems(document: Document, found: FindProblem): readonly FoundProblem[] {
+  const problems: FoundProblem[] = [];
+  const anchors = new Set<string>();
+  const remember = ({ anchor }: { anchor?: string }) => {
+    if (anchor !== undefined) anchors.add(anchor);
+  };
   visit(document, {
-    Alias(_, node) {
-      if (node.resolve(document) !== undefined) return;
-      lost.push(placed(node.range?.[0] ?? 0, '', QUOTING.BAD_ALIAS));
+    Alias(_, { source, range }) {
+      if (!anchors.has(source)) problems.push(found(range?.[0] ?? 0, '', QUOTING.BAD_ALIAS));
     },
+    Scalar: (_, node) => remember(node),
+    Seq: (_, node) => remember(node),
+    Map(_, node) {
+      remember(node);
+      const keys = new Set<string>();
+      for (const pair of node.items) {
+        const known = keys.size;
+        if (keys.add(keyOf(pair)).size > known) continue;
+        problems.push(found(startOf(pair.key) ?? 0, '', 'is there twice: keys must be unique'));
+      }
+    },
+  });
+  return problems;
+}
+
+/** Gives every value what its variables hold. */
+function fillAll(
+  document: Document,
+  kinds: FieldKinds,
+  readEnv: ReadEnv,
+  found: FindProblem,
+): readonly FoundProblem[] {
+  const problems: FoundProblem[] = [];
+  visit(document, {
     Scalar(role, node, ancestors) {
       if (role === 'key') return;
       const keys = ancestors.filter((ancestor) => isPair(ancestor)).map(keyOf);
       for (const message of fill(node, keys.at(-1) ?? '', kinds, readEnv)) {
-        problems.push(placed(node.range?.[0] ?? 0, formatPath(keys), message));
+        problems.push(found(node.range?.[0] ?? 0, formatPath(keys), message));
       }
     },
   });
-  const value = lost.length > 0 ? undefined : toValue(document);
-  if (value instanceof Error) lost.push(placed(0, '', value.message));
-  return lost.length > 0
-    ? sourceOf('broken', {}, lost, placed, document)
-    : sourceOf('readable', value, problems, placed, document);
+  return problems;
 }
 
-type PlaceAt = (offset: number, path: string, message: string) => PlacedProblem;
-
 function sourceOf(
-  state: YamlSource['state'],
-  value: unknown,
-  problems: readonly PlacedProblem[],
-  placed: PlaceAt,
+  read: Pick<YamlSource, 'state' | 'value' | 'problems'>,
+  found: FindProblem,
+  text: string,
   document: Document,
+  kinds: FieldKinds,
 ): YamlSource {
   const find = finderIn(document);
-  const place = ({ keys, path, message }: FieldProblem, at: 'key' | 'value') =>
-    placed(find(keys, at), path, message);
-  return Object.freeze({ state, value, problems, place });
+  const isReadable = read.state === 'readable';
+  return Object.freeze({
+    ...read,
+    find: ({ keys, path, message }: FieldProblem, at: 'key' | 'value') =>
+      found(find(keys, at), path, message),
+    tell: (problems: readonly FoundProblem[], uncounted?: number) => {
+      const excerpts = new Excerpts(text, isReadable ? document : undefined, kinds);
+      return toldProblems(problems, (offset, place) => excerpts.at(offset, place), uncounted);
+    },
+  });
 }
 
 /** What the text holds can be a password, and some errors quote it. */
