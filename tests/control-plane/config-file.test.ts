@@ -71,7 +71,7 @@ describe('the config file at start', () => {
   });
 });
 
-describe('the config file while running', () => {
+describe('the config file while running', { concurrency: 4 }, () => {
   it('is applied as a diff after an edit in place', async () => {
     await using plane = await startWith(yaml({ a: {}, gone: {} }));
     await plane.call('POST', '/tenants', { body: tenantBody('api') });
@@ -224,7 +224,7 @@ describe('the config file while running', () => {
   });
 });
 
-describe('the config file and the API together', () => {
+describe('the config file and the API together', { concurrency: 4 }, () => {
   const patch = (plane: TestControlPlane, id: string, body: object) =>
     plane.call('PATCH', `/tenants/${id}?force=true`, { body });
   const kept = async (plane: TestControlPlane) =>
@@ -234,7 +234,11 @@ describe('the config file and the API together', () => {
 
   it('keeps what the API changed over reloads and restarts until the entry changes', async () => {
     await using plane = await startWith(yaml({ a: {}, b: {} }));
-    await patch(plane, 'a', { host: 'by-api.example', password: 'another' });
+    const change = { host: 'by-api.example', password: 'another' };
+    const rehearsal = '/tenants/a?force=true&dry_run=true';
+    const { json: told } = await plane.call('PATCH', rehearsal, { body: change });
+    assert.match(JSON.stringify(told['warnings']), /"of_the_file".*until its entry there changes/);
+    await patch(plane, 'a', change);
     writeFileSync(file(plane), yaml({ a: {}, b: { port: 7 } }));
     await plane.logged(APPLIED, 2);
     assert.deepEqual(await tenants(plane, 'host'), { a: 'by-api.example', b: 'db.example.com' });

@@ -56,7 +56,7 @@ tenants:
     password: \${BETA}
 `;
 
-describe('dbbouncer config export', () => {
+describe('dbbouncer config export', { concurrency: 2 }, () => {
   it('prints the same of a running control plane and of its data folder', async () => {
     const fromApi = await run('config', 'export', '--api', plane.apiUrl);
     assert.deepEqual([fromApi.code, fromApi.stderr], [0, '']);

@@ -32,6 +32,7 @@ export const warningSchema = z
       'name_clash',
       'no_live_proxy',
       'not_all_checked',
+      'of_the_file',
       'not_probed',
       'proxy_lags',
       'server_full',
@@ -56,6 +57,7 @@ export function* warningsOf(
   yield* aboutClients(events, around.fleet);
   const set = tenantsSetBy({ delta });
   for (const tenant of set.slice(0, WARNING_LIMITS.tenantsMax)) {
+    yield* aboutOrigin(tenant, around);
     yield* aboutMinimum(tenant, around);
     yield* aboutDatabase(tenant, around);
     yield* aboutNames(tenant, around);
@@ -145,6 +147,16 @@ function* aboutClients(events: WorkChanges['events'], fleet: FleetReader): Itera
       `${type} ends clients of "${key}": ${active} are served and ${waiting} wait at the moment.`,
     );
   }
+}
+
+/** What the config file says of it is another thing from then on. */
+function* aboutOrigin({ id }: TenantConfig, { tenants }: Surroundings): Iterable<Warning> {
+  if (tenants.getTenant(id)?.origin !== 'file') return;
+  yield warn(
+    'of_the_file',
+    `"${id}" is of the config file: this stays until its entry there changes, which then holds as` +
+      ' a whole.',
+  );
 }
 
 function* aboutMinimum(tenant: TenantConfig, { tenants }: Surroundings): Iterable<Warning> {
