@@ -96,7 +96,7 @@ export async function startControlPlane(
         environment: settings.environment,
         clock: options.clock,
         metrics: new ControlMetrics(core, configFile),
-        writes: new Writes({ core, keyring, clock: options.clock }),
+        writes: new Writes({ core, keyring, clock: options.clock, log }),
         notReady: () => readiness.problem(),
         newId: randomUUID,
         newKeyId: () => randomBytes(6).toString('hex'),

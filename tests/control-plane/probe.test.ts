@@ -77,6 +77,31 @@ function warningsOf({ json }: Answer): ReadonlyMap<string, string> {
 const register = (query: string, fields: Fields = {}) =>
   plane.call('POST', `/tenants?${query}`, { body: tenantBody(`new-${id}`, fields) });
 
+describe('probe=true, asked by an operator', () => {
+  it('sends no password that is kept to a server that no event names', async () => {
+    await live('p-1', FAILED);
+    const scope = { body: { name: `operator of ${id}`, scope: 'operator' } };
+    const key = String((await plane.call('POST', '/api-keys', scope)).json['key']);
+    const elsewhere = { host: 'where-the-operator-listens' };
+    const tries = async (query: string, body: Fields) => {
+      const headers = { 'if-match': '*' };
+      return plane.call('PATCH', `/tenants/${id}?${query}`, { body, key, headers });
+    };
+    for (const body of [elsewhere, { port: 6543 }, { server_tls: { mode: 'disable' } }]) {
+      for (const query of ['probe=true', 'probe=true&dry_run=true']) {
+        const { detail } = assertProblem(await tries(query, body), 403, 'SCOPE_MISSING');
+        assert.match(String(detail), /give the password as well, or leave probe=true out/);
+      }
+    }
+    assert.deepEqual(asked, []);
+    const own = { ...elsewhere, password: 'of the operator' };
+    assert.equal((await tries('probe=true&dry_run=true', own)).status, 200);
+    assert.equal((await tries('probe=true&dry_run=true', { max_connections: 9 })).status, 200);
+    assert.equal(asked.length, 2);
+    await plane.logged(/"server":"where-the-operator-listens:5432".*a proxy tries servers/);
+  });
+});
+
 describe('a rehearsal with probe=true', () => {
   it('asks a live proxy about the tenant as it would be, and tells what it found', async () => {
     await live('p-1', REACHABLE);

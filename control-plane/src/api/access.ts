@@ -132,12 +132,15 @@ function refusalOf(
   }
 }
 
-/** For handlers of which a part needs more than their route does. @throws SCOPE_MISSING */
-export function requireScope(request: FastifyRequest, needed: Scope): void {
+/**
+ * For handlers of which a part needs more than their route does.
+ * @param hint what would do without. @throws SCOPE_MISSING
+ */
+export function requireScope(request: FastifyRequest, needed: Scope, hint?: string): void {
   const { holder } = request;
   if (holder === undefined || covers(holder.scope, needed)) return;
   request.denial = 'scope';
-  throw new ScopeMissing(needed, holder.scope);
+  throw new ScopeMissing(needed, holder.scope, hint);
 }
 
 function requireTenants(request: FastifyRequest): void {

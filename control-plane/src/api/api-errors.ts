@@ -84,9 +84,10 @@ export const apiErrors = defineErrors({
 export class ScopeMissing extends AppError<'SCOPE_MISSING'> {
   readonly needed: string;
 
-  constructor(needed: string, held: string) {
+  constructor(needed: string, held: string, hint?: string) {
     const message = `This needs the scope ${needed}; the API key has ${held}.`;
-    super('SCOPE_MISSING', controlErrors.specs.SCOPE_MISSING, message);
+    const more = hint === undefined ? {} : { hint };
+    super('SCOPE_MISSING', controlErrors.specs.SCOPE_MISSING, message, more);
     this.needed = needed;
   }
 }

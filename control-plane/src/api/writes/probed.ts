@@ -4,11 +4,15 @@
  * Owns: which tenants are tried, what refuses the write. Leaves: asking proxies to fleet/, the form
  * of what is told to probe-schema.ts.
  */
+import { isDeepStrictEqual } from 'node:util';
+import type { FastifyRequest } from 'fastify';
 import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Probed, Probes } from '../../fleet/probes.ts';
+import type { TenantReader } from '../../store/read-models.ts';
+import { requireScope } from '../access.ts';
 import { ProbeRefused } from '../api-errors.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 
@@ -45,6 +49,30 @@ export async function probeAll(
     }),
   );
 }
+
+/**
+ * A server that is tried hears the password, and no event tells of it: one that the caller did not
+ * give goes nowhere else than where the tenant's clients make it go, but for an admin.
+ * @throws SCOPE_MISSING
+ */
+export function requireTryable(
+  request: FastifyRequest,
+  tenants: readonly TenantConfig[],
+  known: TenantReader,
+): void {
+  for (const tenant of tenants) {
+    const present = known.getTenant(tenant.id)?.config;
+    if (present === undefined || !isDeepStrictEqual(present.password, tenant.password)) continue;
+    const isElsewhere = PLACE.some((name) => !isDeepStrictEqual(present[name], tenant[name]));
+    if (isElsewhere) requireScope(request, 'admin', NOT_WITHOUT_PASSWORD);
+  }
+}
+
+/** What decides which server hears a password, and whether others can. */
+const PLACE = ['protocol', 'host', 'port', 'serverTls'] as const;
+const NOT_WITHOUT_PASSWORD =
+  'The password that is kept is not sent to another server for trying it: give the password as' +
+  ' well, or leave probe=true out.';
 
 /** @throws PROBE_FAILED, PROBE_UNAVAILABLE unless every one is reachable or waits for a login. */
 export function requireReachable(probed: readonly ProbedAnswer[]): void {

@@ -8,7 +8,9 @@ import { createSecretKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { WorkChanges, WorkScope } from '../../commands/commands.ts';
 import type { ControlPlaneCore } from '../../core.ts';
@@ -24,7 +26,8 @@ import { toAppliedAnswer } from './applied.ts';
 import { rehearsalOf, toDryRunAnswer } from './dry-run.ts';
 import type { DryRunAnswer } from './dry-run.ts';
 import { fingerprintOf, idempotencyKeyOf, keeperOf, requireSameRequest } from './idempotency.ts';
-import { probeAll, requireReachable } from './probed.ts';
+import type { ProbedAnswer } from './probe-schema.ts';
+import { PROBED_TENANTS_MAX, probeAll, requireReachable, requireTryable } from './probed.ts';
 import { tenantsSetBy } from './warnings.ts';
 import type { WriteAnswer, WriteWork } from './write.ts';
 import { writeOptions } from './write-options.ts';
@@ -34,6 +37,7 @@ export interface WritesOptions {
   readonly core: Pick<ControlPlaneCore, 'commands' | 'fleet' | 'tenants' | 'probes'>;
   readonly keyring: Keyring;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 interface Done extends WriteAnswer {
@@ -43,11 +47,13 @@ interface Done extends WriteAnswer {
 
 export class Writes {
   readonly #core: WritesOptions['core'];
+  readonly #log: Logger;
   readonly #waits: AppliedWaits;
   readonly #fingerprintSecret: KeyObject;
 
-  constructor({ core, keyring, clock }: WritesOptions) {
+  constructor({ core, keyring, clock, log }: WritesOptions) {
     this.#core = core;
+    this.#log = log;
     this.#waits = new AppliedWaits(core.fleet, clock);
     this.#fingerprintSecret = createSecretKey(keyring.deriveFleetSecret('idempotency'));
   }
@@ -84,7 +90,7 @@ export class Writes {
     work: WriteWork,
     { probe }: WriteOptions,
   ): Promise<DryRunAnswer> {
-    const { commands, fleet, tenants, probes } = this.#core;
+    const { commands, fleet, tenants } = this.#core;
     const reach = reachOf(request);
     const rehearsal = await commands.perform((scope) => {
       const missing: WrongVersion[] = [];
@@ -93,8 +99,8 @@ export class Writes {
       return rehearsalOf(answer, scope, { tenants: scope.tenants, fleet, reach, missing });
     }, 'dry_run');
     const { answer, changes, defaults } = rehearsal;
-    const probed =
-      probe === 'no' ? [] : await probeAll(probes, tenantsToProbe(answer, changes), defaults);
+    const asked = probe === 'no' ? [] : tenantsToProbe(answer, changes);
+    const probed = await this.#try(request, asked, defaults);
     const before = (id: string) => tenants.getTenant(id)?.config;
     return toDryRunAnswer(rehearsal, { fleet, before, probed });
   }
@@ -104,7 +110,7 @@ export class Writes {
    * not tried again. @throws PROBE_FAILED, PROBE_UNAVAILABLE
    */
   async #probe(request: FastifyRequest, work: (scope: WorkScope) => WriteAnswer): Promise<void> {
-    const { commands, probes } = this.#core;
+    const { commands } = this.#core;
     const key = idempotencyKeyOf(request);
     const actor = keeperOf(request);
     const asked = await commands.perform((scope) => {
@@ -113,7 +119,25 @@ export class Writes {
       return { tenants, defaults: scope.tenants.getDefaults().defaults };
     }, 'dry_run');
     if (asked === undefined) return;
-    requireReachable(await probeAll(probes, asked.tenants, asked.defaults));
+    requireReachable(await this.#try(request, asked.tenants, asked.defaults));
+  }
+
+  /** Told in the log: of what is only tried there is no event. @throws SCOPE_MISSING */
+  async #try(
+    request: FastifyRequest,
+    asked: readonly TenantConfig[],
+    defaults: PoolSettings,
+  ): Promise<readonly ProbedAnswer[]> {
+    if (asked.length === 0) return [];
+    const { probes, tenants } = this.#core;
+    requireTryable(request, asked, tenants);
+    const servers = asked.slice(0, PROBED_TENANTS_MAX).map(({ id, host, port }) => ({
+      tenant: id,
+      server: `${host}:${port}`,
+    }));
+    const { actor, id: requestId } = request;
+    this.#log.info({ actor, requestId, servers }, 'a proxy tries servers before a write');
+    return await probeAll(probes, asked, defaults);
   }
 
   /** The key is looked up before anything else: a repetition finds its own change in its way. */
