@@ -59,7 +59,7 @@ export const apiErrors = defineErrors({
     summary: 'The control plane was started without a config file.',
   },
   PROBE_FAILED: {
-    kind: 'upstream',
+    kind: 'client',
     retryable: false,
     summary: 'A proxy could not connect to the database server as the write would have it.',
   },
