@@ -15,6 +15,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/run.ts': 'npm test',
   'tests/fuzz.ts': 'npm run fuzz',
   'tests/bench/main.ts': 'npm run bench',
+  'tests/bench/writes/main.ts': 'npm run bench:writes',
   'tests/bench/crowd/crowd-main.ts': 'started by tests/bench/crowd/crowd.ts',
   'tests/bench/crowd/churn-main.ts': 'started by tests/bench/crowd/crowd.ts',
   'tests/bench/floor/bare-relay-main.ts': 'started by tests/bench/floor/bare-relay.ts',

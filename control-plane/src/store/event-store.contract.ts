@@ -225,6 +225,26 @@ function atomicity(): void {
     );
     assert.equal(verifyChain(store).status, 'clean');
   });
+
+  it('leaves version and tenant as before a step that is undone, for the next step to see', () => {
+    store.atomically(() => {
+      register('a');
+      assert.throws(() =>
+        store.atomically(() => {
+          append('tenant/a', [moved(1), moved(2)], 1);
+          assert.equal(store.streamVersion('tenant/a'), 3);
+          assert.equal(store.getTenant('a')?.config.port, 2);
+          throw new Error('no');
+        }),
+      );
+      assert.equal(store.streamVersion('tenant/a'), 1);
+      assert.equal(store.getTenant('a')?.version, 1);
+      append('tenant/a', [moved(3)], 1);
+      assert.equal(store.getTenant('a')?.config.port, 3);
+    });
+    assert.equal(store.streamVersion('tenant/a'), 2);
+    assert.equal(store.getTenant('a')?.config.port, 3);
+  });
 }
 
 function reading(): void {

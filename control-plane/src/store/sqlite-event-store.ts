@@ -95,6 +95,8 @@ class SqliteEventStore implements EventStore {
   readonly #committed: CommitListeners;
   readonly #transactions: Transactions;
   #head: Head;
+  /** The stream that was looked at last in this transaction: a command looks more than once. */
+  #latest: { readonly stream: string; readonly version: number } | undefined;
   #rebuilding: Promise<Rebuilt> | undefined;
 
   constructor(database: SqliteDatabase, lock: WriterLock, options: SqliteStoreOptions) {
@@ -152,7 +154,10 @@ class SqliteEventStore implements EventStore {
     this.#run(() => this.#search.streamsWithin(after, before));
 
   streamVersion(stream: string): number {
-    return this.#run(() => this.#statements.streamVersion.get({ stream })?.version ?? 0);
+    if (this.#latest?.stream === stream) return this.#latest.version;
+    const version = this.#run(() => this.#statements.streamVersion.get({ stream })?.version ?? 0);
+    if (this.#transactions.isInside) this.#latest = { stream, version };
+    return version;
   }
 
   append(request: AppendRequest): readonly StoredEvent[] {
@@ -257,7 +262,9 @@ class SqliteEventStore implements EventStore {
       return next;
     });
     this.#transactions.requireWhole();
-    return this.#run(() => prepared.map((next) => this.#insert(next)));
+    const stored = this.#run(() => prepared.map((next) => this.#insert(next)));
+    this.#latest = { stream, version: version + stored.length };
+    return stored;
   }
 
   #insert({ event, dataText }: PreparedEvent): StoredEvent {
@@ -273,6 +280,7 @@ class SqliteEventStore implements EventStore {
       return this.#run(() => this.#transactions.run(work));
     } catch (error) {
       this.#head = before;
+      this.#latest = undefined;
       this.#models.forget();
       throw error;
     }
@@ -297,6 +305,7 @@ class SqliteEventStore implements EventStore {
       if (done.head === before || !this.#holds(done.head)) throw unkept(error);
       this.#head = done.head;
     } finally {
+      this.#latest = undefined;
       this.#models.remember('nothing');
     }
     assert(done !== undefined, 'what did not throw is done');
