@@ -5,12 +5,14 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import type { Flags } from '@dbbouncer/shared/settings/resolve.ts';
 import type { ReplayOptions } from './log-commands.ts';
+import type { RebuildOptions } from './rebuild.ts';
 
 export interface LogActions {
   verify(flags: Flags): Promise<void>;
   replay(flags: Flags, options: ReplayOptions): Promise<void>;
   backup(flags: Flags, file: string): Promise<void>;
   restore(flags: Flags, file?: string): Promise<void>;
+  rebuild(options: RebuildOptions): Promise<void>;
 }
 
 /** Gives `command` the flags of these settings, as all commands have them. */
@@ -35,6 +37,13 @@ Examples:
   dbbouncer replay --at 1200
   dbbouncer replay --at 2026-01-31T12:00:00Z --format json
   diff <(dbbouncer replay --at 1200) <(dbbouncer replay)
+`,
+  rebuild: `
+Has a control plane that runs make what its queries see anew from the events, while everything else
+goes on, and tells the first thing that was amiss. The log itself is not touched.
+
+Example:
+  DBBOUNCER_API_KEY=... dbbouncer rebuild --api http://localhost:8080
 `,
   backup: `
 Copies the event log while a control plane may write to it, and looks through the copy. FILE is
@@ -98,4 +107,9 @@ export function addLogCommands(program: Command, actions: LogActions, addFlags: 
     'dataDir',
     'nats',
   ).action((file: string | undefined, flags: Flags) => actions.restore(flags, file));
+
+  add('rebuild', 'make what queries see anew from the events', EXAMPLES.rebuild)
+    .option('--api <URL>', 'REST API of a running control plane')
+    .option('--api-key-file <FILE>', 'file with an API key (default: DBBOUNCER_API_KEY holds it)')
+    .action((options: RebuildOptions) => actions.rebuild(options));
 }

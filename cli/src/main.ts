@@ -63,6 +63,10 @@ function actionsOf(version: string): Actions {
       const { runRestore } = await import('./log-commands.ts');
       process.exitCode = await runRestore({ flags, env, cwd }, file);
     },
+    async rebuild(options) {
+      const { runRebuild } = await import('./rebuild.ts');
+      await runRebuild(options, env);
+    },
     async configExport(flags, options) {
       const { runExport } = await import('./config-export.ts');
       await runExport({ flags, env, cwd }, options);

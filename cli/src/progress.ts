@@ -13,20 +13,22 @@ export interface ProgressOutput {
 const SILENT_MS = 1_000;
 const REDRAWN_MS = 100;
 const LINE_MS = 5_000;
-/** Steps between two looks at the clock. */
+/** Steps between two looks at the clock, where there are millions. */
 const STEPS = 256;
 
 export class Progress {
   readonly #out: ProgressOutput;
   readonly #clock: Clock;
   readonly #what: string;
+  readonly #looksEvery: number;
   #dueMs: number;
   #steps = 0;
   #bar: 'none' | 'drawn' = 'none';
 
-  /** @param what is counted, as in `events`. */
-  constructor(what: string, out: ProgressOutput, clock: Clock) {
+  /** @param what is counted, as in `events`. @param looksEvery so many steps at the clock */
+  constructor(what: string, out: ProgressOutput, clock: Clock, looksEvery = STEPS) {
     this.#what = what;
+    this.#looksEvery = looksEvery;
     this.#out = out;
     this.#clock = clock;
     this.#dueMs = clock.nowMs() + SILENT_MS;
@@ -35,7 +37,7 @@ export class Progress {
   /** Cheap enough to be called for each of millions. */
   update(done: number, total: number): void {
     this.#steps += 1;
-    if (this.#steps % STEPS !== 0) return;
+    if (this.#steps % this.#looksEvery !== 0) return;
     const nowMs = this.#clock.nowMs();
     if (nowMs < this.#dueMs) return;
     const text = `${done} of ${Math.max(done, total)} ${this.#what}`;

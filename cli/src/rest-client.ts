@@ -32,6 +32,11 @@ export class RestClient {
     return await this.#call('GET', path);
   }
 
+  /** For what takes long; no body. @param withinMs for the answer */
+  async run(path: string, withinMs: number): Promise<Json> {
+    return await this.#call('POST', path, undefined, {}, withinMs);
+  }
+
   async post(path: string, body: Json, headers: Readonly<Record<string, string>>): Promise<Json> {
     return await this.#call('POST', path, body, headers);
   }
@@ -42,8 +47,9 @@ export class RestClient {
     path: string,
     body?: Json,
     headers: Readonly<Record<string, string>> = {},
+    withinMs = ANSWER_WITHIN_MS,
   ): Promise<Json> {
-    const response = await this.#send(method, path, body, headers);
+    const response = await this.#send(method, path, body, headers, withinMs);
     const answer = asJson(await response.text());
     if (response.ok) return answer;
     throw new Error(`${method} ${this.url}${path}: ${response.status} ${refusalIn(answer)}`);
@@ -54,6 +60,7 @@ export class RestClient {
     path: string,
     body: Json | undefined,
     headers: Readonly<Record<string, string>>,
+    withinMs: number,
   ): Promise<Response> {
     try {
       return await fetch(`${this.url}${path}`, {
@@ -64,7 +71,7 @@ export class RestClient {
           ...(body !== undefined && { 'content-type': 'application/json' }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+        signal: AbortSignal.timeout(withinMs),
         redirect: 'error',
       });
     } catch (error) {

@@ -77,6 +77,8 @@ export interface ControlPlaneCore {
   readonly probes: Pick<Probes, 'probe'>;
   /** Makes the read models anew from the events, while everything else goes on. @throws STORE_* */
   rebuildReadModels(): Promise<Rebuilt>;
+  /** How far a rebuild has come; nothing while there is none. */
+  rebuiltUpTo(): Position | undefined;
   status(): CoreStatus;
   /**
    * Lets running commands end, stops publishing, frees the database. The bus stays open: it is the
@@ -129,6 +131,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     fleet,
     probes: new Probes({ bus, fleet, clock }),
     rebuildReadModels: () => store.rebuildReadModelsOnline(),
+    rebuiltUpTo: () => store.rebuiltUpTo,
     status: () => ({
       position: store.head(),
       epoch: store.epoch,

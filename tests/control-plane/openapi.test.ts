@@ -72,6 +72,7 @@ describe('/openapi.json', () => {
         'get /fleet',
         'get /health',
         'get /metrics',
+        'get /read-models',
         'get /ready',
         'get /tenants',
         'get /tenants/{id}',

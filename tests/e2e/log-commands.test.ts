@@ -1,12 +1,13 @@
 /**
- * verify, replay, backup and restore as a person types them, on the data folder of a control plane
- * that runs and goes on writing.
+ * verify, replay, backup, restore and rebuild as a person types them, on the data folder of a
+ * control plane that runs and goes on writing.
  */
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import Database from 'better-sqlite3';
 import { eventually } from '../support/eventually.ts';
 import { startNatsServer } from '../support/nats-server.ts';
 import { dbbouncer } from '../support/processes.ts';
@@ -203,5 +204,29 @@ describe('dbbouncer backup and restore', () => {
     await assert.rejects(stat(join(data, 'dbbouncer.db')), { code: 'ENOENT' });
     const missing = await run('restore', join(folder, 'nothing'), '--data-dir', data);
     assert.equal(missing.code, 2);
+  });
+});
+
+describe('dbbouncer rebuild', () => {
+  it('mends what queries see while the control plane runs, and tells what it was', async () => {
+    const env = { DBBOUNCER_API_KEY: KEY };
+    const rebuild = () => dbbouncer(['rebuild', '--api', plane.apiUrl], { env }).ended();
+    const database = new Database(join(plane.dataDir, 'dbbouncer.db'));
+    database.exec(`UPDATE tenants SET data = replace(data, '"two"', '"eve"') WHERE key = 'beta'`);
+    database.close();
+    assert.equal((await api.get('/tenants/beta'))['host'], 'eve');
+    const mended = await rebuild();
+    assert.deepEqual([mended.code, mended.stderr], [0, '']);
+    assert.match(mended.stdout, /^The read models are those of event \d+ again\.\nMended/);
+    assert.match(mended.stdout, /tenants, beta, data\.host: is not what the events say\.\n$/);
+    assert.equal((await api.get('/tenants/beta'))['host'], 'two');
+    assert.match((await rebuild()).stdout, /Nothing was amiss in them\.\n$/);
+    const { rebuilt_up_to: upTo, position } = await api.get('/read-models');
+    assert.deepEqual([upTo, typeof position], [null, 'number']);
+  });
+
+  it('ends with 2 without a URL', async () => {
+    const { code, stderr } = await run('rebuild');
+    assert.deepEqual([code, stderr], [2, 'dbbouncer: rebuild needs --api URL.\n']);
   });
 });

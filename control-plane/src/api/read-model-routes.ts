@@ -1,4 +1,4 @@
-/** The route that makes the read models anew. Leaves: how that is done to the store. */
+/** The routes on the read models: making them anew. Leaves: how that is done to the store. */
 import { z } from 'zod';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
@@ -21,7 +21,32 @@ const rebuiltSchema = z
   })
   .meta({ id: 'RebuiltReadModels' });
 
+const readModelsSchema = z
+  .strictObject({
+    position: z.int().meta({ description: 'The last event they are of.' }),
+    rebuilt_up_to: z.int().nullable().meta({
+      description: 'While they are made anew: the event that has come to. Else null.',
+    }),
+  })
+  .meta({ id: 'ReadModels' });
+
 export function registerReadModelRoutes(api: Api, { core, log }: ApiServices): void {
+  api.route({
+    method: 'GET',
+    url: '/read-models',
+    config: { access: 'viewer', tenants: 'all' },
+    schema: {
+      tags: ['Operation'],
+      operationId: 'getReadModels',
+      summary: 'Read how far a rebuild of what queries see has come',
+      querystring: z.strictObject({}),
+      response: { 200: readModelsSchema, ...problems() },
+    },
+    handler: () => ({
+      position: core.status().position,
+      rebuilt_up_to: core.rebuiltUpTo() ?? null,
+    }),
+  });
   api.route({
     method: 'POST',
     url: '/read-models/rebuild',

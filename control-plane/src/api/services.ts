@@ -20,6 +20,7 @@ export interface ApiServices {
     | 'past'
     | 'fleet'
     | 'rebuildReadModels'
+    | 'rebuiltUpTo'
     | 'status'
   >;
   /** Nothing where there is no config file. */

@@ -83,6 +83,8 @@ export interface EventStore
   rebuildReadModels(): void;
   /** The same while commands and queries go on; a second call waits for the first. */
   rebuildReadModelsOnline(): Promise<Rebuilt>;
+  /** How far that has come; nothing while nobody rebuilds. */
+  readonly rebuiltUpTo: Position | undefined;
   /** The position a reader of the log had reached under this name; 0 when it never said. */
   checkpoint(name: string): Position;
   saveCheckpoint(name: string, position: Position): void;

@@ -159,6 +159,9 @@ class MemoryEventStore implements EventStore {
     });
   }
 
+  /** Nobody sees it in between. */
+  readonly rebuiltUpTo = undefined;
+
   async rebuildReadModelsOnline(): Promise<Rebuilt> {
     this.rebuildReadModels();
     return { position: this.head(), mended: undefined };

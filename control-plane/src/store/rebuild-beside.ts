@@ -24,6 +24,8 @@ export interface RebuildPorts {
   readonly log: EventReader;
   readonly client: Database.Database;
   readonly project: Project;
+  /** Told after each piece. */
+  readonly onFolded: (upTo: Position) => void;
   /** Runs the last step in one transaction and notes that the read models are of `position`. */
   readonly commit: (replace: () => Rebuilt) => Rebuilt;
 }
@@ -36,6 +38,7 @@ export async function rebuildBeside({
   log,
   client,
   project,
+  onFolded,
   commit,
 }: RebuildPorts): Promise<Rebuilt> {
   const beside = new ShadowReadModels(project);
@@ -51,6 +54,7 @@ export async function rebuildBeside({
     let position = 0;
     while (log.head() - position > PIECE_EVENTS) {
       position = foldFrom(position, PIECE_EVENTS);
+      onFolded(position);
       await nextTurn();
     }
     return commit(() => {

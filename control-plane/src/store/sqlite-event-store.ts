@@ -98,6 +98,7 @@ class SqliteEventStore implements EventStore {
   /** The stream that was looked at last in this transaction: a command looks more than once. */
   #latest: { readonly stream: string; readonly version: number } | undefined;
   #rebuilding: Promise<Rebuilt> | undefined;
+  #rebuiltUpTo: Position | undefined;
 
   constructor(database: SqliteDatabase, lock: WriterLock, options: SqliteStoreOptions) {
     this.#database = database;
@@ -193,18 +194,27 @@ class SqliteEventStore implements EventStore {
     });
   }
 
+  get rebuiltUpTo(): Position | undefined {
+    return this.#rebuiltUpTo;
+  }
+
   rebuildReadModelsOnline(): Promise<Rebuilt> {
+    this.#rebuiltUpTo ??= 0;
     this.#rebuilding ??= rebuildBeside({
       log: this,
       client: this.#database.client,
       project: this.#options.project,
+      onFolded: (upTo) => void (this.#rebuiltUpTo = upTo),
       commit: (replace) =>
         this.atomically(() => {
           const rebuilt = replace();
           this.saveCheckpoint(READ_MODELS, rebuilt.position);
           return rebuilt;
         }),
-    }).finally(() => (this.#rebuilding = undefined));
+    }).finally(() => {
+      this.#rebuilding = undefined;
+      this.#rebuiltUpTo = undefined;
+    });
     return this.#rebuilding;
   }
 
