@@ -9,7 +9,7 @@ import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.
 import { findInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
-import type { PackedParts } from '@dbbouncer/shared/kernel/packed-map.ts';
+import type { BaseParts } from '@dbbouncer/shared/kernel/packed-base.ts';
 import { markConsistent } from '../routing/snapshot.ts';
 import { readSnapshot } from './judge.ts';
 import type { DecodedSnapshot } from './judge.ts';
@@ -28,7 +28,7 @@ export type PostedSnapshot =
   | {
       readonly kind: 'parts';
       readonly rest: SnapshotRest;
-      readonly tenants: PackedParts;
+      readonly tenants: BaseParts;
       readonly inconsistency: string | undefined;
     };
 

@@ -91,6 +91,7 @@ export function* tenantChanges(
 ): Iterable<TenantChange> {
   const { tenants: was } = previous.config;
   const { tenants: is } = next.config;
+  if (which === 'known' && was.size === 0) return;
   for (const key of is.changedKeys(was)) {
     if (which === 'known' && !was.has(key)) continue;
     // Of a tenant that was in use the next object is the one that will be.

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { tenantKey } from '../kernel/ids.ts';
+import { BaseBuilder } from '../kernel/packed-base.ts';
 import { PackedMap } from '../kernel/packed-map.ts';
 import { finish } from '../kernel/steps.ts';
 import type { Steps } from '../kernel/steps.ts';
@@ -81,21 +82,20 @@ export function frameOf(data: Buffer): string {
 export function* tenantsIn(data: Buffer): Steps<Tenants | undefined> {
   const [first, last] = bounds(data);
   if (first === undefined) return undefined;
-  const gathered = PackedMap.gather<TenantConfig>(last - first);
+  const builder = new BaseBuilder<TenantConfig>(last - first);
   let count = 0;
   for (let from = first + 1; from < last;) {
     const end = data.indexOf(LINE_END, from);
     const until = data[end - 1] === COMMA ? end - 1 : end;
     if (until > from) {
-      count = gathered.add(...tenantIn(data.toString('utf8', from, until), count));
+      const [key, text] = tenantIn(data.toString('utf8', from, until), count);
+      if (builder.add(key, text) === 'repeated') throw new z.ZodError([isThereTwice(key)]);
+      count += 1;
       if (count % TENANTS_PER_STEP === 0) yield;
     }
     from = end + 1;
   }
-  const tenants = gathered.toMap();
-  const twice = tenants.size < count ? repeated(gathered.keys()) : undefined;
-  if (twice !== undefined) throw new z.ZodError([isThereTwice(twice)]);
-  return tenants;
+  return PackedMap.of(builder.build());
 }
 
 /** The first key that is there twice. */

@@ -80,11 +80,15 @@ export class FrozenMap<V> implements Iterable<readonly [string, V]> {
   }
 }
 
-/** FNV-1a over UTF-16 code units: spreads short ids well and costs nothing. */
 function shardOf(key: string): number {
+  return hashText(key) % SHARD_COUNT;
+}
+
+/** FNV-1a over UTF-16 code units, 32 bits: spreads short ids well and costs nothing. */
+export function hashText(text: string): number {
   let hash = 0x811c9dc5;
-  for (let i = 0; i < key.length; i++) {
-    hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
+  for (let i = 0; i < text.length; i++) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   }
-  return (hash >>> 0) % SHARD_COUNT;
+  return hash >>> 0;
 }

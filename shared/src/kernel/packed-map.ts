@@ -2,10 +2,14 @@
  * An immutable map whose values rest as JSON, outside of the heap, until somebody asks for them: of
  * 100,000 tenants a process that serves ten holds ten as objects. What was asked for stays the same
  * frozen object for as long as its text does, in every map that was made of this one.
- * Leaves: the bytes to packed.ts.
+ * What came together is its base, what changed since lies over it: a change costs what it changes.
+ * Leaves: the base to packed-base.ts, the bytes of a value to packed.ts.
  */
 import { FrozenMap } from './frozen-map.ts';
-import { packAlone, Packed, Packer } from './packed.ts';
+import { BaseBuilder, PackedBase } from './packed-base.ts';
+import type { BaseParts } from './packed-base.ts';
+import { packAlone } from './packed.ts';
+import type { Packed } from './packed.ts';
 
 /** What JSON has where a member of a name is. */
 export type Member = Buffer;
@@ -14,91 +18,87 @@ export function memberNamed(name: string): Member {
   return Buffer.from(`${JSON.stringify(name)}:`);
 }
 
-/** A map in pieces that can be posted to another thread. */
-export interface PackedParts {
-  readonly keys: string;
-  /** Of each key: which of the buffers, and where its value begins and ends there. */
-  readonly places: Uint32Array;
-  readonly buffers: readonly ArrayBuffer[];
-}
+/** Fewer that come together lie over an empty base. */
+const BASE_ENTRIES_MIN = 1_000;
 
-/** In no key: keys are names. */
-const KEY_END = '\n';
-
-/** The entries of a map to come. */
-export interface Gathering<V extends object> {
-  /** @param text the value, as `JSON.stringify` writes it; returns how many there are now */
-  add(key: string, text: string): number;
-  keys(): readonly string[];
-  /** With the last of those that have the same key. */
-  toMap(): PackedMap<V>;
-}
+type Over<V extends object> = FrozenMap<Packed<V> | 'removed'>;
+type Change<V extends object> = readonly [string, Packed<V> | undefined];
 
 export class PackedMap<V extends object> implements Iterable<readonly [string, V]> {
-  readonly #entries: FrozenMap<Packed<V>>;
+  readonly #base: PackedBase<V>;
+  readonly #over: Over<V>;
+  readonly size: number;
 
-  private constructor(entries: FrozenMap<Packed<V>>) {
-    this.#entries = entries;
+  private constructor(base: PackedBase<V>, over: Over<V>, size: number) {
+    this.#base = base;
+    this.#over = over;
+    this.size = size;
   }
 
   static empty<V extends object>(): PackedMap<V> {
-    return new PackedMap<V>(FrozenMap.empty());
+    return PackedMap.of(new BaseBuilder<V>(0).build());
   }
 
   static from<V extends object>(entries: Iterable<readonly [string, V]>): PackedMap<V> {
     return PackedMap.empty<V>().with(entries);
   }
 
-  /**
-   * Takes the entries one by one, so that nobody holds all of them as objects or texts.
-   * @param bytes about as many as all of their texts have
-   */
-  static gather<V extends object>(bytes: number): Gathering<V> {
-    const packer = new Packer<V>(bytes);
-    const packed: [string, Packed<V>][] = [];
-    return {
-      add: (key, text) => packed.push([key, packer.pack(text)]),
-      keys: () => packed.map(([key]) => key),
-      toMap: () => new PackedMap<V>(FrozenMap.from(packed)),
-    };
+  static of<V extends object>(base: PackedBase<V>): PackedMap<V> {
+    return new PackedMap<V>(base, FrozenMap.empty(), base.size);
   }
 
-  get size(): number {
-    return this.#entries.size;
+  /** Of what `toParts` gave, in this thread or another. */
+  static fromParts<V extends object>(parts: BaseParts): PackedMap<V> {
+    return PackedMap.of(new PackedBase<V>(parts));
+  }
+
+  /** What another thread can be given; once its buffers are transferred, this map is spent. */
+  toParts(): BaseParts {
+    if (this.#over.size === 0) return this.#base.toParts();
+    const builder = new BaseBuilder<V>(0);
+    for (const [key, entry] of this.#entries()) builder.add(key, entry.text);
+    return builder.build().toParts();
   }
 
   has(key: string): boolean {
-    return this.#entries.has(key);
+    const over = this.#over.get(key);
+    return over === undefined ? this.#base.has(key) : over !== 'removed';
   }
 
   /** The value, kept as an object from now on. */
   get(key: string): V | undefined {
-    return this.#entries.get(key)?.keep();
+    const over = this.#over.get(key);
+    if (over === 'removed') return undefined;
+    return (over ?? this.#base.entry(key))?.keep();
   }
 
   /** The same for who looks at it once: an object that was kept already, or one for the caller. */
   look(key: string): V | undefined {
-    return this.#entries.get(key)?.look();
+    return this.#passing(key)?.look();
   }
 
   /** Whether anybody has asked for it with `get`. */
   isKept(key: string): boolean {
-    return this.#entries.get(key)?.kept !== undefined;
+    return this.#passing(key)?.kept !== undefined;
   }
 
   /** `no`: its value has no member of this name, at any depth. Looks at the text alone. */
   mentions(key: string, member: Member): 'maybe' | 'no' {
-    return this.#entries.get(key)?.holds(member) === true ? 'maybe' : 'no';
+    const over = this.#over.get(key);
+    // Of most members, 100,000 new values are told at once that they have none.
+    if (over === undefined && !this.#base.holds(member)) return 'no';
+    return this.#passing(key)?.holds(member) === true ? 'maybe' : 'no';
   }
 
   /** A map with every entry set in order; an `undefined` value removes its key. */
   with(entries: Iterable<readonly [string, V | undefined]>): PackedMap<V> {
+    const last = new Map(entries);
+    if (this.size === 0 && last.size >= BASE_ENTRIES_MIN) return newMap(last);
     // Alone, so that what is replaced again and again holds nobody else's bytes.
-    const packer = this.size === 0 ? new Packer<V>() : { pack: packAlone<V> };
-    const changes = Array.from(
-      new Map(entries),
-      ([key, value]) => [key, value && packer.pack(JSON.stringify(value))] as const,
-    );
+    const changes = Array.from(last, ([key, value]): Change<V> => [
+      key,
+      value && packAlone(JSON.stringify(value)),
+    ]);
     return this.#replacing(changes);
   }
 
@@ -110,35 +110,43 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
     if (other.size === 0) return this;
     const changed = [...this.changedKeys(other)];
     if (changed.length * 2 <= this.size) {
-      return other.#replacing(
-        changed.map((key) => [key, this.#entries.get(key)?.alone()] as const),
-      );
+      return other.#replacing(changed.map((key): Change<V> => [key, this.#passing(key)?.alone()]));
     }
-    for (const [key, entry] of this.#entries) {
-      const known = other.#entries.get(key);
-      if (known?.kept !== undefined && entry.equals(known)) entry.take(known.kept);
+    for (const [key, { kept }] of other.#asked()) {
+      if (kept === undefined || !isSame(this.#passing(key), other.#passing(key))) continue;
+      const over = this.#over.get(key);
+      if (over !== 'removed') (over ?? this.#base.entry(key))?.take(kept);
     }
     return this;
   }
 
   /** The keys whose value is not the same text as in `before`; equal parts are skipped unread. */
   *changedKeys(before: PackedMap<V>): Iterable<string> {
-    for (const key of this.#entries.changedKeys(before.#entries)) {
-      if (!isSame(this.#entries.get(key), before.#entries.get(key))) yield key;
+    if (this.#base === before.#base) {
+      for (const key of this.#over.changedKeys(before.#over)) {
+        if (!isSame(this.#passing(key), before.#passing(key))) yield key;
+      }
+      return;
     }
+    for (const key of this.keys()) {
+      const was = before.size === 0 ? undefined : before.#passing(key);
+      if (was === undefined || !isSame(this.#passing(key), was)) yield key;
+    }
+    for (const key of before.keys()) if (!this.has(key)) yield key;
   }
 
   /** What is passed by is not kept as objects. */
   *[Symbol.iterator](): Iterator<readonly [string, V]> {
-    for (const [key, entry] of this.#entries) yield [key, entry.look()];
+    for (const [key, entry] of this.#entries()) yield [key, entry.look()];
   }
 
   *keys(): Iterable<string> {
-    for (const [key] of this.#entries) yield key;
+    for (const key of this.#base.keys()) if (this.#over.get(key) === undefined) yield key;
+    for (const [key, entry] of this.#over) if (entry !== 'removed') yield key;
   }
 
   *values(): Iterable<V> {
-    for (const entry of this.#entries.values()) yield entry.look();
+    for (const [, entry] of this.#entries()) yield entry.look();
   }
 
   /**
@@ -156,50 +164,49 @@ export class PackedMap<V extends object> implements Iterable<readonly [string, V
       values = [];
       return piece;
     };
-    for (const entry of this.#entries.values()) if (values.push(entry) >= valuesMax) yield take();
+    for (const [, entry] of this.#entries()) if (values.push(entry) >= valuesMax) yield take();
     if (values.length > 0) yield take();
   }
 
-  /** What another thread can be given, with the bytes to transfer to it; this map is spent then. */
-  toParts(): PackedParts {
-    const shared = new Map<Buffer, number>();
-    const keys: string[] = [];
-    const places = new Uint32Array(this.size * 3);
-    let at = 0;
-    for (const [key, entry] of this.#entries) {
-      const [bytes, start, end] = entry.place;
-      const index = shared.get(bytes) ?? shared.size;
-      shared.set(bytes, index);
-      places.set([index, start, end], at);
-      at += 3;
-      keys.push(key);
-    }
-    const buffers = Array.from(shared.keys(), ({ buffer }) => buffer as ArrayBuffer);
-    return { keys: keys.join(KEY_END), places, buffers };
+  *#entries(): Iterable<readonly [string, Packed<V>]> {
+    for (const entry of this.#base) if (this.#over.get(entry[0]) === undefined) yield entry;
+    for (const [key, entry] of this.#over) if (entry !== 'removed') yield [key, entry];
   }
 
-  static fromParts<V extends object>(parts: PackedParts): PackedMap<V> {
-    return new PackedMap<V>(FrozenMap.from(packedIn<V>(parts)));
+  /** The entries that may hold kept objects. */
+  *#asked(): Iterable<readonly [string, Packed<V>]> {
+    for (const entry of this.#base.asked()) {
+      if (this.#over.get(entry[0]) === undefined) yield entry;
+    }
+    for (const [key, entry] of this.#over) if (entry !== 'removed') yield [key, entry];
+  }
+
+  #passing(key: string): Packed<V> | undefined {
+    const over = this.#over.get(key);
+    if (over === 'removed') return undefined;
+    return over ?? this.#base.passing(key);
   }
 
   /** Entries whose value is the same stay what they are, and so do their objects. */
-  #replacing(changes: readonly (readonly [string, Packed<V> | undefined])[]): PackedMap<V> {
-    const news = changes.filter(([key, entry]) => !isSame(entry, this.#entries.get(key)));
-    return news.length === 0 ? this : new PackedMap(this.#entries.with(news));
+  #replacing(changes: readonly Change<V>[]): PackedMap<V> {
+    const over: [string, Packed<V> | 'removed' | undefined][] = [];
+    let { size } = this;
+    for (const [key, entry] of changes) {
+      const before = this.#passing(key);
+      if (isSame(entry, before)) continue;
+      over.push([key, entry ?? (this.#base.has(key) ? 'removed' : undefined)]);
+      size += (entry === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
+    }
+    return over.length === 0 ? this : new PackedMap(this.#base, this.#over.with(over), size);
   }
 }
 
-/** One by one: of all of them at once, lists alone would take as much as the map. */
-function* packedIn<V extends object>({ keys, places, buffers }: PackedParts) {
-  const shared = buffers.map((buffer) => Buffer.from(buffer));
-  const names = places.length === 0 ? [] : keys.split(KEY_END);
-  let at = 0;
-  for (const key of names) {
-    const bytes = shared[places[at] ?? -1];
-    if (bytes === undefined) throw new RangeError(`the value of "${key}" is in no buffer`);
-    yield [key, new Packed<V>(bytes, places[at + 1] ?? 0, places[at + 2] ?? 0)] as const;
-    at += 3;
+function newMap<V extends object>(values: ReadonlyMap<string, V | undefined>): PackedMap<V> {
+  const builder = new BaseBuilder<V>(0);
+  for (const [key, value] of values) {
+    if (value !== undefined) builder.add(key, JSON.stringify(value));
   }
+  return PackedMap.of(builder.build());
 }
 
 function joined<V extends object>(
