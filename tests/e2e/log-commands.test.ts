@@ -190,6 +190,13 @@ describe('dbbouncer backup and restore', () => {
     assert.match(over.stderr, /dbbouncer\.db is there already[^]*empty folder/);
   });
 
+  it('refuse a folder that is in use before they ask NATS for anything', async () => {
+    const nowhere = ['--nats', 'nats://127.0.0.1:1'];
+    const { code, stderr } = await onPlane('restore', ...nowhere);
+    assert.equal(code, 1);
+    assert.match(stderr, /Another control plane writes to/);
+  });
+
   it('overwrite no file, and put nothing broken in place', async () => {
     const taken = join(folder, 'taken');
     await writeFile(taken, 'mine');

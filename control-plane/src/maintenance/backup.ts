@@ -51,6 +51,23 @@ export function restoreBackup(file: string, dataDir: string, onProgress?: OnProg
   if (!existsSync(file)) {
     throw sharedErrors.fail('SETTINGS_INVALID', `There is no backup at ${file}.`);
   }
+  return inFolderWithoutLog(dataDir, (target) =>
+    placed(target, (draft) => {
+      namingFailures(() => {
+        copyFileSync(file, draft, constants.COPYFILE_EXCL);
+        chmodSync(draft, 0o600);
+      });
+      return requireWhole(draft, onProgress);
+    }),
+  );
+}
+
+/**
+ * Runs `work` while nobody else can make a log there.
+ * @throws SETTINGS_INVALID when the folder has one, STORE_LOCKED, STORE_FULL, STORE_FAILED, and
+ * what `work` throws.
+ */
+function inFolderWithoutLog<T>(dataDir: string, work: (target: string) => T): T {
   namingFailures(() => makeFolder(dataDir));
   const target = databaseOf(dataDir);
   const lock = namingFailures(() => acquireWriterLock(target));
@@ -58,13 +75,7 @@ export function restoreBackup(file: string, dataDir: string, onProgress?: OnProg
     for (const name of [target, `${target}-wal`]) {
       requireAbsent(name, 'Restore into an empty folder, or move what is there away first.');
     }
-    return placed(target, (draft) => {
-      namingFailures(() => {
-        copyFileSync(file, draft, constants.COPYFILE_EXCL);
-        chmodSync(draft, 0o600);
-      });
-      return requireWhole(draft, onProgress);
-    });
+    return work(target);
   } finally {
     lock.release();
   }
@@ -82,6 +93,8 @@ export async function restorePublished(
   clock: Clock,
   onProgress?: OnProgress,
 ): Promise<Whole> {
+  // Before a long log is received in vain.
+  inFolderWithoutLog(dataDir, () => {});
   const draftDir = `${dataDir}/received`;
   namingFailures(() => makeFolder(draftDir));
   const draft = databaseOf(draftDir);
