@@ -15,6 +15,7 @@ import { decodeSnapshotAnswer } from '@dbbouncer/shared/contract/config-snapshot
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import { createPinoLogger } from '@dbbouncer/shared/logging/pino-logger.ts';
 import {
   META,
   openStore,
@@ -43,11 +44,11 @@ interface Bench {
   readonly start: () => ControlPlaneCore;
 }
 
-function bench(t: TestContext, bus = new UnreliableBus()): Bench {
+function bench(t: TestContext, bus = new UnreliableBus(), log = silentLogger): Bench {
   const dataDir = temporaryDirectory(t);
   t.after(() => bus.close());
   const start = () => {
-    const core = openCore({ dataDir, bus, clock: systemClock, log: silentLogger });
+    const core = openCore({ dataDir, bus, clock: systemClock, log });
     t.after(() => core.close());
     return core;
   };
@@ -237,13 +238,19 @@ describe('a bus that is away', () => {
     await assertProxyIsUpToDate(bus, core);
   });
 
-  it('may not be there at the start', async (t) => {
-    const { bus, start } = bench(t, new UnreliableBus('connecting'));
+  it('may not be there at the start, which is no trouble to be warned of', async (t) => {
+    const lines: string[] = [];
+    const log = createPinoLogger('info', {}, { write: (line) => void lines.push(line) });
+    const { bus, start } = bench(t, new UnreliableBus('connecting'), log);
     const core = start();
     await registerAll(core, 'a');
     await until('it waits', () => core.status().deltas.phase === 'waiting_for_bus');
     bus.comeBack();
     await published(core);
+    assert.deepEqual(
+      lines.filter((line) => !line.includes('"level":"info"')),
+      [],
+    );
     assert.deepEqual((await stepsOn(bus)).at(-1)?.[1], 1);
     await until('a snapshot', () => core.status().snapshotPosition === 1);
     await assertProxyIsUpToDate(bus, core);

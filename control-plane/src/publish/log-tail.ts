@@ -122,7 +122,9 @@ export class LogTail {
   async #waitAfter(error: unknown): Promise<void> {
     if (error instanceof AppError && error.retryable) {
       if (this.#phase !== 'waiting_for_bus') {
-        this.#ports.log.warn({ error }, 'publishing waits for the bus');
+        // One that only begins to connect is no trouble, and says itself when it cannot.
+        const level = this.#ports.bus.status === 'connecting' ? 'debug' : 'warn';
+        this.#ports.log[level]({ error }, 'publishing waits for the bus');
       }
       this.#enter('waiting_for_bus');
       await this.#pause();
