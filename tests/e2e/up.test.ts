@@ -67,7 +67,7 @@ defaults:
   max_connections: 20
   idle_timeout: 5m
   max_lifetime: 30m
-  acquire_timeout: 200ms
+  acquire_timeout: 1s
   pool_mode: session         # "session" (default) or "transaction"
 
 tenants:
