@@ -5,7 +5,7 @@
  * once. Leaves: what a route needs to api/access.ts.
  * Source: RFC 6750 (bearer tokens).
  */
-import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { API_KEY_LIMITS } from '../domain/api-key/decide.ts';
 import type { Scope } from '../domain/api-key/scopes.ts';
@@ -58,7 +58,7 @@ export interface KeyGuardOptions {
 
 export class KeyGuard {
   readonly #options: KeyGuardOptions;
-  readonly #digestKey = createSecretKey(randomBytes(32));
+  readonly #digestKey = randomBytes(32).toString('base64');
   readonly #builtIn: Buffer;
   readonly #known = new RecentMap<string>(REMEMBERED_MAX);
   /** The keys it was held against: another one that begins alike is worth another look. */
@@ -132,7 +132,7 @@ export class KeyGuard {
 
   /** Useless outside of this process: its key is made anew with each. */
   #digest(key: string): Buffer {
-    return createHmac('sha256', this.#digestKey).update(key).digest();
+    return hash('sha256', this.#digestKey + key, 'buffer');
   }
 }
 
