@@ -208,9 +208,13 @@ describe('dbbouncer backup and restore', () => {
     const data = join(folder, 'empty');
     const broken = await run('restore', taken, '--data-dir', data);
     assert.equal(broken.code, 1);
+    assert.match(broken.stderr, /^dbbouncer: .*\/taken is no whole backup; nothing was restored\./);
     await assert.rejects(stat(join(data, 'dbbouncer.db')), { code: 'ENOENT' });
     const missing = await run('restore', join(folder, 'nothing'), '--data-dir', data);
     assert.equal(missing.code, 2);
+    const homeless = await onPlane('backup', join(folder, 'no-folder', 'log.backup'));
+    assert.equal(homeless.code, 2);
+    assert.match(homeless.stderr, /^dbbouncer: There is no folder .*\/no-folder\.\n/);
   });
 });
 

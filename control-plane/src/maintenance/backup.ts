@@ -4,7 +4,15 @@
  * is not in it: whoever has a copy alone opens no password.
  * Source: SQLite, "VACUUM INTO" (a copy of one moment; it is not synced, so we do that).
  */
-import { chmodSync, constants, copyFileSync, existsSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
@@ -31,11 +39,16 @@ type Whole = Extract<Verdict, { outcome: 'whole' }>;
 /**
  * Copies the event log of a data folder, of one moment, to `file` (mode 0600), which is there only
  * when the copy is complete, on disk and found whole.
- * @throws SETTINGS_INVALID when there is no log, or `file` is there already; STORE_DAMAGED when the
- * log is not as it was written; STORE_FULL, STORE_BUSY, STORE_FAILED.
+ * @throws SETTINGS_INVALID when there is no log, `file` is there already, or its folder is not;
+ * STORE_DAMAGED when the log is not as it was written; STORE_FULL, STORE_BUSY, STORE_FAILED.
  */
 export function backUp(dataDir: string, file: string, onProgress?: OnProgress): Whole {
   requireAbsent(file, 'Choose another name: a backup overwrites nothing.');
+  if (!existsSync(dirname(file))) {
+    throw sharedErrors.fail('SETTINGS_INVALID', `There is no folder ${dirname(file)}.`, {
+      hint: 'Make it first, or choose another one.',
+    });
+  }
   return placed(file, (draft) => {
     copyDatabase(requireDatabaseOf(dataDir), draft);
     return requireWhole(draft, onProgress);
@@ -48,7 +61,7 @@ export function backUp(dataDir: string, file: string, onProgress?: OnProgress): 
  * a control plane runs there; STORE_DAMAGED; STORE_FULL, STORE_BUSY, STORE_FAILED.
  */
 export function restoreBackup(file: string, dataDir: string, onProgress?: OnProgress): Whole {
-  if (!existsSync(file)) {
+  if (statSync(file, { throwIfNoEntry: false })?.isFile() !== true) {
     throw sharedErrors.fail('SETTINGS_INVALID', `There is no backup at ${file}.`);
   }
   return inFolderWithoutLog(dataDir, (target) =>
@@ -57,9 +70,26 @@ export function restoreBackup(file: string, dataDir: string, onProgress?: OnProg
         copyFileSync(file, draft, constants.COPYFILE_EXCL);
         chmodSync(draft, 0o600);
       });
-      return requireWhole(draft, onProgress);
+      return blaming(file, () => requireWhole(draft, onProgress));
     }),
   );
+}
+
+const UNREADABLE: ReadonlySet<string> = new Set(['STORE_DAMAGED', 'STORE_FAILED']);
+
+/** What is wrong with a copy that nobody else has is wrong with `file`, of which it was made. */
+function blaming<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!controlErrors.is(error) || !UNREADABLE.has(error.code)) throw error;
+    const { message: detail } = error;
+    throw controlErrors.fail('STORE_DAMAGED', `${file} is no whole backup; nothing was restored.`, {
+      detail,
+      hint: 'Take another one, as dbbouncer backup makes them.',
+      cause: error,
+    });
+  }
 }
 
 /**
