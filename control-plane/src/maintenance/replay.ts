@@ -41,8 +41,8 @@ export function configAt(log: LogFile, at: string | undefined): RoutingConfig {
 }
 
 export function tenantsInOrder({ tenants }: RoutingConfig): readonly TenantConfig[] {
-  const keys = Array.from(tenants, ([key]) => key).sort();
-  return keys.map((key) => tenants.get(key)).filter((tenant) => tenant !== undefined);
+  const keys = [...tenants.keys()].sort();
+  return keys.map((key) => tenants.look(key)).filter((tenant) => tenant !== undefined);
 }
 
 /** Only what the tenant has itself. */
