@@ -169,7 +169,10 @@ describe('GET /events', () => {
     assertProblem(await ask('/events?tenant=globex'), 403, 'TENANT_OUT_OF_REACH');
     assert.ok(eventsOf(await ask('/events?tenant=acme')).length >= 3);
     assert.equal((await ask('/events/1')).status, 200);
-    assertProblem(await ask('/events/2'), 404, 'EVENT_NOT_FOUND');
+    for (const position of [2, 99_999]) {
+      const { detail } = assertProblem(await ask(`/events/${position}`), 404, 'EVENT_NOT_FOUND');
+      assert.match(String(detail), /no event that this API key may read at position \d+; the last/);
+    }
     const made = await read('?type=ApiKeyCreated');
     assert.match(made.text, /"proof":"hashed"/);
   });

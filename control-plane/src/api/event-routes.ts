@@ -100,10 +100,12 @@ function registerOne(api: Api, history: History): void {
     handler: (request) => {
       const { position } = request.params;
       const event = history.event(position);
-      if (event !== undefined && mayRead(reachOf(request), event)) return toEventAnswer(event);
+      const reach = reachOf(request);
+      if (event !== undefined && mayRead(reach, event)) return toEventAnswer(event);
+      const what = reach === null ? 'event' : 'event that this API key may read at position';
       throw controlErrors.fail(
         'EVENT_NOT_FOUND',
-        `There is no event ${position}; the last one is ${history.head()}.`,
+        `There is no ${what} ${position}; the last one is ${history.head()}.`,
       );
     },
   });
