@@ -143,6 +143,30 @@ describe('the config file while running', { concurrency: 4 }, () => {
     assert.match(text, /reloads_total\{outcome="rejected"\} 3\n/);
   });
 
+  it('is refused without "tenants" while it has some; {} removes them', async () => {
+    const first = yaml({ a: {} }, 'defaults: { max_connections: 7 }');
+    await using plane = await startWith(first);
+    const silent: readonly (readonly [string, RegExp])[] = [
+      ['# tenants of production\n---\n', /^it is empty; /],
+      ['defaults: { max_connections: 8 }\n', /^it has no tenants, /],
+      ['defaults: { max_connections: 8 }\ntenants:\n', /^it has no tenants, /],
+    ];
+    for (const [text, words] of silent) {
+      writeFileSync(file(plane), text);
+      const { json } = await plane.call('POST', '/config-file/reload');
+      assert.equal(json['state'], 'rejected', text);
+      const [problem] = json['problems'] as readonly Record<string, unknown>[];
+      assert.match(String(problem?.['message']), words);
+      assert.deepEqual([problem?.['line'], problem?.['column']], [1, 1]);
+      const { effective } = (await plane.call('GET', '/tenants/a')).json;
+      assert.equal((effective as Record<string, unknown>)['max_connections'], 7);
+    }
+    writeFileSync(file(plane), 'tenants: {}\n');
+    const { json } = await plane.call('POST', '/config-file/reload');
+    assert.equal(json['state'], 'applied');
+    assert.deepEqual(await tenants(plane, 'host'), {});
+  });
+
   it('is told by its route: what is wrong and where, and since when what is in force', async () => {
     await using plane = await startWith(yaml({ a: {} }));
     const before = (await plane.call('GET', '/config-file')).json;

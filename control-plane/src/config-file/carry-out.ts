@@ -52,9 +52,20 @@ export function carryOut(work: WorkScope, file: ConfigFile, options: CarryOutOpt
       plan.conflicts.map(({ id, message }) => problemAt(['tenants', id], message)),
     );
   }
+  if (file.tenantSection === 'absent' && plan.commands.some(isRemoval)) {
+    refuse(file, [problemAt([], NO_TENANTS)]);
+  }
   const refusals = plan.commands.flatMap((command) => refusalOf(work, command, meta));
   if (refusals.length > 0) refuse(file, refusals);
   return plan;
+}
+
+/** What is left of a file that is being written would else take every tenant out of service. */
+const NO_TENANTS =
+  'it has no tenants, though some are registered by it; to remove them, write "tenants: {}"';
+
+function isRemoval({ kind }: ConfigCommand): boolean {
+  return kind === 'remove_tenant';
 }
 
 function refuse(file: ConfigFile, problems: readonly FieldProblem[]): never {

@@ -228,9 +228,13 @@ function wholeFile(message: string): PlacedProblem {
   return { line: 1, column: 1, path: '', message };
 }
 
+/** Comments, and the line that begins a document, say nothing either. */
+const NO_WORDS = /^\s*(?:---\s*)?(?:#.*)?$/;
+
 function isEmpty(path: string): boolean {
   try {
-    return readFileSync(path, 'utf8').trim() === '';
+    const text = readFileSync(path, 'utf8');
+    return text.split('\n').every((line) => NO_WORDS.test(line));
   } catch {
     return false;
   }

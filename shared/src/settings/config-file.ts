@@ -38,6 +38,8 @@ export interface ConfigFile {
   /** For all tenants: the file's `defaults` over the built-in ones. */
   readonly defaults: PoolSettings;
   readonly tenants: ReadonlyMap<TenantId, TenantInFile>;
+  /** `absent`: without "tenants", or with nothing behind it; `tenants: {}` is written. */
+  readonly tenantSection: 'written' | 'absent';
 }
 
 /** Never half a config: either it is right as a whole, or every problem is told. */
@@ -211,6 +213,7 @@ function toConfigFile(content: FileContent, path: string, text: string): ConfigF
     settings,
     defaults: defaultsIn(content),
     tenants: new Map(Object.entries(content.tenants ?? {}) as [TenantId, TenantInFile][]),
+    tenantSection: content.tenants ? 'written' : 'absent',
   });
 }
 
