@@ -188,7 +188,10 @@ async function followConfigFile(
       await sync.reload();
     },
   });
-  stops.push(() => watcher.close());
+  stops.push(
+    () => sync.close(),
+    () => watcher.close(),
+  );
   return sync;
 }
 

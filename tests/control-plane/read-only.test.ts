@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -30,6 +31,16 @@ async function startPlane(
   const running = await DbbouncerProcess.start({ command: 'up', env, ...options });
   t.after(() => running.kill());
   return new Plane(running);
+}
+
+const IN_FILE = { db_type: 'postgres', host: 'h', dbname: 'd', username: 'u', password: 'p' };
+
+async function holdLock(t: TestContext, plane: Plane): Promise<Program> {
+  const database = join(plane.process.dataDir, DATABASE_FILE);
+  const holder = new Program(process.execPath, [HOLD_LOCK, database]);
+  t.after(() => holder.signal('SIGKILL'));
+  await holder.says(/locked/);
+  return holder;
 }
 
 /** A control plane, and the tenants it said it has registered. */
@@ -197,12 +208,7 @@ describe('a control plane', { concurrency: 2 }, () => {
   describe('a database that another program holds', () => {
     it('refuses writes naming that program, and takes them when it lets go', async (t) => {
       const plane = await startPlane(t);
-      const holder = new Program(process.execPath, [
-        HOLD_LOCK,
-        join(plane.process.dataDir, DATABASE_FILE),
-      ]);
-      t.after(() => holder.signal('SIGKILL'));
-      await holder.says(/locked/);
+      const holder = await holdLock(t, plane);
       const { status, json } = await plane.register('held');
       assert.deepEqual([status, json['code']], [503, 'STORE_READ_ONLY']);
       const detail = new RegExp(`dbbouncer\\.db is locked by process ${holder.pid} \\(`);
@@ -210,6 +216,20 @@ describe('a control plane', { concurrency: 2 }, () => {
       holder.signal('SIGTERM');
       await holder.ended();
       await plane.takesWritesAgain('free');
+    });
+
+    it('keeps a changed config file waiting, which is done when it lets go', async (t) => {
+      const file = (folder: string) => join(folder, 'dbbouncer.yaml');
+      const listing = (id: string) => `tenants:\n  ${id}: ${JSON.stringify(IN_FILE)}\n`;
+      const plane = await startPlane(t, (folder) => writeFile(file(folder), listing('one')));
+      const holder = await holdLock(t, plane);
+      await writeFile(file(plane.process.folder), listing('two'));
+      const state = async () => (await plane.call('GET', '/config-file')).json['state'];
+      await eventually('the file is refused', async () => (await state()) === 'rejected');
+      holder.signal('SIGTERM');
+      await holder.ended();
+      await eventually('the file is done', async () => (await state()) === 'applied');
+      assert.deepEqual(await plane.tenants(), ['two']);
     });
 
     it('is refused to a second control plane, which names the first', async (t) => {

@@ -8,7 +8,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
-import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
+import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring, ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
 import { readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
@@ -39,6 +40,8 @@ export interface ConfigFileSyncOptions {
 }
 
 const NOTHING_KEPT: Plan['kept'] = Object.freeze({ tenants: [], defaults: false });
+/** After a reading that the event log could not take; it takes writes again by itself. */
+const REPEAT_AFTER_MS = 2_000;
 const ON_CHANGE: ReloadRequest = Object.freeze({ scope: 'news' });
 
 export class ConfigFileSync implements ConfigFileFollower {
@@ -52,6 +55,7 @@ export class ConfigFileSync implements ConfigFileFollower {
     missing: 0,
   };
   #status: Omit<ConfigFileStatus, 'reloads'>;
+  #repeat: Timer | undefined;
   /** One reading at a time. */
   #reading: Promise<unknown> = Promise.resolve();
 
@@ -101,7 +105,14 @@ export class ConfigFileSync implements ConfigFileFollower {
     return this.status();
   }
 
+  /** Reads no more; awaits the reading under way. */
+  async close(): Promise<void> {
+    await this.#reading;
+    this.#repeat?.cancel();
+  }
+
   async #reload(request: ReloadRequest): Promise<void> {
+    this.#repeat?.cancel();
     const { path } = this.#atStart;
     this.#status = { ...this.#status, checkedAt: this.#options.clock.timestamp() };
     try {
@@ -123,7 +134,13 @@ export class ConfigFileSync implements ConfigFileFollower {
     } catch (error) {
       if (error instanceof FileRefused) this.#refuse(error.problems);
       else this.#refuse([wholeFile((error as Error).message)], error);
+      if (isOfTheLog(error)) this.#repeatLater(request);
     }
+  }
+
+  #repeatLater(request: ReloadRequest): void {
+    const { clock } = this.#options;
+    this.#repeat = clock.after(REPEAT_AFTER_MS, () => void this.reload(request));
   }
 
   async #apply(file: ConfigFile, { scope, asked }: ReloadRequest): Promise<void> {
@@ -223,6 +240,11 @@ export class ConfigFileSync implements ConfigFileFollower {
 const MARK_CHARS = 12;
 /** Of a list in one line of the log. */
 const TOLD_MAX = 20;
+
+/** The file is not at fault. */
+function isOfTheLog(error: unknown): boolean {
+  return error instanceof AppError && error.code.startsWith('STORE_');
+}
 
 function wholeFile(message: string): PlacedProblem {
   return { line: 1, column: 1, path: '', message };
