@@ -5,6 +5,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { CONFIG_FILE_BYTES_MAX } from '@dbbouncer/shared/settings/config-file.ts';
+import { NOT_UTF8, readUtf8 } from '@dbbouncer/shared/files/utf8-text.ts';
 import type { SettingsInput } from '@dbbouncer/shared/settings/resolve.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { applyImport } from './apply-import.ts';
@@ -100,6 +101,9 @@ function textReader(cwd: string): ReadText {
     if (size > CONFIG_FILE_BYTES_MAX) {
       throw new Error(`it has ${size} bytes; ${CONFIG_FILE_BYTES_MAX} are allowed`);
     }
-    return { path: within, text: readFileSync(file, 'utf8') };
+    const reading = readUtf8(readFileSync(file));
+    if (reading.outcome === 'text') return { path: within, text: reading.text };
+    const { line, column } = reading;
+    throw sharedErrors.fail('SETTINGS_INVALID', `${within}:${line}:${column}: it ${NOT_UTF8}.`);
   };
 }

@@ -202,6 +202,24 @@ describe('dbbouncer config import --apply', () => {
     assert.deepEqual([half.code, half.stdout], [2, '']);
     assert.match(half.stderr, /--apply needs --api URL/);
   });
+
+  it('makes no password of bytes that are not UTF-8, and names their place', async () => {
+    const csv = Buffer.from('id,host,dbname,username,password\na,h,d,u,pl4nted\xe4\n', 'latin1');
+    const ini = Buffer.from('[databases]\na = host=h user=u password=pl4nted\xe4\n', 'latin1');
+    await writeFile(join(folder, 'latin.csv'), csv);
+    await writeFile(join(folder, 'latin.ini'), ini);
+    for (const [kind, place] of [
+      ['csv', /latin\.csv:2:16: it is not UTF-8 here/],
+      ['pgbouncer', /latin\.ini:2:35: it is not UTF-8 here/],
+    ] as const) {
+      const file = kind === 'csv' ? 'latin.csv' : 'latin.ini';
+      const { code, stdout, stderr } = await run('config', 'import', kind, file);
+      assert.equal(stdout, '');
+      assert.notEqual(code, 0);
+      assert.match(stderr, place);
+      assert.doesNotMatch(stderr, /pl4nted/);
+    }
+  });
 });
 
 describe('a config file that breaks while it serves', () => {

@@ -388,4 +388,24 @@ describe('readConfigFile', () => {
       rmSync(folder, { recursive: true });
     }
   });
+
+  it('refuses bytes that are not UTF-8 with their place: no password is made of them', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'dbb-config-'));
+    try {
+      const path = join(folder, 'c.yaml');
+      const refusals = ['log_level: info\n\n# d\xfcrfen\n', '\xe4'].map((latin1) => {
+        writeFileSync(path, Buffer.from(latin1, 'latin1'));
+        return problemsOf(
+          readConfigFile(path, () => ''),
+          'c.yaml',
+        );
+      });
+      const what = 'is not UTF-8 here; save the file in that encoding';
+      assert.deepEqual(refusals, [[`c.yaml:3:4: ${what}`], [`c.yaml:1:1: ${what}`]]);
+      writeFileSync(path, 'log_level: info # dürfen, �\n');
+      assert.equal(readConfigFile(path, () => '').outcome, 'ok');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
 });

@@ -14,6 +14,7 @@ import { POOL_NUMBER_FIELDS, toPoolOverrides } from '../contract/pool-settings.t
 import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resource.ts';
 import type { TenantInFile } from '../contract/tenant-resource.ts';
 import { contentDigest } from '../files/content-digest.ts';
+import { NOT_UTF8, readUtf8 } from '../files/utf8-text.ts';
 import type { Secret } from '../contract/secret.ts';
 import { findUserInconsistency } from '../contract/tenant-users.ts';
 import type { UsersOfTenant } from '../contract/tenant-users.ts';
@@ -51,17 +52,20 @@ export const CONFIG_FILE_BYTES_MAX = 16_777_216;
 
 /** Reads and checks the file at `path`; one that cannot be read has one problem that says so. */
 export function readConfigFile(path: string, readEnv: ReadEnv): ConfigFileReading {
-  let text: string;
+  let bytes: Buffer;
   try {
     const { size } = statSync(path);
     if (size > CONFIG_FILE_BYTES_MAX) {
       return unreadable(`has ${size} bytes; ${CONFIG_FILE_BYTES_MAX} are allowed`);
     }
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
     return unreadable(`cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
   }
-  return parseConfigFile(text, path, readEnv);
+  const reading = readUtf8(bytes);
+  if (reading.outcome === 'text') return parseConfigFile(reading.text, path, readEnv);
+  const { line, column } = reading;
+  return refused([{ line, column, path: '', message: NOT_UTF8 }]);
 }
 
 /** @param path only to say where it is from. */
