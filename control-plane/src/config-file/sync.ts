@@ -4,7 +4,7 @@
  * registered, is refused as a whole and leaves everything as it was.
  */
 import { createHmac } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
@@ -12,7 +12,7 @@ import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring, ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
-import { readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
+import { CONFIG_FILE_BYTES_MAX, readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { formatProblems } from '@dbbouncer/shared/settings/config-problems.ts';
 import type { PlacedProblem } from '@dbbouncer/shared/settings/config-problems.ts';
@@ -255,6 +255,7 @@ const NO_WORDS = /^\s*(?:---\s*)?(?:#.*)?$/;
 
 function isEmpty(path: string): boolean {
   try {
+    if (statSync(path).size > CONFIG_FILE_BYTES_MAX) return false;
     const text = readFileSync(path, 'utf8');
     return text.split('\n').every((line) => NO_WORDS.test(line));
   } catch {
