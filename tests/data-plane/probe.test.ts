@@ -107,12 +107,13 @@ describe('a probe', () => {
     });
   }
 
-  it('of a server that says nothing ends at its deadline of 300 ms', async () => {
+  it('of a server that says nothing ends at its deadline of 300 ms, in whole ones', async () => {
     const { port } = silent.address() as AddressInfo;
     const beganMs = performance.now();
     const answer = failed(await proxy.probe({ ...acme, id: 'new', port }, { timeoutMs: 300 }));
     assert.ok(performance.now() - beganMs < 3_000);
     assert.ok(['tls', 'startup'].includes(answer.stage), answer.stage);
+    assert.match(answer.message, /\(\d+ ms\)/);
   });
 
   it('with a verifier alone waits for a login, and is no failure', async () => {

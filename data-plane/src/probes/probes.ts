@@ -103,7 +103,7 @@ export class Probes {
       return await this.#inSlot(request, abort.signal, (giveBack) =>
         tryToConnect({
           ...request,
-          timeoutMs: Math.max(1, endMs - clock.nowMs()),
+          timeoutMs: Math.max(1, Math.ceil(endMs - clock.nowMs())),
           events: { closed: giveBack },
           signal: abort.signal,
         }),
