@@ -27,16 +27,22 @@ const ENV = { DBBOUNCER_MASTER_KEY: MASTER_KEY, DBBOUNCER_API_KEY: API_KEY };
 /** A hundred thousand events are copied to the bus in half a minute. */
 const LOOKS_MAX = 20;
 
+export interface StageOptions {
+  readonly planes?: Planes;
+  readonly args?: readonly string[];
+  readonly durability?: 'full' | 'normal';
+}
+
 /** Settled: all that is in the log has been published. `empty`: without any. */
 export async function openStage(
   size: Scale | 'empty',
-  planes: Planes = 'apart',
-  args: readonly string[] = [],
+  { planes = 'apart', args = [], durability = 'full' }: StageOptions = {},
 ): Promise<Stage> {
+  const env = { ...ENV, DBBOUNCER_DURABILITY: durability };
   const nats = planes === 'apart' ? await startNatsServer() : undefined;
   const flags = [...args, ...(nats === undefined ? [] : ['--nats', nats.url])];
   const start = (command: DbbouncerCommand, prepare = async (_folder: string) => {}) =>
-    DbbouncerProcess.start({ command, args: flags, env: ENV, prepare });
+    DbbouncerProcess.start({ command, args: flags, env, prepare });
   const prepare = async (folder: string) => {
     if (size !== 'empty') cpSync(logOfSize(size), join(folder, 'data'), { recursive: true });
   };

@@ -7,7 +7,7 @@ import { tenantName } from '../made-log.ts';
 import { residentMemory } from '../process-memory.ts';
 import type { Figure, Scale, ScaleRow } from '../scale-row.ts';
 import { openStage } from '../stage.ts';
-import type { Planes, Stage } from '../stage.ts';
+import type { Stage, StageOptions } from '../stage.ts';
 
 const GOALS = { bootSeconds: 3, megabytes: 150, swapMs: 20 };
 /** Between two changes: more than a proxy's reports keep from each other. */
@@ -21,8 +21,9 @@ export const PROXY_ROWS: readonly ScaleRow[] = [
     title: 'a proxy, from its start to its first answer of 200 at /ready, over NATS',
     measure: measureBoot,
   },
-  swapRow('swap', 'apart', 'control plane, NATS and proxy as processes'),
-  swapRow('swap-embedded', 'in one process', 'both planes in one process'),
+  swapRow('swap', 'control plane, NATS and proxy as processes', {}),
+  swapRow('swap-normal', 'the same at durability normal', { durability: 'normal' }),
+  swapRow('swap-embedded', 'both planes in one process', { planes: 'in one process' }),
 ];
 
 async function measureBoot(scale: Scale): Promise<readonly Figure[]> {
@@ -57,17 +58,17 @@ async function bootOn(size: Scale | 'empty') {
   }
 }
 
-function swapRow(key: string, planes: Planes, where: string): ScaleRow {
+function swapRow(key: string, where: string, options: StageOptions): ScaleRow {
   return {
     key,
     usesLog: 'tenants',
     title: `one change of a tenant until the proxy serves it, ${where}`,
-    measure: (scale) => measureSwaps(scale, planes),
+    measure: (scale) => measureSwaps(scale, options),
   };
 }
 
-async function measureSwaps(scale: Scale, planes: Planes): Promise<readonly Figure[]> {
-  const stage = await openStage(scale, planes, ['--log-level', 'debug']);
+async function measureSwaps(scale: Scale, options: StageOptions): Promise<readonly Figure[]> {
+  const stage = await openStage(scale, { ...options, args: ['--log-level', 'debug'] });
   try {
     const proxy = await stage.startProxy();
     await settled(proxy.pid);
