@@ -9,6 +9,7 @@ import { Server } from 'node:tls';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { FileWatcher } from '@dbbouncer/shared/files/file-watcher.ts';
+import { isRegularFile } from '@dbbouncer/shared/files/regular-file.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
@@ -178,6 +179,18 @@ async function followConfigFile(
     clock,
     log,
   });
+  stops.push(() => sync.close());
+  if (isRegularFile(file.path)) stops.push(watch(file, sync, options));
+  else log.warn({ file: file.path }, 'config file is a pipe: read once, and not watched');
+  return sync;
+}
+
+/** Has every change of the file carried out; gives what ends that. */
+function watch(
+  file: ConfigFile,
+  sync: ConfigFileSync,
+  { clock, log }: ControlPlaneOptions,
+): () => Promise<void> {
   const watcher = new FileWatcher({
     path: file.path,
     knownDigest: file.digest,
@@ -188,11 +201,7 @@ async function followConfigFile(
       await sync.reload();
     },
   });
-  stops.push(
-    () => sync.close(),
-    () => watcher.close(),
-  );
-  return sync;
+  return () => watcher.close();
 }
 
 /**

@@ -3,6 +3,7 @@
  * Kubernetes make.
  */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -141,6 +142,16 @@ describe('the config file while running', { concurrency: 4 }, () => {
     const { text } = await plane.call('GET', '/metrics');
     assert.match(text, /reload_successful 1\n/);
     assert.match(text, /reloads_total\{outcome="rejected"\} 3\n/);
+  });
+
+  it('is refused when a pipe stands in its place, which holds nothing up', async () => {
+    await using plane = await startWith(yaml({ a: {} }));
+    rmSync(file(plane));
+    execFileSync('mkfifo', [file(plane)]);
+    await plane.logged(REFUSED);
+    const { json } = await plane.call('GET', '/config-file');
+    assert.match(JSON.stringify(json['problems']), /no file that can be read again/);
+    await plane.stop();
   });
 
   it('is refused without "tenants" while it has some; {} removes them', async () => {

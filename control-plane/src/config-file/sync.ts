@@ -7,6 +7,7 @@ import { createHmac } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { isRegularFile } from '@dbbouncer/shared/files/regular-file.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
@@ -118,6 +119,10 @@ export class ConfigFileSync implements ConfigFileFollower {
     try {
       if (!existsSync(path)) {
         this.#miss();
+        return;
+      }
+      if (!isRegularFile(path)) {
+        this.#refuse([wholeFile('it is no file that can be read again: a pipe, or a folder')]);
         return;
       }
       if (isEmpty(path)) {

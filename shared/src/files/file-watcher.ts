@@ -152,9 +152,10 @@ export class FileWatcher {
   }
 }
 
-/** Nothing while the file cannot be read. */
+/** Nothing while the file cannot be read, or is none: a pipe would hold its reader for ever. */
 async function contentOf(path: string): Promise<string | undefined> {
   try {
+    if (!(await stat(path)).isFile()) return undefined;
     return await readFile(path, 'utf8');
   } catch {
     return undefined;

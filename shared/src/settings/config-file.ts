@@ -14,6 +14,7 @@ import { POOL_NUMBER_FIELDS, toPoolOverrides } from '../contract/pool-settings.t
 import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resource.ts';
 import type { TenantInFile } from '../contract/tenant-resource.ts';
 import { contentDigest } from '../files/content-digest.ts';
+import { isRegularFile } from '../files/regular-file.ts';
 import { NOT_UTF8, readUtf8 } from '../files/utf8-text.ts';
 import type { Secret } from '../contract/secret.ts';
 import { findUserInconsistency } from '../contract/tenant-users.ts';
@@ -109,6 +110,7 @@ export function placeInFile(
 
 function readOrNothing(path: string): string | undefined {
   try {
+    if (!isRegularFile(path)) return undefined;
     return readFileSync(path, 'utf8');
   } catch {
     return undefined;
