@@ -163,6 +163,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     ...GROUND,
     SHARED_ERRORS,
     'shared/src/secrets',
+    'shared/src/files/regular-file.ts',
     'shared/src/settings',
     'control-plane/src/core.ts',
     'control-plane/src/commands',
