@@ -3,35 +3,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
 import { tenantKey } from '../kernel/ids.ts';
-import type { TenantId } from '../kernel/ids.ts';
-import { PackedMap } from '../kernel/packed-map.ts';
 import { decodeConfig, encodeConfig } from './config-text.ts';
 import { DEFAULT_POOL_SETTINGS } from './pool-settings.ts';
 import { EMPTY_CONFIG } from './routing-config.ts';
-import type { RoutingConfig, TenantConfig } from './routing-config.ts';
-
-function tenant(id: string, pool: TenantConfig['pool'] = {}): TenantConfig {
-  return {
-    id: id as TenantId,
-    protocol: 'postgres',
-    host: 'db.internal',
-    port: 5432,
-    database: 'app',
-    databases: ['reports'],
-    username: 'app',
-    password: { kind: 'sealed', keyId: 'k1', nonce: 'bm9uY2U=', ciphertext: 'c2VjcmV0' },
-    pool,
-  };
-}
-
-function configOf(...tenants: readonly TenantConfig[]): RoutingConfig {
-  return {
-    ...EMPTY_CONFIG,
-    epoch: 3,
-    position: 42,
-    tenants: PackedMap.from(tenants.map((one) => [tenantKey(one.id), one] as const)),
-  };
-}
+import { configOf, tenant } from './testing.ts';
 
 describe('encodeConfig and decodeConfig', () => {
   it('are inverse for any tenants', () => {
