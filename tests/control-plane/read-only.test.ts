@@ -211,7 +211,8 @@ describe('a control plane', { concurrency: 2 }, () => {
       const holder = await holdLock(t, plane);
       const { status, json } = await plane.register('held');
       assert.deepEqual([status, json['code']], [503, 'STORE_READ_ONLY']);
-      const detail = new RegExp(`dbbouncer\\.db is locked by process ${holder.pid} \\(`);
+      const holds = `process ${holder.pid} \\(node hold-lock\\.ts\\)`;
+      const detail = new RegExp(`dbbouncer\\.db is locked by ${holds}`);
       assert.match(String(json['detail']), detail);
       holder.signal('SIGTERM');
       await holder.ended();

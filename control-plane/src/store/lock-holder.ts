@@ -4,19 +4,35 @@
  * Source: proc(5), /proc/locks: number, kind, mode, access, pid, major:minor:inode, range.
  */
 import { readFileSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 
 const LOCK = /^\d+: \S+ +\S+ +WRITE (\d+) [0-9a-f]+:[0-9a-f]+:(\d+) /;
 
-/** As in `process 1234 (sqlite3)`; nothing when none of the files is locked, or nobody knows. */
+/**
+ * As in `process 1234 (sqlite3 dbbouncer.db)`; nothing when none of the files is locked, or nobody
+ * knows.
+ */
 export function lockHolderOf(files: readonly string[]): string | undefined {
   const inodes = new Set(files.map(inodeOf));
   for (const line of read('/proc/locks').split('\n')) {
     const [, pid = '', inode] = LOCK.exec(line) ?? [];
     if (inode === undefined || !inodes.has(inode) || Number(pid) === process.pid) continue;
-    const name = read(`/proc/${pid}/comm`).trim();
+    const name = programOf(pid);
     return name === '' ? `process ${pid}` : `process ${pid} (${name})`;
   }
   return undefined;
+}
+
+/**
+ * Its program and what that was told first. Not `comm`, which of Node is the name of a thread; and
+ * no more words, among which there may be a secret.
+ */
+function programOf(pid: string): string {
+  const words = read(`/proc/${pid}/cmdline`).split('\0', 2);
+  return words
+    .map((word) => basename(word))
+    .join(' ')
+    .trim();
 }
 
 function inodeOf(file: string): string | undefined {
