@@ -18,6 +18,8 @@ import { code, markdownTable } from './document-parts.ts';
 /** Read and checked, and heeded by nothing in this version; references.test.ts looks for users. */
 export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
   'mysqlPort',
+  'fleetBudget',
+  'expectedProxies',
   'healthCheckIntervalMs',
   'healthCheckTimeoutMs',
   'healthCheckFailureThreshold',
@@ -85,6 +87,11 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
   min_connections:
     "Kept open once a client has come, for the tenant's own database and its own user.",
   max_connections: 'Server connections at most, over all its databases; on each proxy so far.',
+  budget_when_cut_off:
+    'For a proxy whose even part of `max_connections` is 0 and which cannot reach the control' +
+    ' plane. `strict`: its clients read an error (53300) that names the budget. `floor_one`: it' +
+    ' opens one connection all the same; the fleet may then pass `max_connections`, which is' +
+    ' logged and counted.',
   max_client_connections:
     'Clients that may be logged in on one proxy at once; one more reads an error (53300). `0`: no' +
     ' limit but the `listen.max_client_connections` of the proxy.',

@@ -62,6 +62,10 @@ const serverCleartextSchema = z.enum(['over_tls', 'anywhere']);
 export const listenSchema = z.enum(['shared', 'pin']);
 export type ListenMode = z.infer<typeof listenSchema>;
 
+/** What a proxy without a part of the tenant's budget does while no control plane is there. */
+export const budgetWhenCutOffSchema = z.enum(['strict', 'floor_one']);
+export type BudgetWhenCutOff = z.infer<typeof budgetWhenCutOffSchema>;
+
 export const onListenerLossSchema = z.enum(['disconnect', 'notice']);
 export type OnListenerLoss = z.infer<typeof onListenerLossSchema>;
 
@@ -70,6 +74,8 @@ export const POOL_SETTINGS = Object.freeze({
   minConnections: count('min_connections', { min: 0, max: 10_000, default: 2 }),
   /** Server connections this tenant may occupy; dialling and closing ones count. */
   maxConnections: count('max_connections', { min: 1, max: 10_000, default: 20 }),
+  /** `floor_one`: a proxy without control plane may open one, beyond its part of the budget. */
+  budgetWhenCutOff: choice('budget_when_cut_off', budgetWhenCutOffSchema, 'strict'),
   /** Clients of this tenant that are logged in on one proxy; 0: as many as the proxy takes. */
   maxClientConnections: count('max_client_connections', { min: 0, max: 1_000_000, default: 0 }),
   /** A part of `maxConnections`, opened only for clients that have waited `reserveTimeoutMs`. */

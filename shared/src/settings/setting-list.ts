@@ -195,6 +195,25 @@ export const SETTINGS = Object.freeze({
     description: 'How long a proxy that stops lets transactions under way go on',
     read: duration(0, 3_600_000),
   }),
+  fleetBudget: setting<'fleet' | 'per_proxy'>({
+    env: 'DBBOUNCER_FLEET_BUDGET',
+    yaml: 'fleet_budget',
+    default: 'fleet',
+    description:
+      'fleet: max_connections of a tenant holds over all proxies together, which the control' +
+      ' plane sees to; per_proxy: on each of them by itself',
+    read: choice(['fleet', 'per_proxy']),
+  }),
+  expectedProxies: setting<number | undefined>({
+    env: 'DBBOUNCER_EXPECTED_PROXIES',
+    yaml: 'expected_proxies',
+    default: undefined,
+    defaultText: 'as many as are known',
+    description:
+      'Proxies the fleet has when all are there: each may hold its even part of max_connections' +
+      ' while it cannot reach the control plane',
+    read: wholeNumber(1, 10_000),
+  }),
   unknownTenant: setting<'disclosed' | 'hidden'>({
     env: 'DBBOUNCER_DISCLOSE_UNKNOWN_TENANT',
     yaml: 'listen.disclose_unknown_tenant',
