@@ -208,10 +208,9 @@ export const SETTINGS = Object.freeze({
     env: 'DBBOUNCER_EXPECTED_PROXIES',
     yaml: 'expected_proxies',
     default: undefined,
-    defaultText: 'as many as are known',
     description:
       'Proxies the fleet has when all are there: each may hold its even part of max_connections' +
-      ' while it cannot reach the control plane',
+      ' while it cannot reach the control plane; without it as many as are known',
     read: wholeNumber(1, 10_000),
   }),
   unknownTenant: setting<'disclosed' | 'hidden'>({
