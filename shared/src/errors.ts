@@ -12,6 +12,11 @@ export const sharedErrors = defineErrors({
     retryable: false,
     summary: 'A message or object is larger than the message bus carries.',
   },
+  BUS_SEQUENCE_CONFLICT: {
+    kind: 'unavailable',
+    retryable: false,
+    summary: 'Somebody else has written to the same place of the message bus; nothing was written.',
+  },
   SECRET_UNAVAILABLE: {
     kind: 'config',
     retryable: true,

@@ -4,9 +4,11 @@
  */
 import type {
   Bus,
+  BusKeys,
   BusLog,
   BusObjects,
   BusStatus,
+  KeysSpec,
   LogMessage,
   LogSpec,
   Subscription,
@@ -43,7 +45,7 @@ export class FickleBus implements Bus {
   log(spec: LogSpec): BusLog {
     const log = this.#inner.log(spec);
     return {
-      append: (id, data) => log.append(id, data),
+      append: (id, data, options) => log.append(id, data, options),
       state: () => log.state(),
       last: () => log.last(),
       follow: (from, handler) =>
@@ -60,6 +62,10 @@ export class FickleBus implements Bus {
         return this.#carriage === 'spoiled' && data !== undefined ? SPOILED : data;
       },
     };
+  }
+
+  keys(spec: KeysSpec): BusKeys {
+    return this.#inner.keys(spec);
   }
 
   publish(subject: string, data: Uint8Array): void {

@@ -5,9 +5,11 @@
 import type {
   AppendResult,
   Bus,
+  BusKeys,
   BusLog,
   BusObjects,
   BusStatus,
+  KeysSpec,
   LogSpec,
   Subscription,
 } from '@dbbouncer/shared/bus/bus.ts';
@@ -80,7 +82,8 @@ export class UnreliableBus implements Bus {
   log(spec: LogSpec): BusLog {
     const inner = () => this.#reachable().log(spec);
     return {
-      append: async (id, data) => await this.#append(inner(), spec, id, data),
+      append: async (id, data, options) =>
+        await this.#append(spec, () => inner().append(id, data, options)),
       state: async () => await inner().state(),
       last: async () => await inner().last(),
       follow: (from, handler) => this.#inner.log(spec).follow(from, handler),
@@ -91,6 +94,18 @@ export class UnreliableBus implements Bus {
     return {
       put: async (name, data) => await this.#reachable().objects(bucket).put(name, data),
       get: async (name) => await this.#reachable().objects(bucket).get(name),
+    };
+  }
+
+  keys(spec: KeysSpec): BusKeys {
+    const inner = () => this.#reachable().keys(spec);
+    return {
+      get: async (key) => await inner().get(key),
+      put: async (key, value) => await inner().put(key, value),
+      create: async (key, value) => await inner().create(key, value),
+      update: async (key, value, revision) => await inner().update(key, value, revision),
+      delete: async (key, revision) => await inner().delete(key, revision),
+      watch: (pattern, handler) => this.#inner.keys(spec).watch(pattern, handler),
     };
   }
 
@@ -114,12 +129,12 @@ export class UnreliableBus implements Bus {
     await this.#inner.close();
   }
 
-  async #append(log: BusLog, spec: LogSpec, id: string, data: Uint8Array): Promise<AppendResult> {
+  async #append(spec: LogSpec, append: () => Promise<AppendResult>): Promise<AppendResult> {
     if (this.#toHoldBack.delete(spec.stream)) {
-      this.#heldBack.push(() => log.append(id, data));
+      this.#heldBack.push(append);
       throw sharedErrors.fail('BUS_UNAVAILABLE', 'No answer yet.');
     }
-    const result = await log.append(id, data);
+    const result = await append();
     if (this.#answersToLose.delete(spec.stream)) {
       throw sharedErrors.fail('BUS_UNAVAILABLE', 'No answer.');
     }

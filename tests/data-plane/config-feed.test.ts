@@ -263,7 +263,7 @@ class Link {
         return { close: () => void this.#listeners.delete(listener) };
       },
       log: (spec) => ({
-        append: async (id, data) => await this.#open().log(spec).append(id, data),
+        append: async (id, data, options) => await this.#open().log(spec).append(id, data, options),
         last: async () => await this.#open().log(spec).last(),
         state: async () => await this.#open().log(spec).state(),
         follow: (from, handler) => this.#real.log(spec).follow(from, handler),
@@ -272,6 +272,7 @@ class Link {
         put: async (name, data) => await this.#open().objects(bucket).put(name, data),
         get: async (name) => await this.#open().objects(bucket).get(name),
       }),
+      keys: (spec) => this.#real.keys(spec),
       publish: (subject, data) => this.#real.publish(subject, data),
       subscribe: (subject, handler) => this.#real.subscribe(subject, handler),
       request: async (subject, data, ms) => await this.#open().request(subject, data, ms),

@@ -13,6 +13,12 @@ export function busUnavailable(operation: string, cause: unknown): AppError {
   });
 }
 
+/** BUS_SEQUENCE_CONFLICT for a write that was to follow on something else than what is there. */
+export function busConflict(what: string, expected: number | 'nothing'): AppError {
+  const found = expected === 'nothing' ? 'holds something' : `is not at ${expected} any more`;
+  return sharedErrors.fail('BUS_SEQUENCE_CONFLICT', `${what} ${found}; nothing was written.`);
+}
+
 /** BUS_MESSAGE_TOO_LARGE when `data` is above `bytesMax`. */
 export function busTooLarge(
   what: string,

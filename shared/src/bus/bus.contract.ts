@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { Bus } from './bus.ts';
+import { keysContract } from './keys.contract.ts';
 import { followContract, logContract } from './log.contract.ts';
 import { requestsContract, subjectsContract } from './messages.contract.ts';
 import { objectsContract } from './objects.contract.ts';
@@ -22,6 +23,7 @@ export function busContract(name: string, openBus: () => Promise<Bus>): void {
     describe('log', () => logContract(() => bus));
     describe('follow', () => followContract(() => bus));
     describe('objects', () => objectsContract(() => bus));
+    describe('keys', () => keysContract(() => bus));
     describe('subjects', () => subjectsContract(() => bus));
     describe('requests', () => requestsContract(() => bus));
     describe('closing', () => closingContract(() => bus));
@@ -50,11 +52,15 @@ function closingContract(bus: () => Bus): void {
     await rejectsWith('BUS_UNAVAILABLE', log.last());
     await rejectsWith('BUS_UNAVAILABLE', bus().objects('b').put('o', bytes('x')));
     await rejectsWith('BUS_UNAVAILABLE', bus().objects('b').get('o'));
+    const keys = bus().keys({ bucket: 'b' });
+    await rejectsWith('BUS_UNAVAILABLE', keys.get('k'));
+    await rejectsWith('BUS_UNAVAILABLE', keys.create('k', bytes('x')));
     await rejectsWith('BUS_UNAVAILABLE', bus().request('s', bytes('x'), 1_000));
     bus().publish('s', bytes('x'));
     const calls: string[] = [];
     bus().subscribe('s', () => calls.push('subscriber'));
     log.follow(1, () => void calls.push('follower'));
+    keys.watch('>', () => void calls.push('watcher'));
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(calls, []);
   });

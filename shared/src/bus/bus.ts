@@ -1,6 +1,6 @@
 /**
- * The bus port: ordered logs, named objects and plain subjects. Two adapters pass
- * `bus.contract.ts`: NATS JetStream (nats-bus.ts) and the in-process one (memory-bus.ts). It
+ * The bus port: ordered logs, named objects, keys with revisions and plain subjects. Two adapters
+ * pass `bus.contract.ts`: NATS JetStream (nats-bus.ts) and the in-process one (memory-bus.ts). It
  * carries bytes; contract/ knows what they mean.
  * Bytes given to the bus or received from it are never changed afterwards, by either side: nothing
  * is copied.
@@ -54,15 +54,22 @@ export interface LogSpec {
   readonly messagesMax?: number;
 }
 
+export interface AppendOptions {
+  /** Stored only directly behind this sequence; 0 in a log that never held anything. */
+  readonly expectedLastSequence?: number | undefined;
+}
+
 export interface BusLog {
   /**
-   * Appends and waits until the message is stored.
-   * @param id makes a repeat within two minutes a no-op (`duplicate: true`).
+   * Appends and waits until the message is stored. Appends of one process that are under way
+   * together are stored in the order of the calls, as long as the connection holds.
+   * @param id makes a repeat within two minutes a no-op (`duplicate: true`), whatever is expected.
    * @throws BUS_UNAVAILABLE (retryable), within seconds: not known to be stored; append again
    * with the same id.
+   * @throws BUS_SEQUENCE_CONFLICT: the log ends elsewhere than expected; nothing was stored.
    * @throws BUS_MESSAGE_TOO_LARGE above `messageBytesMax`.
    */
-  append(id: string, data: Uint8Array): Promise<AppendResult>;
+  append(id: string, data: Uint8Array, options?: AppendOptions): Promise<AppendResult>;
   /** @throws BUS_UNAVAILABLE */
   state(): Promise<LogState>;
   /** The newest message, or nothing when the log is empty. @throws BUS_UNAVAILABLE */
@@ -97,6 +104,60 @@ export interface BusObjects {
   get(name: string): Promise<Uint8Array | undefined>;
 }
 
+export interface KeysSpec {
+  readonly bucket: string;
+  /** A value not written again for so long is gone, and nobody is told; absent: it stays. */
+  readonly ttlMs?: number;
+  /** Default: `messageBytesMax`. */
+  readonly valueBytesMax?: number;
+  /** Of all values together, with what the engine needs for each; default: unlimited. */
+  readonly bytesMax?: number;
+}
+
+export interface KeyEntry {
+  readonly value: Uint8Array;
+  /** Rises with every write to the bucket, in one life of it. */
+  readonly revision: number;
+}
+
+export type KeyChange =
+  | ({ readonly kind: 'put'; readonly key: string } & KeyEntry)
+  | { readonly kind: 'deleted'; readonly key: string; readonly revision: number };
+
+/**
+ * Small values under keys: tokens of letters, digits, `-` and `_`, separated by dots. A bucket that
+ * exists keeps its own limits. Every method may throw BUS_UNAVAILABLE (retryable), and one that
+ * writes is then not known to have done so; a full bucket is one reason.
+ */
+export interface BusKeys {
+  /** What was written last, as the leader of the bucket has it; nothing when there is none. */
+  get(key: string): Promise<KeyEntry | undefined>;
+  /** Writes whatever is there. Gives the revision. @throws BUS_MESSAGE_TOO_LARGE */
+  put(key: string, value: Uint8Array): Promise<number>;
+  /**
+   * Writes where nothing is. Gives the revision.
+   * @throws BUS_SEQUENCE_CONFLICT when there is a value; BUS_MESSAGE_TOO_LARGE
+   */
+  create(key: string, value: Uint8Array): Promise<number>;
+  /**
+   * Writes over exactly this revision. Gives the new one.
+   * @throws BUS_SEQUENCE_CONFLICT when it is not the newest of its key; BUS_MESSAGE_TOO_LARGE
+   */
+  update(key: string, value: Uint8Array, expectedRevision: number): Promise<number>;
+  /**
+   * Nothing happens when there is none.
+   * @throws BUS_SEQUENCE_CONFLICT when `expectedRevision` is given and not the newest of its key.
+   */
+  delete(key: string, expectedRevision?: number): Promise<void>;
+  /**
+   * Tells what is there and then each change, one after the other; of changes in quick succession
+   * perhaps only the last of a key. Survives disconnects; a bucket made anew is told from its
+   * beginning. A key that was deleted before may be told as that.
+   * @param pattern a key, in which `*` stands for a token and a last `>` for all further ones.
+   */
+  watch(pattern: string, handler: (change: KeyChange) => void | Promise<void>): Subscription;
+}
+
 export interface Bus {
   readonly status: BusStatus;
   /** Calls `listener` on each change of status, not for the current one. */
@@ -104,6 +165,8 @@ export interface Bus {
   /** The log, made when it does not exist yet. Cheap; nothing is sent before the first use. */
   log(spec: LogSpec): BusLog;
   objects(bucket: string): BusObjects;
+  /** The bucket, made when it does not exist yet. Cheap; nothing is sent before the first use. */
+  keys(spec: KeysSpec): BusKeys;
   /**
    * Sends at most once, to whoever listens now. Dropped while disconnected, and with a log line
    * when too large.

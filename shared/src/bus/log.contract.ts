@@ -68,6 +68,41 @@ export function logContract(bus: () => Bus): void {
     assert.equal(results.filter((result) => result.duplicate).length, 50);
   });
 
+  it('appends behind the sequence it is told to expect, also when 100 are under way', async () => {
+    const log = newLog(bus());
+    const results = await Promise.all(
+      Array.from({ length: 100 }, (_, n) =>
+        log.append(`id-${n}`, bytes(String(n)), { expectedLastSequence: n }),
+      ),
+    );
+    assert.deepEqual(
+      results.map(({ sequence }) => sequence),
+      Array.from({ length: 100 }, (_, n) => n + 1),
+    );
+  });
+
+  it('stores nothing of a message that expects another end of the log, nor behind it', async () => {
+    const log = newLog(bus());
+    await log.append('a', bytes('one'), { expectedLastSequence: 0 });
+    const late = [0, 2, 3].map(async (expectedLastSequence) => {
+      const append = log.append(`late-${expectedLastSequence}`, bytes('x'), {
+        expectedLastSequence,
+      });
+      await rejectsWith('BUS_SEQUENCE_CONFLICT', append);
+    });
+    await Promise.all(late);
+    assert.equal((await log.state()).lastSequence, 1);
+    const next = await log.append('late-0', bytes('two'), { expectedLastSequence: 1 });
+    assert.deepEqual(next, { sequence: 2, duplicate: false });
+  });
+
+  it('knows an id again whatever the repeat expects', async () => {
+    const log = newLog(bus());
+    await log.append('a', bytes('one'), { expectedLastSequence: 0 });
+    const again = await log.append('a', bytes('one'), { expectedLastSequence: 0 });
+    assert.deepEqual(again, { sequence: 1, duplicate: true });
+  });
+
   it('carries an empty message and one of messageBytesMax, and refuses one byte more', async () => {
     const log = newLog(bus());
     await log.append('empty', new Uint8Array(0));

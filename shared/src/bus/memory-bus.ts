@@ -10,8 +10,18 @@ import type { Clock } from '../kernel/clock.ts';
 import { silentLogger } from '../kernel/log.ts';
 import type { Logger } from '../kernel/log.ts';
 import { BUS_LIMITS } from './bus.ts';
-import type { Bus, BusLog, BusObjects, BusStatus, LogSpec, Subscription } from './bus.ts';
+import type {
+  Bus,
+  BusKeys,
+  BusLog,
+  BusObjects,
+  BusStatus,
+  KeysSpec,
+  LogSpec,
+  Subscription,
+} from './bus.ts';
 import { busTooLarge, busUnavailable } from './bus-errors.ts';
+import { MemoryKeys } from './memory-keys.ts';
 import { MemoryLog } from './memory-log.ts';
 import { subjectMatches } from './subject-match.ts';
 
@@ -35,6 +45,7 @@ class MemoryBus implements Bus {
   readonly #log: Logger;
   readonly #logs = new Map<string, MemoryLog>();
   readonly #buckets = new Map<string, Map<string, Uint8Array>>();
+  readonly #keys = new Map<string, MemoryKeys>();
   readonly #listeners = new Set<Listener>();
   readonly #statusListeners = new Set<(status: BusStatus) => void>();
   #status: BusStatus = 'connected';
@@ -79,6 +90,16 @@ class MemoryBus implements Bus {
         return held.get(name)?.slice();
       },
     };
+  }
+
+  keys(spec: KeysSpec): BusKeys {
+    let keys = this.#keys.get(spec.bucket);
+    if (keys === undefined) {
+      keys = new MemoryKeys(spec, this.#clock, this.#log);
+      this.#keys.set(spec.bucket, keys);
+      if (this.#status === 'closed') keys.close();
+    }
+    return keys;
   }
 
   publish(subject: string, data: Uint8Array): void {
@@ -136,6 +157,7 @@ class MemoryBus implements Bus {
     this.#status = 'closed';
     this.#listeners.clear();
     for (const log of this.#logs.values()) log.close();
+    for (const keys of this.#keys.values()) keys.close();
     for (const listener of this.#statusListeners) listener('closed');
     this.#statusListeners.clear();
   }

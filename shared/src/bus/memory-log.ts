@@ -6,8 +6,16 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../kernel/clock.ts';
 import type { Logger } from '../kernel/log.ts';
 import { BUS_LIMITS } from './bus.ts';
-import type { AppendResult, BusLog, LogMessage, LogSpec, LogState, Subscription } from './bus.ts';
-import { busTooLarge, busUnavailable } from './bus-errors.ts';
+import type {
+  AppendOptions,
+  AppendResult,
+  BusLog,
+  LogMessage,
+  LogSpec,
+  LogState,
+  Subscription,
+} from './bus.ts';
+import { busConflict, busTooLarge, busUnavailable } from './bus-errors.ts';
 
 type Handler = (message: LogMessage) => void | Promise<void>;
 
@@ -48,13 +56,15 @@ export class MemoryLog implements BusLog {
     return this.#messages.get(sequence);
   }
 
-  async append(id: string, data: Uint8Array): Promise<AppendResult> {
+  async append(id: string, data: Uint8Array, options?: AppendOptions): Promise<AppendResult> {
     this.#requireOpen('store a message');
     const tooLarge = busTooLarge('The message', data, BUS_LIMITS.messageBytesMax);
     if (tooLarge !== undefined) throw tooLarge;
     this.#forgetOldIds();
     const known = this.#ids.get(id);
     if (known !== undefined) return { sequence: known.sequence, duplicate: true };
+    const expected = options?.expectedLastSequence ?? this.#lastSequence;
+    if (expected !== this.#lastSequence) throw busConflict(this.#spec.stream, expected);
     const sequence = ++this.#lastSequence;
     this.#messages.set(sequence, Object.freeze({ sequence, data }));
     this.#ids.set(id, { sequence, atMs: this.#clock.nowMs() });

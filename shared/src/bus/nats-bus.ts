@@ -9,9 +9,19 @@ import type { Clock } from '../kernel/clock.ts';
 import { silentLogger } from '../kernel/log.ts';
 import type { Logger } from '../kernel/log.ts';
 import { BUS_LIMITS } from './bus.ts';
-import type { Bus, BusLog, BusObjects, BusStatus, LogSpec, Subscription } from './bus.ts';
+import type {
+  Bus,
+  BusKeys,
+  BusLog,
+  BusObjects,
+  BusStatus,
+  KeysSpec,
+  LogSpec,
+  Subscription,
+} from './bus.ts';
 import { busTooLarge, busUnavailable } from './bus-errors.ts';
 import { parseNatsAddress } from './nats-address.ts';
+import { NatsKeys } from './nats-keys.ts';
 import { NatsLink } from './nats-link.ts';
 import type { NatsTls } from './nats-link.ts';
 import { NatsLog } from './nats-log.ts';
@@ -94,6 +104,10 @@ class NatsBus implements Bus {
       this.#buckets.set(bucket, objects);
     }
     return objects;
+  }
+
+  keys(spec: KeysSpec): BusKeys {
+    return new NatsKeys(this.#context, spec);
   }
 
   publish(subject: string, data: Uint8Array): void {

@@ -12,7 +12,7 @@ import { nanos } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock, Timer } from '../kernel/clock.ts';
 import type { Logger } from '../kernel/log.ts';
-import type { LogMessage, Subscription } from './bus.ts';
+import type { Subscription } from './bus.ts';
 import type { NatsLink } from './nats-link.ts';
 import { API_TIMEOUT_MS, openManager } from './nats-stream.ts';
 
@@ -21,11 +21,13 @@ export interface FollowerContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly stream: string;
+  /** Of the messages that are wanted; default: all. */
+  readonly filterSubject?: string;
   /** What the server says of the stream, made when it was missing. */
   readonly ensure: (connection: NatsConnection) => Promise<StreamInfo>;
 }
 
-type Handler = (message: LogMessage) => void | Promise<void>;
+type Handler = (message: JsMsg) => void | Promise<void>;
 
 const ATTACH_TIMEOUT_MS = 10_000;
 /** A pull asks for so many messages, and is renewed after so long without them. */
@@ -105,7 +107,9 @@ export class NatsFollower implements Subscription {
     const before = await this.#context.ensure(connection);
     const start = this.#startIn(before);
     const manager = await openManager(connection);
+    const { filterSubject } = this.#context;
     const info = await manager.consumers.add(this.#context.stream, {
+      ...(filterSubject !== undefined && { filter_subject: filterSubject }),
       name: `dbb_${crypto.randomUUID().replaceAll('-', '')}`,
       ack_policy: AckPolicy.None,
       deliver_policy: DeliverPolicy.StartSequence,
@@ -163,7 +167,7 @@ export class NatsFollower implements Subscription {
     }
     this.#next = streamSequence + 1;
     try {
-      await this.#handler(Object.freeze({ sequence: streamSequence, data: message.data }));
+      await this.#handler(message);
     } catch (error) {
       this.#log.error({ error, sequence: streamSequence }, 'bus handler failed');
     }

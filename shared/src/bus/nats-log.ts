@@ -6,11 +6,25 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '../kernel/clock.ts';
 import type { Logger } from '../kernel/log.ts';
 import { BUS_LIMITS } from './bus.ts';
-import type { AppendResult, BusLog, LogMessage, LogSpec, LogState, Subscription } from './bus.ts';
-import { busTooLarge } from './bus-errors.ts';
+import type {
+  AppendOptions,
+  AppendResult,
+  BusLog,
+  LogMessage,
+  LogSpec,
+  LogState,
+  Subscription,
+} from './bus.ts';
+import { busConflict, busTooLarge } from './bus-errors.ts';
 import { NatsFollower } from './nats-follower.ts';
 import type { NatsLink } from './nats-link.ts';
-import { API_TIMEOUT_MS, ensureStream, isUnheard, openManager } from './nats-stream.ts';
+import {
+  API_TIMEOUT_MS,
+  ensureStream,
+  isOutOfSequence,
+  isUnheard,
+  openManager,
+} from './nats-stream.ts';
 
 export interface NatsLogContext {
   readonly link: NatsLink;
@@ -35,14 +49,14 @@ export class NatsLog implements BusLog {
     this.#spec = spec;
   }
 
-  async append(id: string, data: Uint8Array): Promise<AppendResult> {
+  async append(id: string, data: Uint8Array, options?: AppendOptions): Promise<AppendResult> {
     const tooLarge = busTooLarge('The message', data, BUS_LIMITS.messageBytesMax);
     if (tooLarge !== undefined) throw tooLarge;
     const { link, operationTimeoutMs } = this.#context;
     return await link.run('store a message', operationTimeoutMs, async (connection) => {
       for (let attempt = 1; ; attempt += 1) {
         try {
-          return await this.#publish(connection, id, data);
+          return await this.#publish(connection, id, data, options?.expectedLastSequence);
         } catch (error) {
           if (!isUnheard(error) || attempt === UNHEARD_ATTEMPTS_MAX) throw error;
           await this.#ensure(connection);
@@ -83,7 +97,9 @@ export class NatsLog implements BusLog {
     const { link, clock, log } = this.#context;
     const stream = this.#spec.stream;
     const ensure = (connection: NatsConnection) => this.#ensure(connection);
-    return new NatsFollower({ link, clock, log, stream, ensure }, fromSequence, handler);
+    return new NatsFollower({ link, clock, log, stream, ensure }, fromSequence, (message) =>
+      handler(Object.freeze({ sequence: message.seq, data: message.data })),
+    );
   }
 
   async #ensure(connection: NatsConnection) {
@@ -91,13 +107,24 @@ export class NatsLog implements BusLog {
     return await ensureStream(await openManager(connection), this.#spec, replicas, log);
   }
 
-  async #publish(connection: NatsConnection, id: string, data: Uint8Array): Promise<AppendResult> {
-    const { seq, duplicate } = await jetstream(connection, { timeout: API_TIMEOUT_MS }).publish(
-      this.#spec.subject,
-      data,
-      { msgID: id, expect: { streamName: this.#spec.stream } },
-    );
-    return { sequence: seq, duplicate };
+  async #publish(
+    connection: NatsConnection,
+    id: string,
+    data: Uint8Array,
+    lastSequence: number | undefined,
+  ): Promise<AppendResult> {
+    const { stream: streamName, subject } = this.#spec;
+    const expect = lastSequence === undefined ? { streamName } : { streamName, lastSequence };
+    try {
+      const client = jetstream(connection, { timeout: API_TIMEOUT_MS });
+      const { seq, duplicate } = await client.publish(subject, data, { msgID: id, expect });
+      return { sequence: seq, duplicate };
+    } catch (error) {
+      if (lastSequence !== undefined && isOutOfSequence(error)) {
+        throw busConflict(streamName, lastSequence);
+      }
+      throw error;
+    }
   }
 
   #pause(delayMs: number): Promise<void> {

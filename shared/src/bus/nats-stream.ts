@@ -57,6 +57,14 @@ export function isApiError(error: unknown, code: number): boolean {
   return error instanceof JetStreamApiError && error.code === code;
 }
 
+/** Whether a write was to follow on something else than what is there. */
+export function isOutOfSequence(error: unknown): boolean {
+  return (
+    isApiError(error, JetStreamApiCodes.StreamWrongLastSequence) ||
+    isApiError(error, JetStreamApiCodes.StreamWrongLastSequenceUnknown)
+  );
+}
+
 /** Whether nothing listens where a request went: no such stream, or a server without JetStream. */
 export function isUnheard(error: unknown): boolean {
   if (error instanceof NoRespondersError) return true;
