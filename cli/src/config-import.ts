@@ -9,14 +9,15 @@ import { NOT_UTF8, readUtf8 } from '@dbbouncer/shared/files/utf8-text.ts';
 import type { SettingsInput } from '@dbbouncer/shared/settings/resolve.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { applyImport } from './apply-import.ts';
-import { EXIT } from './exit.ts';
+import { EXIT, pathFailure } from './exit.ts';
 import type { ExitCode } from './exit.ts';
 import { importCsv } from './import/csv.ts';
 import { fileOfImport } from './import/file-of-import.ts';
 import { Findings, formatFaults, formatNotes } from './import/findings.ts';
 import type { Imported } from './import/imported.ts';
-import type { ReadText } from './import/ini.ts';
 import { importPgbouncer } from './import/pgbouncer.ts';
+import { faultOfFile, UnreadableText } from './import/read-text.ts';
+import type { ReadText } from './import/read-text.ts';
 import { putOut } from './output.ts';
 import { RestClient } from './rest-client.ts';
 
@@ -52,12 +53,25 @@ export async function runCsvImport(
   file: string,
   options: CsvOptions,
 ): Promise<ExitCode> {
-  const { text } = textReader(input.cwd)(file, undefined);
   const { delimiter } = options;
   if (delimiter.length !== 1 || /["\r\n]/.test(delimiter)) {
     throw sharedErrors.fail('SETTINGS_INVALID', '--delimiter must be one character, as in ";".');
   }
-  return await finish(input, options, (findings) => importCsv({ file, text, delimiter }, findings));
+  const read = textReader(input.cwd);
+  return await finish(input, options, (findings) => {
+    const text = textOf(file, read, findings);
+    return importCsv({ file, text, delimiter }, findings);
+  });
+}
+
+/** Nothing where it cannot be read, which is a fault then. */
+function textOf(file: string, read: ReadText, findings: Findings): string {
+  try {
+    return read(file, undefined).text;
+  } catch (error) {
+    faultOfFile(findings, error, file, { file, line: 1 });
+    return '';
+  }
 }
 
 /** Nothing is printed or applied of a file with a fault. */
@@ -97,13 +111,31 @@ function textReader(cwd: string): ReadText {
   return (path, from) => {
     const within = from === undefined || isAbsolute(path) ? path : join(dirname(from), path);
     const file = resolve(cwd, within);
-    const { size } = statSync(file);
+    const size = sizeOf(file);
     if (size > CONFIG_FILE_BYTES_MAX) {
       throw new Error(`it has ${size} bytes; ${CONFIG_FILE_BYTES_MAX} are allowed`);
     }
-    const reading = readUtf8(readFileSync(file));
+    const reading = readUtf8(bytesOf(file));
     if (reading.outcome === 'text') return { path: within, text: reading.text };
     const { line, column } = reading;
-    throw sharedErrors.fail('SETTINGS_INVALID', `${within}:${line}:${column}: it ${NOT_UTF8}.`);
+    throw new UnreadableText({ file: within, line, column }, `it ${NOT_UTF8}`);
   };
+}
+
+function bytesOf(file: string): Buffer {
+  try {
+    return readFileSync(file);
+  } catch (error) {
+    const failure = error as NodeJS.ErrnoException;
+    throw new Error(pathFailure(failure) ?? failure.message, { cause: error });
+  }
+}
+
+/** @throws Error that says why it is no file to read. */
+function sizeOf(file: string): number {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (stat === undefined) throw new Error('there is no such file');
+  if (stat.isDirectory()) throw new Error('it is a folder; name the file in it');
+  if (!stat.isFile()) throw new Error('it is no file: a pipe, a socket or a device');
+  return stat.size;
 }

@@ -73,8 +73,13 @@ function systemFailure(error: SystemError, settings: Settings | undefined): stri
   if (code === 'EACCES' && port !== undefined) {
     return `port ${port} may only be used by root; choose one above 1023`;
   }
-  const reason = PATH_FAILURES[code ?? ''];
+  const reason = pathFailure(error);
   return path !== undefined && reason !== undefined ? `${path}: ${reason}` : undefined;
+}
+
+/** Why a file cannot be opened, in words and without its name; nothing when it is not known. */
+export function pathFailure({ code }: NodeJS.ErrnoException): string | undefined {
+  return PATH_FAILURES[code ?? ''];
 }
 
 const PATH_FAILURES: Readonly<Record<string, string>> = Object.freeze({

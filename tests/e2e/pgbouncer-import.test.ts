@@ -209,8 +209,8 @@ describe('dbbouncer config import --apply', () => {
     await writeFile(join(folder, 'latin.csv'), csv);
     await writeFile(join(folder, 'latin.ini'), ini);
     for (const [kind, place] of [
-      ['csv', /latin\.csv:2:16: it is not UTF-8 here/],
-      ['pgbouncer', /latin\.ini:2:35: it is not UTF-8 here/],
+      ['csv', /^latin\.csv:2:16: it is not UTF-8 here; save the file in that encoding\n$/],
+      ['pgbouncer', /^latin\.ini:2:35: it is not UTF-8 here; save the file in that encoding\n$/],
     ] as const) {
       const file = kind === 'csv' ? 'latin.csv' : 'latin.ini';
       const { code, stdout, stderr } = await run('config', 'import', kind, file);
@@ -220,6 +220,22 @@ describe('dbbouncer config import --apply', () => {
       assert.doesNotMatch(stderr, /pl4nted/);
     }
   });
+});
+
+describe('config import of what is no file', { concurrency: 2 }, () => {
+  const no: readonly (readonly [string, string, RegExp])[] = [
+    ['csv', '.', /^\.:1: \. cannot be read: it is a folder; name the file in it\n$/],
+    ['pgbouncer', '.', /^\.:1:1: \. cannot be read: it is a folder; name the file in it\n$/],
+    ['csv', 'none.csv', /^none\.csv:1: none\.csv cannot be read: there is no such file\n$/],
+    ['csv', '/dev/null', /^\/dev\/null:1: \/dev\/null cannot be read: it is no file: a pipe,/],
+  ];
+  for (const [kind, file, words] of no) {
+    it(`is told in words for ${kind} ${file}`, async () => {
+      const { code, stdout, stderr } = await run('config', 'import', kind, file);
+      assert.deepEqual([code, stdout], [1, '']);
+      assert.match(stderr, words);
+    });
+  }
 });
 
 describe('a config file that breaks while it serves', () => {

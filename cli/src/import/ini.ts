@@ -6,6 +6,8 @@
  * the end of its line, names are letters, digits and "_.-*" or anything in single quotes.
  */
 import type { Findings, Spot } from './findings.ts';
+import { faultOfFile } from './read-text.ts';
+import type { ReadText } from './read-text.ts';
 
 export interface IniSetting {
   readonly section: string;
@@ -16,9 +18,6 @@ export interface IniSetting {
   /** Where the value begins in its line. */
   readonly valueColumn: number;
 }
-
-/** The text of a file, by its path as it is written there. @throws Error that says why not. */
-export type ReadText = (path: string, from: string | undefined) => { path: string; text: string };
 
 const INCLUDES_DEEP_MAX = 10;
 const SETTINGS_MAX = 200_000;
@@ -55,7 +54,7 @@ class IniReader {
     try {
       found = this.#read(path, from?.file);
     } catch (error) {
-      this.#findings.fault(spot, `${path} cannot be read: ${(error as Error).message}`);
+      faultOfFile(this.#findings, error, path, spot);
       return;
     }
     for (const [index, line] of found.text.split('\n').entries()) {

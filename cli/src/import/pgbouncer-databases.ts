@@ -11,7 +11,7 @@ import type { Pair } from './pairs.ts';
 import { readLifetime, readPoolMode, readWait } from './pgbouncer-settings.ts';
 import { usersFor } from './pgbouncer-users.ts';
 import type { Accounts } from './pgbouncer-users.ts';
-import { ourSizes } from './pool-sizes.ts';
+import { connectionsThere, noteOfMost, ourSizes } from './pool-sizes.ts';
 import type { OurSizes, PoolSizes } from './pool-sizes.ts';
 import { tenantIdFor } from './tenant-id.ts';
 import { anyText, whole } from './values.ts';
@@ -64,7 +64,9 @@ export function tenantOf(
   );
   if (users === undefined) return undefined;
   const { username, password, ...more } = users.fields;
-  const sizes = sizesOf(entry, globals, users.own?.maxConnections, users.serverUsers);
+  const there = sizesThere(entry, globals, users.own?.maxConnections);
+  const sizes = ourSizes(there, users.serverUsers);
+  noteMost(id, spot, connectionsThere(there, users.serverUsers), globals, findings);
   const port = entry.number('port') ?? DEFAULT_PORTS.postgres;
   return {
     id,
@@ -116,23 +118,28 @@ function hostOf(entry: Entry, id: string, globals: Globals, findings: Findings):
   return first;
 }
 
-function sizesOf(
-  entry: Entry,
-  { sizes }: Globals,
-  userMax: number | undefined,
-  users: 'one' | 'several',
-): OurSizes {
+function sizesThere(entry: Entry, { sizes }: Globals, userMax: number | undefined): PoolSizes {
   const reserve = entry.number('reserve_pool_size') ?? entry.number('reserve_pool');
-  return ourSizes(
-    {
-      poolSize: entry.number('pool_size') ?? sizes.poolSize,
-      reserve: reserve ?? sizes.reserve,
-      minimum: entry.number('min_pool_size') ?? sizes.minimum,
-      databaseMax: entry.number('max_db_connections') ?? sizes.databaseMax,
-      userMax: userMax ?? 0,
-    },
-    users,
-  );
+  return {
+    poolSize: entry.number('pool_size') ?? sizes.poolSize,
+    reserve: reserve ?? sizes.reserve,
+    minimum: entry.number('min_pool_size') ?? sizes.minimum,
+    databaseMax: entry.number('max_db_connections') ?? sizes.databaseMax,
+    userMax: userMax ?? 0,
+  };
+}
+
+/** What is so for every database is told of none. */
+function noteMost(
+  id: string,
+  spot: Spot,
+  there: number,
+  { sizes }: Globals,
+  findings: Findings,
+): void {
+  const note = noteOfMost(there);
+  if (note === undefined || there === connectionsThere({ ...sizes, userMax: 0 }, 'one')) return;
+  findings.note('differs', spot, `${id}: ${note}`);
 }
 
 function differing(sizes: OurSizes, defaults: OurSizes): Partial<OurSizes> {

@@ -97,6 +97,23 @@ describe('[databases]', () => {
     assert.deepEqual(sizes('c'), [undefined, undefined, undefined]);
   });
 
+  it('have 10,000 connections at most, which is told once where there were more', () => {
+    const { tenants, defaults, notes } = made(
+      '[databases]\n' +
+        'a = host=h user=u password=p pool_size=15000 reserve_pool_size=1\n' +
+        'b = host=h user=u password=p pool_size=10000 reserve_pool_size=0\n' +
+        'c = host=h user=u password=p\n' +
+        `${WITH_USERS}default_pool_size = 20000\n`,
+    );
+    const told = notes.filter((note) => note.includes('10000'));
+    assert.deepEqual(told, [
+      '  p.ini:7:1: default_pool_size: max_connections: 10000 is the most here; 20000 might be there',
+      '  p.ini:2:1: a: max_connections: 10000 is the most here; 15001 might be there',
+    ]);
+    assert.equal(defaults['max_connections'], 10_000);
+    for (const { tenant } of tenants.values()) assert.equal(tenant['max_connections'], undefined);
+  });
+
   it('ask for users by auth_query where they did', () => {
     const { tenant } = made(
       "[databases]\na = host=h auth_user=app auth_query='SELECT f($1)' auth_dbname=auth\n" +

@@ -9,14 +9,16 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Findings, Spot } from './findings.ts';
 import type { Imported } from './imported.ts';
 import { readIni } from './ini.ts';
-import type { IniSetting, ReadText } from './ini.ts';
+import type { IniSetting } from './ini.ts';
 import { tenantOf } from './pgbouncer-databases.ts';
 import type { Globals, ImportedTenant } from './pgbouncer-databases.ts';
 import { PGBOUNCER_SETTINGS } from './pgbouncer-settings.ts';
 import type { SettingRow } from './pgbouncer-settings.ts';
 import { LIKE_A_REFERENCE } from './pgbouncer-users.ts';
 import type { Accounts } from './pgbouncer-users.ts';
-import { ourSizes } from './pool-sizes.ts';
+import { connectionsThere, noteOfMost, ourSizes } from './pool-sizes.ts';
+import { faultOfFile } from './read-text.ts';
+import type { ReadText } from './read-text.ts';
 import { readUserSettings } from './user-settings.ts';
 import { readUserlist } from './userlist.ts';
 import type { ListedUser } from './userlist.ts';
@@ -43,6 +45,9 @@ export function importPgbouncer(files: PgbouncerFiles, findings: Findings): Impo
     maxUserClientConnections: main.number('max_user_client_connections'),
   };
   const globals = globalsOf(main, accounts);
+  const most = noteOfMost(connectionsThere({ ...globals.sizes, userMax: 0 }, 'one'));
+  if (most !== undefined)
+    findings.note('differs', main.setting('default_pool_size')?.spot, `default_pool_size: ${most}`);
   const tenants = tenantsIn(section('databases'), globals, findings);
   noteOtherSections(all, findings);
   return {
@@ -149,7 +154,7 @@ function usersIn(
     return users;
   } catch (error) {
     const spot = setting?.spot ?? { file: path, line: 1, column: 1 };
-    findings.fault(spot, `${path} cannot be read: ${(error as Error).message}`);
+    faultOfFile(findings, error, path, spot);
     return new Map();
   }
 }

@@ -20,21 +20,35 @@ export interface OurSizes {
   readonly reserve_connections: number;
 }
 
-const CONNECTIONS_MAX = 10_000;
+export const CONNECTIONS_MAX = 10_000;
 
-/** @param users how many users the connections to the server have. */
-export function ourSizes(sizes: PoolSizes, users: 'one' | 'several'): OurSizes {
-  const { poolSize, reserve, minimum, databaseMax, userMax } = sizes;
-  const ofPool = poolSize + reserve;
-  const limits = [CONNECTIONS_MAX];
+/** How many connections of a database there may be there. */
+export function connectionsThere(sizes: PoolSizes, users: 'one' | 'several'): number {
+  const { poolSize, reserve, databaseMax, userMax } = sizes;
+  const limits: number[] = [];
   if (databaseMax > 0) limits.push(databaseMax);
-  if (users === 'one' || databaseMax === 0) limits.push(ofPool);
+  if (users === 'one' || databaseMax === 0) limits.push(poolSize + reserve);
   if (users === 'one' && userMax > 0) limits.push(userMax);
-  const max = Math.max(1, Math.min(...limits));
+  return Math.min(...limits);
+}
+
+/**
+ * At most `CONNECTIONS_MAX`.
+ * @param users how many users the connections to the server have.
+ */
+export function ourSizes(sizes: PoolSizes, users: 'one' | 'several'): OurSizes {
+  const { reserve, minimum } = sizes;
+  const max = Math.max(1, Math.min(connectionsThere(sizes, users), CONNECTIONS_MAX));
   const reserved = Math.min(reserve, max - 1);
   return {
     max_connections: max,
     min_connections: Math.min(minimum, max - reserved),
     reserve_connections: reserved,
   };
+}
+
+/** What is to be said of it, when there may be more there than here. */
+export function noteOfMost(there: number): string | undefined {
+  if (there <= CONNECTIONS_MAX) return undefined;
+  return `max_connections: ${CONNECTIONS_MAX} is the most here; ${there} might be there`;
 }
