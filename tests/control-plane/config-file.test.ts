@@ -144,6 +144,22 @@ describe('the config file while running', { concurrency: 4 }, () => {
     assert.match(text, /reloads_total\{outcome="rejected"\} 3\n/);
   });
 
+  it('is told as empty at a start with comments alone, and what was loaded stays', async () => {
+    await using plane = await startWith('defaults: { max_connections: 7 }\n');
+    await plane.stop();
+    writeFileSync(file(plane), '# defaults: { max_connections: 7 }\n');
+    await plane.start();
+    await plane.logged(/dbbouncer\.yaml:1:1: it is empty; to remove its tenants/);
+    assert.equal((await plane.call('GET', '/config-file')).json['state'], 'rejected');
+    assert.equal((await plane.call('GET', '/defaults')).json['max_connections'], 7);
+  });
+
+  it('is told as empty at the first start with it, which it does not hinder', async () => {
+    await using plane = await startWith('# nothing yet\n');
+    await plane.logged(/config file is empty; what was loaded before stays in force/);
+    assert.equal((await plane.call('GET', '/config-file')).json['state'], 'applied');
+  });
+
   it('is refused when a pipe stands in its place, which holds nothing up', async () => {
     await using plane = await startWith(yaml({ a: {} }));
     rmSync(file(plane));

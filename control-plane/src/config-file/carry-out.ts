@@ -52,6 +52,7 @@ export function carryOut(work: WorkScope, file: ConfigFile, options: CarryOutOpt
       plan.conflicts.map(({ id, message }) => problemAt(['tenants', id], message)),
     );
   }
+  if (file.says === 'nothing' && plan.commands.length > 0) refuse(file, [problemAt([], EMPTY)]);
   if (file.tenantSection === 'absent' && plan.commands.some(isRemoval)) {
     refuse(file, [problemAt([], NO_TENANTS)]);
   }
@@ -59,6 +60,9 @@ export function carryOut(work: WorkScope, file: ConfigFile, options: CarryOutOpt
   if (refusals.length > 0) refuse(file, refusals);
   return plan;
 }
+
+/** Nor does a file that says nothing take the defaults back. */
+export const EMPTY = 'it is empty; to remove its tenants, write "tenants: {}"';
 
 /** What is left of a file that is being written would else take every tenant out of service. */
 const NO_TENANTS =

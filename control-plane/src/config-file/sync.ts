@@ -4,7 +4,7 @@
  * registered, is refused as a whole and leaves everything as it was.
  */
 import { createHmac } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { isRegularFile } from '@dbbouncer/shared/files/regular-file.ts';
@@ -13,14 +13,14 @@ import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring, ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
-import { CONFIG_FILE_BYTES_MAX, readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
+import { readConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { formatProblems } from '@dbbouncer/shared/settings/config-problems.ts';
 import type { PlacedProblem } from '@dbbouncer/shared/settings/config-problems.ts';
 import { SETTINGS } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { SettingName } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { ControlPlaneCore } from '../core.ts';
-import { carryOut, FileRefused } from './carry-out.ts';
+import { carryOut, EMPTY, FileRefused } from './carry-out.ts';
 import { secretsOf } from './file-secrets.ts';
 import { FILE_ACTOR } from './last-words.ts';
 import type { Plan } from './plan.ts';
@@ -125,13 +125,13 @@ export class ConfigFileSync implements ConfigFileFollower {
         this.#refuse([wholeFile('it is no file that can be read again: a pipe, or a folder')]);
         return;
       }
-      if (isEmpty(path)) {
-        this.#refuse([wholeFile('it is empty; to remove its tenants, write "tenants: {}"')]);
-        return;
-      }
       const reading = readConfigFile(path, this.#options.readEnv);
       if (reading.outcome === 'refused') {
         this.#refuse(reading.problems);
+        return;
+      }
+      if (reading.config.says === 'nothing') {
+        this.#refuse([wholeFile(EMPTY)]);
         return;
       }
       await this.#apply(reading.config, request);
@@ -169,14 +169,15 @@ export class ConfigFileSync implements ConfigFileFollower {
       problems: [],
       kept: plan.kept,
     };
-    this.#tellWhatWasDone(plan);
+    this.#tellWhatWasDone(file, plan);
   }
 
-  #tellWhatWasDone({ commands, kept }: Plan): void {
+  #tellWhatWasDone({ path: file, says }: ConfigFile, { commands, kept }: Plan): void {
     const { log } = this.#options;
-    const { path: file } = this.#atStart;
     const count = (kind: string): number => commands.filter((c) => c.kind === kind).length;
-    if (commands.length === 0) {
+    if (says === 'nothing') {
+      log.warn({ file }, 'config file is empty; what was loaded before stays in force');
+    } else if (commands.length === 0) {
       log.info({ file }, 'config file has nothing new');
     } else {
       log.info(
@@ -253,17 +254,4 @@ function isOfTheLog(error: unknown): boolean {
 
 function wholeFile(message: string): PlacedProblem {
   return { line: 1, column: 1, path: '', message };
-}
-
-/** Comments, and the line that begins a document, say nothing either. */
-const NO_WORDS = /^\s*(?:---\s*)?(?:#.*)?$/;
-
-function isEmpty(path: string): boolean {
-  try {
-    if (statSync(path).size > CONFIG_FILE_BYTES_MAX) return false;
-    const text = readFileSync(path, 'utf8');
-    return text.split('\n').every((line) => NO_WORDS.test(line));
-  } catch {
-    return false;
-  }
 }

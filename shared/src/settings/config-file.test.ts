@@ -83,6 +83,37 @@ tenants:
     }
   });
 
+  it('tells a file that says nothing from one that says anything', () => {
+    for (const text of ['', '\n# nothing\n', '---\n', '--- # nothing\n\n']) {
+      assert.equal(read(text).says, 'nothing', text);
+    }
+    for (const text of ['tenants:\n', '{}', 'api_key:\n']) {
+      assert.equal(read(text).says, 'something', text);
+    }
+  });
+
+  it('takes lists and maps 100 deep, and refuses the one that is deeper, with its place', () => {
+    const kinds: readonly ((depth: number) => string)[] = [
+      (depth) => '['.repeat(depth),
+      (depth) => `${'['.repeat(depth)}${']'.repeat(depth)}`,
+      (depth) => `${'{a: '.repeat(depth)}${'}'.repeat(depth)}`,
+      (depth) => `${'- '.repeat(depth)}a`,
+      (depth) => Array.from({ length: depth }, (_, index) => `${' '.repeat(index)}a:\n`).join(''),
+    ];
+    for (const text of kinds) {
+      for (const depth of [101, 20_000]) {
+        if (depth > 101 && text(depth).length > 1_000_000) continue;
+        const [told, ...more] = problems(text(depth));
+        assert.match(told ?? '', /^x\.yaml:\d+:\d+: is nested more than 100 deep/);
+        assert.deepEqual(more, []);
+      }
+      assert.doesNotMatch(problems(text(100)).join('\n'), /100 deep|stack/);
+    }
+    assert.match(problems(`a:\n${'  '.repeat(100)}\n  - [[${'['.repeat(99)}`)[0] ?? '', /:3:103: /);
+    const sql = `tenants: { a: { ${TENANT}, password: p, init_sql: "${'['.repeat(500)}" } }`;
+    assert.equal(read(sql).tenants.size, 1, 'signs in a text are no nesting');
+  });
+
   it('fills in variables, with defaults, as numbers where those belong, and $${ as itself', () => {
     const file = read(`
 tenants:

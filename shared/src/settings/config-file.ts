@@ -42,6 +42,8 @@ export interface ConfigFile {
   readonly tenants: ReadonlyMap<TenantId, TenantInFile>;
   /** `absent`: without "tenants", or with nothing behind it; `tenants: {}` is written. */
   readonly tenantSection: 'written' | 'absent';
+  /** `nothing`: it is empty, or all comments. */
+  readonly says: 'something' | 'nothing';
 }
 
 /** Never half a config: either it is right as a whole, or every problem is told. */
@@ -220,8 +222,12 @@ function toConfigFile(content: FileContent, path: string, text: string): ConfigF
     defaults: defaultsIn(content),
     tenants: new Map(Object.entries(content.tenants ?? {}) as [TenantId, TenantInFile][]),
     tenantSection: content.tenants ? 'written' : 'absent',
+    says: text.split('\n').every((line) => NO_WORDS.test(line)) ? 'nothing' : 'something',
   });
 }
+
+/** Comments, and the line that begins a document, say nothing. */
+const NO_WORDS = /^\s*(?:---\s*)?(?:#.*)?$/;
 
 /** What no field alone can show. */
 function* contentProblems(content: FileContent): Iterable<FieldProblem> {

@@ -11,6 +11,7 @@ import { formatPath } from '../contract/explain.ts';
 import type { ReadEnv } from '../secrets/keyring.ts';
 import { toldProblems } from './config-problems.ts';
 import type { FoundProblem, Place, PlacedProblem } from './config-problems.ts';
+import { tooDeepAt, YAML_DEEP_MAX } from './yaml-depth.ts';
 import { Excerpts } from './yaml-excerpt.ts';
 import type { FieldSecrecy } from './yaml-excerpt.ts';
 
@@ -48,8 +49,9 @@ const ALIASES_MAX = 1_000;
 /** Never throws; what is wrong with the text is in `problems`, all of it. */
 export function readYaml(text: string, kinds: FieldKinds, readEnv: ReadEnv): YamlSource {
   const lines = new LineCounter();
+  const deepAt = tooDeepAt(text);
   // Whether keys are unique is looked at here: there it takes the square of their number.
-  const document = parseDocument(text, {
+  const document = parseDocument(deepAt === undefined ? text : '', {
     lineCounter: lines,
     prettyErrors: false,
     merge: true,
@@ -60,6 +62,11 @@ export function readYaml(text: string, kinds: FieldKinds, readEnv: ReadEnv): Yam
   };
   const source = (state: YamlSource['state'], value: unknown, problems: readonly FoundProblem[]) =>
     sourceOf({ state, value, problems }, found, text, document, kinds);
+  if (deepAt !== undefined) {
+    // Nothing has read the text, so nobody has counted its lines.
+    for (const { index } of text.matchAll(/\n/g)) lines.addNewLine(index + 1);
+    return source('broken', {}, [found(deepAt, '', TOO_DEEP)]);
+  }
   if (document.errors.length > 0) {
     const broken = document.errors.map((error) => found(error.pos[0], '', withoutText(error)));
     return source('broken', {}, broken);
@@ -70,6 +77,8 @@ export function readYaml(text: string, kinds: FieldKinds, readEnv: ReadEnv): Yam
   if (value instanceof Error) broken.push(found(0, '', value.message));
   return broken.length > 0 ? source('broken', {}, broken) : source('readable', value, problems);
 }
+
+const TOO_DEEP = `is nested more than ${YAML_DEEP_MAX} deep; no field of a config file is nested so deep`;
 
 type FindProblem = (offset: number, path: string, message: string) => FoundProblem;
 
