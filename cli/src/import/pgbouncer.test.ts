@@ -105,11 +105,14 @@ describe('[databases]', () => {
         'c = host=h user=u password=p\n' +
         `${WITH_USERS}default_pool_size = 20000\n`,
     );
-    const told = notes.filter((note) => note.includes('10000'));
-    assert.deepEqual(told, [
-      '  p.ini:7:1: default_pool_size: max_connections: 10000 is the most here; 20000 might be there',
-      '  p.ini:2:1: a: max_connections: 10000 is the most here; 15001 might be there',
-    ]);
+    const most = 'max_connections: 10000 is the most here';
+    assert.deepEqual(
+      notes.filter((note) => note.includes(most)),
+      [
+        `  p.ini:7:1: default_pool_size: ${most}; 20000 might be there`,
+        `  p.ini:2:1: a: ${most}; 15001 might be there`,
+      ],
+    );
     assert.equal(defaults['max_connections'], 10_000);
     for (const { tenant } of tenants.values()) assert.equal(tenant['max_connections'], undefined);
   });

@@ -78,7 +78,7 @@ export function readYaml(text: string, kinds: FieldKinds, readEnv: ReadEnv): Yam
   return broken.length > 0 ? source('broken', {}, broken) : source('readable', value, problems);
 }
 
-const TOO_DEEP = `is nested more than ${YAML_DEEP_MAX} deep; no field of a config file is nested so deep`;
+const TOO_DEEP = `is nested more than ${YAML_DEEP_MAX} deep, which no config file has to be`;
 
 type FindProblem = (offset: number, path: string, message: string) => FoundProblem;
 
