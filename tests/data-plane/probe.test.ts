@@ -112,8 +112,27 @@ describe('a probe', () => {
     const beganMs = performance.now();
     const answer = failed(await proxy.probe({ ...acme, id: 'new', port }, { timeoutMs: 300 }));
     assert.ok(performance.now() - beganMs < 3_000);
-    assert.ok(['tls', 'startup'].includes(answer.stage), answer.stage);
-    assert.match(answer.message, /\(\d+ ms\)/);
+    assert.equal(answer.stage, 'tls');
+    assert.match(answer.message, /it took longer than a probe may, 300 ms$/);
+  });
+
+  it('of a slow init_sql ends at its deadline of 400 ms, and says so of that stage', async () => {
+    const slow = { ...acme, id: 'new', initSql: 'SELECT pg_sleep(60)' };
+    const answer = failed(await proxy.probe(slow, { timeoutMs: 400 }));
+    assert.equal(answer.stage, 'init_sql');
+    assert.match(answer.message, /it took longer than a probe may, 400 ms$/);
+    assert.match(answer.hint ?? '', /^Look at the init_sql of the tenant/);
+  });
+
+  it('of an init_sql that is slower than server_login_timeout names that limit', async () => {
+    const pool = { ...acme.pool, serverLoginTimeoutMs: 300 };
+    const slow = { ...acme, id: 'new', initSql: 'SELECT pg_sleep(60)', pool };
+    const answer = failed(await proxy.probe(slow));
+    assert.equal(answer.stage, 'init_sql');
+    assert.match(
+      answer.message,
+      /its init_sql did not end within server_login_timeout \(300 ms\)$/,
+    );
   });
 
   it('with a verifier alone waits for a login, and is no failure', async () => {

@@ -98,7 +98,9 @@ export class Probes {
     const abort = new AbortController();
     this.#running.add(abort);
     const endMs = clock.nowMs() + timeoutMs;
-    const timer = clock.after(timeoutMs, () => abort.abort());
+    const timer = clock.after(timeoutMs, () => {
+      abort.abort(new Error(`it took longer than a probe may, ${timeoutMs} ms`));
+    });
     try {
       return await this.#inSlot(request, abort.signal, (giveBack) =>
         tryToConnect({

@@ -13,6 +13,7 @@ import { Conversation, ServerError } from './conversation.ts';
 import { UnfitCredential } from './credential.ts';
 import type { Credential } from './credential.ts';
 import {
+  givenUp,
   isRefusalOfTransport,
   refusedInit,
   tlsFailed,
@@ -20,6 +21,7 @@ import {
   unfitCredential,
   unreachableServer,
 } from './dial-errors.ts';
+import type { DialStep } from './dial-errors.ts';
 import { connectTo, isSocketFolder } from './endpoint.ts';
 import { initSession } from './init-session.ts';
 import type { BufferPool } from '../buffers/buffer-pool.ts';
@@ -49,6 +51,7 @@ export interface ConnectOptions extends LoginOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly events: ServerEvents;
+  /** An error as its reason is what is told when it is aborted. */
   readonly signal: AbortSignal;
 }
 
@@ -104,12 +107,13 @@ async function connectInOneWay(
   };
   const conversation = new Conversation();
   const abort = () => takeLeave(transport, options.clock);
+  let step: DialStep = 'tls';
+  const reached = (next: DialStep) => (step = next);
   const { serverLoginTimeoutMs } = options.timeouts;
-  const timer = options.clock.after(serverLoginTimeoutMs, () =>
-    transport.destroy(
-      tooLate('the login did not end', 'server_login_timeout', serverLoginTimeoutMs),
-    ),
-  );
+  const timer = options.clock.after(serverLoginTimeoutMs, () => {
+    const what = step === 'init_sql' ? 'its init_sql did not end' : 'the login did not end';
+    transport.destroy(tooLate(what, 'server_login_timeout', serverLoginTimeoutMs));
+  });
   options.signal.addEventListener('abort', abort);
   try {
     const socket = await negotiate(transport, tls, way, reads);
@@ -117,7 +121,8 @@ async function connectInOneWay(
     const carrier = { socket, tls: isClear ? undefined : tls, reads: isClear ? reads : undefined };
     const parts = { ...carrier, sink: conversation, events };
     const backend = new PostgresBackend({ ...parts, ...about(options) });
-    await logIn(backend, conversation, credential, options);
+    await logIn(backend, conversation, credential, options, reached);
+    reached('init_sql');
     await initialise(backend, options);
     if (!backend.usable) throw new Error('the server closed the connection');
     established = true;
@@ -126,11 +131,12 @@ async function connectInOneWay(
   } catch (error) {
     transport.destroy();
     if (error instanceof AppError) throw error;
+    if (options.signal.aborted) throw unreachableServer(options, givenUp(options.signal), step);
     const failure = tlsFailure(error);
     if (failure !== undefined) throw tlsFailed(options, failure, error);
     throw error instanceof UnfitCredential
       ? unfitCredential(options, error)
-      : unreachableServer(options, error, 'login');
+      : unreachableServer(options, error, step);
   } finally {
     timer.cancel();
     options.signal.removeEventListener('abort', abort);
@@ -154,7 +160,7 @@ function connectSocket(options: ConnectOptions, reads: ServerReads): Promise<Soc
       onread: reads.onread,
     });
     reads.readFrom(socket);
-    const abort = () => socket.destroy(new Error('the proxy gave up'));
+    const abort = () => socket.destroy(givenUp(signal));
     if (signal.aborted) abort();
     signal.addEventListener('abort', abort);
     const timer = clock.after(serverConnectTimeoutMs, () =>

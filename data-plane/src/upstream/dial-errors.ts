@@ -16,6 +16,9 @@ export interface Dialled {
   readonly user: string;
 }
 
+/** What a dial is in the middle of; `startup` until the server asks for a proof. */
+export type DialStep = 'connect' | 'tls' | 'startup' | 'authentication' | 'init_sql' | 'limits';
+
 /** pg_hba.conf has no line for this kind of connection. */
 const NOT_AUTHORIZED = '28000';
 
@@ -31,11 +34,7 @@ export function refusedInit({ tenant }: Dialled, fields: ErrorFields): AppError 
  * The database's own words, so that nobody has to look into its log.
  * @param stage how far the login had come.
  */
-export function refusedLogin(
-  { tenant }: Dialled,
-  fields: ErrorFields,
-  stage: 'startup' | 'authentication',
-): AppError {
+export function refusedLogin({ tenant }: Dialled, fields: ErrorFields, stage: DialStep): AppError {
   const where = `${tenant.host}:${tenant.port}`;
   return proxyErrors.fail('UPSTREAM_REFUSED', fields.message, {
     detail: `the database server ${where} of tenant "${tenant.id}" refused the proxy's login`,
@@ -97,19 +96,28 @@ export function unfitCredential({ tenant, user }: Dialled, cause: UnfitCredentia
   );
 }
 
+/** In whose words a dial ends that somebody has given up. */
+export function givenUp({ reason }: AbortSignal): Error {
+  const isOurs = reason instanceof Error && !(reason instanceof DOMException);
+  return isOurs ? reason : new Error('the proxy gave up');
+}
+
+const HINTS: Readonly<Partial<Record<DialStep, string>>> = Object.freeze({
+  init_sql: 'Look at the init_sql of the tenant: the server had let the proxy in.',
+  authentication: 'The server was still to say whether the password is right: look at its log.',
+});
+
 /** @param stage what it was in the middle of */
-export function unreachableServer(
-  { tenant }: Dialled,
-  cause: unknown,
-  stage: 'connect' | 'login',
-): AppError {
+export function unreachableServer({ tenant }: Dialled, cause: unknown, stage: DialStep): AppError {
   const words = cause instanceof Error ? cause.message : String(cause);
   return proxyErrors.fail(
     'UPSTREAM_UNREACHABLE',
     `the database server of tenant "${tenant.id}" cannot be used: ${words}`,
     {
       detail: `host ${tenant.host}, port ${tenant.port}`,
-      hint: 'Check that the server runs and that the host and port of the tenant are right.',
+      hint:
+        HINTS[stage] ??
+        'Check that the server runs and that the host and port of the tenant are right.',
       context: { stage },
       cause,
     },

@@ -148,7 +148,7 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     try {
       await servers?.askOnce(tenant, backend);
     } catch (error) {
-      throw unreachableServer({ tenant, user }, error, 'login');
+      throw unreachableServer({ tenant, user }, error, 'limits');
     }
   }
 

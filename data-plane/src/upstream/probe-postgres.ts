@@ -9,7 +9,7 @@ import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts'
 import type { ProbeFinding } from '@dbbouncer/shared/contract/server-probe.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { CredentialStore } from './credentials.ts';
-import { unreachableServer } from './dial-errors.ts';
+import { givenUp, unreachableServer } from './dial-errors.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 import { PostgresUpstream } from './postgres-upstream.ts';
 import type { PostgresUpstreamOptions } from './postgres-upstream.ts';
@@ -31,11 +31,13 @@ export interface ProbeTools extends Pick<
 /** An attempt that somebody asks for. */
 export interface Attempt {
   readonly tenant: TenantConfig;
-  /** Their times hold, as far as `timeoutMs` allows. */
+  /** Their times hold, as far as `signal` allows. */
   readonly settings: PoolSettings;
+  /** Until `signal` ends it. */
   readonly timeoutMs: number;
   /** `closed` is called when no connection is open, and none will be. */
   readonly events: ServerEvents;
+  /** With an error as its reason, which is what is told. */
   readonly signal: AbortSignal;
 }
 
@@ -53,7 +55,8 @@ export async function probePostgres(tools: ProbeTools, attempt: Attempt): Promis
   let backend: PostgresBackend | undefined;
   try {
     backend = await upstream.dial(attempt.events, attempt.signal);
-    const server = await askAndClose(backend, attempt);
+    const leftMs = Math.max(1, Math.ceil(attempt.timeoutMs - (clock.nowMs() - sinceMs)));
+    const server = await askAndClose(backend, attempt, leftMs);
     tools.servers.learn(attempt.tenant, server);
     return { outcome: 'reachable', server, tookMs: tookMs() };
   } catch (error) {
@@ -62,24 +65,20 @@ export async function probePostgres(tools: ProbeTools, attempt: Attempt): Promis
   }
 }
 
-async function askAndClose(backend: PostgresBackend, { tenant, timeoutMs }: Attempt) {
+async function askAndClose(backend: PostgresBackend, { tenant, signal }: Attempt, leftMs: number) {
   try {
-    return await askServer(backend, timeoutMs);
+    return await askServer(backend, leftMs);
   } catch (error) {
-    throw unreachableServer({ tenant, user: tenant.username }, error, 'login');
+    const cause = signal.aborted ? givenUp(signal) : error;
+    throw unreachableServer({ tenant, user: tenant.username }, cause, 'limits');
   } finally {
     backend.close('probed');
   }
 }
 
 function upstreamOf(tools: ProbeTools, attempt: Attempt): PostgresUpstream {
-  const { tenant, timeoutMs } = attempt;
-  const settings = {
-    ...attempt.settings,
-    leakDetector: 'off' as const,
-    serverConnectTimeoutMs: Math.min(attempt.settings.serverConnectTimeoutMs, timeoutMs),
-    serverLoginTimeoutMs: Math.min(attempt.settings.serverLoginTimeoutMs, timeoutMs),
-  };
+  const { tenant } = attempt;
+  const settings = { ...attempt.settings, leakDetector: 'off' as const };
   return new PostgresUpstream({
     ...tools,
     tenant,

@@ -5,6 +5,7 @@
 import { PROBE_LIMITS } from '@dbbouncer/shared/contract/server-probe.ts';
 import type { ProbeFinding, ProbeStage } from '@dbbouncer/shared/contract/server-probe.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { DialStep } from './dial-errors.ts';
 
 /** The password, the role, or no line of pg_hba.conf for them. */
 const NOT_LET_IN = /^28/;
@@ -38,10 +39,21 @@ function stageOf({ code, context, cause }: AppError): ProbeStage {
     case 'UPSTREAM_REFUSED':
       return refusedAt(context);
     default:
-      if (context['stage'] !== 'connect') return 'startup';
-      return isOfName(cause) ? 'dns' : 'tcp';
+      return context['stage'] === 'connect' && isOfName(cause)
+        ? 'dns'
+        : STAGES[context['stage'] as DialStep];
   }
 }
+
+/** What is asked of a server that has let us in is its answer, too. */
+const STAGES: Readonly<Record<DialStep, ProbeStage>> = Object.freeze({
+  connect: 'tcp',
+  tls: 'tls',
+  startup: 'startup',
+  authentication: 'auth',
+  init_sql: 'init_sql',
+  limits: 'startup',
+});
 
 function refusedAt({ stage, sqlState }: Readonly<Record<string, unknown>>): ProbeStage {
   if (stage === 'init_sql') return 'init_sql';

@@ -32,7 +32,7 @@ import { WireError } from '../wire/wire-error.ts';
 import type { BackendMessage, Conversation } from './conversation.ts';
 import type { Credential } from './credential.ts';
 import { cleartextRefused, refusedLogin } from './dial-errors.ts';
-import type { Dialled } from './dial-errors.ts';
+import type { DialStep, Dialled } from './dial-errors.ts';
 import { isSocketFolder } from './endpoint.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 
@@ -46,7 +46,7 @@ export interface LoginOptions extends Dialled {
 }
 
 /**
- * Resolves when the server is ready for queries.
+ * Resolves when the server is ready for queries. What it is in the middle of is told to `reached`.
  * @throws AppError UPSTREAM_REFUSED | CLEARTEXT_REFUSED; UnfitCredential, WireError,
  * ConversationLost
  */
@@ -55,6 +55,7 @@ export async function logIn(
   conversation: Conversation,
   credential: Credential,
   options: LoginOptions,
+  reached: (step: DialStep) => void,
 ): Promise<void> {
   const { user, database, applicationName } = options;
   backend.write(
@@ -67,12 +68,13 @@ export async function logIn(
     }),
   );
   const login = { backend, conversation, credential, options };
-  let stage: 'startup' | 'authentication' = 'startup';
+  let stage: DialStep = 'startup';
+  reached(stage);
   for (;;) {
     const message = await conversation.next();
     switch (message.type) {
       case BACKEND.Authentication:
-        stage = 'authentication';
+        reached((stage = 'authentication'));
         await answer(login, message);
         break;
       case BACKEND.BackendKeyData:
