@@ -18,6 +18,7 @@ Measures with real processes, and makes the logs it needs first: a million event
   --tenants N    default 100000
   --events N     of the log that replay, verify and past read; default 1000000
   --samples N    how often what is quick is done; default 300
+  --proxies N    of the row fleet; default 50. Its goal is meant for --tenants 10000
   --folder DIR   keeps the logs there for the next run
   --help`;
 
@@ -27,6 +28,7 @@ const { values: flags } = parseArgs({
     tenants: { type: 'string', default: '100000' },
     events: { type: 'string', default: '1000000' },
     samples: { type: 'string', default: '300' },
+    proxies: { type: 'string', default: '50' },
     folder: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -39,17 +41,14 @@ async function main(): Promise<void> {
   const rows = rowsOf(flags.rows);
   const folder = flags.folder === undefined ? temporaryFolder() : resolve(flags.folder);
   mkdirSync(folder, { recursive: true });
-  const [tenants, events, samples] = [flags.tenants, flags.events, flags.samples].map(Number) as [
-    number,
-    number,
-    number,
-  ];
+  const counts = [flags.tenants, flags.events, flags.samples, flags.proxies].map(Number);
+  const [tenants, events, samples, proxies] = counts as [number, number, number, number];
   try {
     for (const row of rows) {
       const [load = NaN] = loadavg();
       process.stdout.write(`${row.key}: ${row.title} (load before: ${load.toFixed(1)})\n`);
       const ofLog = row.usesLog === 'whole' ? events : tenants;
-      const figures = await row.measure({ tenants, events: ofLog, samples, folder });
+      const figures = await row.measure({ tenants, events: ofLog, samples, proxies, folder });
       process.stdout.write(`${figures.map(lineOf).join('\n')}\n\n`);
     }
   } finally {

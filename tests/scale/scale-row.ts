@@ -5,6 +5,8 @@ export interface Scale {
   readonly events: number;
   /** How often what is quick is done. */
   readonly samples: number;
+  /** In a fleet. */
+  readonly proxies: number;
   /** Where logs are made, and found again by a later run that wants the same size. */
   readonly folder: string;
 }
@@ -12,7 +14,7 @@ export interface Scale {
 export interface Figure {
   readonly name: string;
   readonly value: number;
-  readonly unit: 'ms' | 's' | 'MB' | '/s';
+  readonly unit: 'us' | 'ms' | 's' | 'MB' | '/s' | '%';
   /** At most this; what is not said has no goal. */
   readonly goal?: number;
 }

@@ -10,7 +10,7 @@ import { SCALE_ROWS } from './rows.ts';
 const folder = mkdtempSync(join(tmpdir(), 'dbbouncer-scale-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const SMALL = { tenants: 220, events: 400, samples: 3, folder };
+const SMALL = { tenants: 220, events: 400, samples: 3, proxies: 3, folder };
 /** The others start the same processes again. */
 const SHOWN = ['replay', 'verify', 'swap-embedded'];
 

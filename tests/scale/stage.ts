@@ -15,6 +15,8 @@ export type Planes = 'apart' | 'in one process';
 
 export interface Stage {
   readonly plane: DbbouncerProcess;
+  /** Empty with both planes in one process. */
+  readonly natsUrl: string;
   /** Starts a proxy, ready; with both planes in one process that is the one. */
   startProxy(): Promise<DbbouncerProcess>;
   /** The body of an answer. @throws Error when it is no success */
@@ -51,6 +53,7 @@ export async function openStage(
   for (let look = 0; look < LOOKS_MAX && (await settled(plane.pid)) === 'busy'; look += 1);
   return {
     plane,
+    natsUrl: nats?.url ?? '',
     startProxy: async () => {
       if (planes !== 'apart') return plane;
       const proxy = await start('proxy');

@@ -3,11 +3,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { settled } from '../../bench/settled.ts';
 import type { DbbouncerProcess } from '../../support/dbbouncer-process.ts';
 import { timed, timesOf } from '../figures.ts';
-import { tenantName } from '../made-log.ts';
 import { residentMemory } from '../process-memory.ts';
 import type { Figure, Scale, ScaleRow } from '../scale-row.ts';
 import { openStage } from '../stage.ts';
-import type { Stage, StageOptions } from '../stage.ts';
+import type { StageOptions } from '../stage.ts';
+import { Changes } from './changes.ts';
 
 const GOALS = { bootSeconds: 3, megabytes: 150, swapMs: 20 };
 /** Between two changes: more than a proxy's reports keep from each other. */
@@ -75,7 +75,7 @@ async function measureSwaps(scale: Scale, options: StageOptions): Promise<readon
     const swaps: number[] = [];
     const answers: number[] = [];
     const waits: number[] = [];
-    const changes = new Changes(stage, scale.tenants, await headOf(stage));
+    const changes = await Changes.of(stage, scale.tenants);
     for (let n = 0; n < scale.samples; n += 1) {
       const beganMs = performance.now();
       await changes.next('');
@@ -105,35 +105,5 @@ async function seen(proxy: DbbouncerProcess, position: number): Promise<void> {
   while (!proxy.log.includes(line)) {
     if (performance.now() > untilMs) throw new Error(`never seen: ${line}`);
     await pause(0);
-  }
-}
-
-async function headOf(stage: Stage): Promise<number> {
-  return (JSON.parse(await stage.call('GET', '/fleet')) as { position: number }).position;
-}
-
-/** Changes of one tenant after the other, each one event. */
-class Changes {
-  readonly #stage: Stage;
-  readonly #tenants: number;
-  #made = 0;
-  #position: number;
-
-  constructor(stage: Stage, tenants: number, position: number) {
-    this.#stage = stage;
-    this.#tenants = tenants;
-    this.#position = position;
-  }
-
-  /** Of the last change. */
-  get position(): number {
-    return this.#position;
-  }
-
-  async next(query: string): Promise<void> {
-    this.#made += 1;
-    this.#position += 1;
-    const path = `/tenants/${tenantName(this.#made % this.#tenants)}?force=true${query}`;
-    await this.#stage.call('PATCH', path, { acquire_timeout: `${this.#made}ms` });
   }
 }
