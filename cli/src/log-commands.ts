@@ -16,7 +16,6 @@ import { verifyPublished } from '@dbbouncer/control-plane/maintenance/verify-pub
 import { verifyLog } from '@dbbouncer/control-plane/maintenance/verify.ts';
 import type { Broken, OnProgress } from '@dbbouncer/control-plane/maintenance/verify.ts';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
-import { connectNatsBus } from '@dbbouncer/shared/bus/nats-bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -26,6 +25,7 @@ import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { toYaml, yamlOfRecords } from '@dbbouncer/shared/settings/yaml-text.ts';
 import { EXIT } from './exit.ts';
 import type { ExitCode } from './exit.ts';
+import { natsBusOf } from './nats-bus-of.ts';
 import { Progress } from './progress.ts';
 
 export interface ReplayOptions {
@@ -85,11 +85,12 @@ export async function runRestore(input: SettingsInput, file?: string): Promise<E
 }
 
 /** @throws SETTINGS_INVALID when no bus is set */
-async function restoreFromBus({ nats, dataDir }: Settings): ReturnType<typeof restorePublished> {
+async function restoreFromBus(settings: Settings): ReturnType<typeof restorePublished> {
+  const { nats, dataDir } = settings;
   if (nats === undefined) {
     throw sharedErrors.fail('SETTINGS_INVALID', 'restore needs a file, or --nats URL.');
   }
-  const bus = openBus(nats, 'restore');
+  const bus = openBus(nats, settings, 'restore');
   const progress = newProgress();
   try {
     return await restorePublished(bus, dataDir, systemClock, (done, total) =>
@@ -101,18 +102,14 @@ async function restoreFromBus({ nats, dataDir }: Settings): ReturnType<typeof re
   }
 }
 
-function openBus(servers: string, command: string): Bus {
+function openBus(servers: string, settings: Settings, command: string): Bus {
   const name = `dbbouncer ${command}`;
-  return connectNatsBus({
-    servers,
-    name,
-    inboxPrefix: SUBJECTS.controlPlaneInbox,
-    clock: systemClock,
-  });
+  const inboxPrefix = SUBJECTS.controlPlaneInbox;
+  return natsBusOf(servers, settings, { name, inboxPrefix, clock: systemClock });
 }
 
 async function comparePublished(settings: Settings, servers: string): Promise<ExitCode> {
-  const bus = openBus(servers, 'verify');
+  const bus = openBus(servers, settings, 'verify');
   const log = openLogOf(settings.dataDir);
   const progress = newProgress();
   try {

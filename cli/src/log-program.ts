@@ -16,7 +16,17 @@ export interface LogActions {
 }
 
 /** Gives `command` the flags of these settings, as all commands have them. */
-type AddFlags = (command: Command, ...names: readonly ('config' | 'dataDir' | 'nats')[]) => Command;
+type AddFlags = (command: Command, ...names: readonly FlagName[]) => Command;
+type FlagName = 'config' | 'dataDir' | (typeof NATS_FLAGS)[number];
+
+const NATS_FLAGS = [
+  'nats',
+  'natsTlsCaFile',
+  'natsTlsCertFile',
+  'natsTlsKeyFile',
+  'natsNkeyFile',
+  'natsCredsFile',
+] as const;
 
 const EXAMPLES = {
   verify: `
@@ -75,7 +85,7 @@ export function addLogCommands(program: Command, actions: LogActions, addFlags: 
     add('verify', 'tell whether the event log is as it was written', EXAMPLES.verify),
     'config',
     'dataDir',
-    'nats',
+    ...NATS_FLAGS,
   ).action((flags: Flags) => actions.verify(flags));
 
   const format = new Option('--format <FORMAT>', 'how to print it');
@@ -105,7 +115,7 @@ export function addLogCommands(program: Command, actions: LogActions, addFlags: 
     ),
     'config',
     'dataDir',
-    'nats',
+    ...NATS_FLAGS,
   ).action((file: string | undefined, flags: Flags) => actions.restore(flags, file));
 
   add('rebuild', 'make what queries see anew from the events', EXAMPLES.rebuild)

@@ -5,7 +5,6 @@
  */
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
-import { connectNatsBus } from '@dbbouncer/shared/bus/nats-bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -19,6 +18,7 @@ import type { ResolvedSettings, SettingsInput } from '@dbbouncer/shared/settings
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { upBanner } from './banner.ts';
 import { CommandFailure, EXIT } from './exit.ts';
+import { natsBusOf } from './nats-bus-of.ts';
 import { exitOnUncaught, stopSignal } from './stop-signal.ts';
 import { UndoStack } from './undo-stack.ts';
 
@@ -135,7 +135,7 @@ function openBus(settings: Settings, command: RunningCommand, log: Logger): Bus 
   const clock = systemClock;
   if (servers === undefined) return createMemoryBus({ clock, log });
   const inboxPrefix = command === 'proxy' ? SUBJECTS.proxyInbox : SUBJECTS.controlPlaneInbox;
-  return connectNatsBus({ servers, name: `dbbouncer ${command}`, inboxPrefix, clock, log });
+  return natsBusOf(servers, settings, { name: `dbbouncer ${command}`, inboxPrefix, clock, log });
 }
 
 function requireNats(settings: Settings, command: RunningCommand, why: string): void {

@@ -83,7 +83,7 @@ export async function startControlPlane(
   const core = openCore({ ...options, ...settings, log });
   const stops: (() => Promise<void>)[] = [() => core.close()];
   const stopAll = once(() => runReversed(stops));
-  const readiness = new Readiness(core);
+  const readiness = new Readiness(core, options.bus);
   const routes = new RouteTable();
   try {
     const configFile = await followConfigFile(core, keyring, { ...options, log }, stops);
@@ -211,10 +211,12 @@ function watch(
 class Readiness {
   readonly #core: ControlPlaneCore;
   #phase: 'starting' | 'up' | 'stopping' = 'starting';
+  readonly #bus: Bus;
   #hasPublished = false;
 
-  constructor(core: ControlPlaneCore) {
+  constructor(core: ControlPlaneCore, bus: Bus) {
     this.#core = core;
+    this.#bus = bus;
   }
 
   started(): void {
@@ -230,7 +232,10 @@ class Readiness {
     const { deltas } = this.#core.status();
     if (deltas.phase === 'stopped') return deltas.problem ?? 'publishing has stopped';
     this.#hasPublished ||= deltas.phase === 'tailing';
-    return this.#hasPublished ? undefined : 'the message bus has not been reached yet';
+    if (this.#hasPublished) return undefined;
+    const { problem } = this.#bus;
+    const why = problem === undefined ? '' : `: ${problem}`;
+    return `the message bus has not been reached yet${why}`;
   }
 }
 

@@ -24,11 +24,12 @@ for (const [path, parts] of Object.entries(await references())) {
 }
 
 describe('settings said to have no effect', () => {
+  const OF_BOTH_PLANES = ['cli/src/run-planes.ts', 'cli/src/nats-bus-of.ts'];
   /** Where the values of settings are used; elsewhere they are only listed. */
   const users = readSourceTree().filter(
     ({ path, kind }) =>
       kind === 'product' &&
-      (/^(control-plane|data-plane)\//.test(path) || path === 'cli/src/run-planes.ts'),
+      (/^(control-plane|data-plane)\//.test(path) || OF_BOTH_PLANES.includes(path)),
   );
 
   it('are exactly those whose name stands nowhere in the planes', () => {

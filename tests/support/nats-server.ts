@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { once } from 'node:events';
@@ -33,14 +33,20 @@ export interface NatsServer {
 export interface NatsServerOptions {
   /** Refuses everybody else. */
   readonly login?: { readonly user: string; readonly password: string };
+  /** What its config file holds, such as TLS and users; addresses and folder are its own. */
+  readonly config?: string;
 }
 
 const START_ATTEMPTS_MAX = 5;
 
 /** Running and ready. @throws when there is no binary, naming the Debian package that has it. */
-export async function startNatsServer({ login }: NatsServerOptions = {}): Promise<NatsServer> {
+export async function startNatsServer({
+  login,
+  config,
+}: NatsServerOptions = {}): Promise<NatsServer> {
   const extra = login === undefined ? [] : ['--user', login.user, '--pass', login.password];
   const scratch = await scratchOfTest();
+  if (config !== undefined) extra.push('-c', writtenConfig(scratch, config));
   for (let attempt = 1; ; attempt += 1) {
     const server = new NatsServerProcess(findBinary(), await freePort('127.0.0.1'), extra, scratch);
     try {
@@ -51,6 +57,12 @@ export async function startNatsServer({ login }: NatsServerOptions = {}): Promis
       if (attempt === START_ATTEMPTS_MAX) throw error;
     }
   }
+}
+
+function writtenConfig({ path }: ScratchFolder, config: string): string {
+  const file = join(mkdtempSync(join(path, 'nats-config-')), 'nats.conf');
+  writeFileSync(file, config);
+  return file;
 }
 
 class NatsServerProcess implements NatsServer {

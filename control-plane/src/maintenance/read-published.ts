@@ -74,8 +74,9 @@ function connected(bus: Bus, clock: Clock): Promise<void> {
     const timer = clock.after(CONNECT_WITHIN_MS, () => {
       statuses.close();
       const within = `within ${CONNECT_WITHIN_MS / 1_000} s`;
+      const why = bus.problem === undefined ? '' : `: ${bus.problem}`;
       reject(
-        sharedErrors.fail('BUS_UNAVAILABLE', `The bus was not reached ${within}.`, {
+        sharedErrors.fail('BUS_UNAVAILABLE', `The bus was not reached ${within}${why}.`, {
           hint: 'Look whether NATS runs where --nats or DBBOUNCER_NATS says.',
         }),
       );

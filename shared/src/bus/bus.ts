@@ -160,6 +160,8 @@ export interface BusKeys {
 
 export interface Bus {
   readonly status: BusStatus;
+  /** Why it could not connect when it last tried; nothing while it is connected. No secret. */
+  readonly problem?: string | undefined;
   /** Calls `listener` on each change of status, not for the current one. */
   onStatus(listener: (status: BusStatus) => void): Subscription;
   /** The log, made when it does not exist yet. Cheap; nothing is sent before the first use. */

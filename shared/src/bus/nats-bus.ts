@@ -21,21 +21,21 @@ import type {
 } from './bus.ts';
 import { busTooLarge, busUnavailable } from './bus-errors.ts';
 import { parseNatsAddress } from './nats-address.ts';
+import { NatsIdentity } from './nats-identity.ts';
+import type { NatsIdentityOptions } from './nats-identity.ts';
 import { NatsKeys } from './nats-keys.ts';
 import { NatsLink } from './nats-link.ts';
-import type { NatsTls } from './nats-link.ts';
 import { NatsLog } from './nats-log.ts';
 import type { NatsLogContext } from './nats-log.ts';
 import { NatsObjects } from './nats-objects.ts';
 
-export interface NatsBusOptions {
+export interface NatsBusOptions extends NatsIdentityOptions {
   /**
    * `nats://host:4222`, `tls://user:password@host:4222`, several with commas; see nats-address.ts.
    */
   readonly servers: string;
   /** Shown in the server's list of connections, like "dbbouncer proxy p1". */
   readonly name: string;
-  readonly tls?: NatsTls;
   /**
    * Answers come in under it. Whoever may subscribe to it can read them, so each NATS user has one
    * of its own. Default is `_INBOX`.
@@ -53,15 +53,17 @@ export interface NatsBusOptions {
 
 /**
  * A bus that connects in the background, again whenever the connection is lost, until it is closed.
- * @throws SETTINGS_INVALID when `servers` is no NATS URL.
+ * @throws SETTINGS_INVALID when `servers` is no NATS URL, or a file of `tls` or the credentials
+ * cannot be used.
  */
 export function connectNatsBus(options: NatsBusOptions): Bus {
   const clock = options.clock ?? systemClock;
   const log = (options.log ?? silentLogger).child({ bus: 'nats' });
+  const address = parseNatsAddress(options.servers);
   const link = new NatsLink({
-    address: parseNatsAddress(options.servers),
+    address,
     name: options.name,
-    tls: options.tls,
+    identity: new NatsIdentity(address, options, log),
     inboxPrefix: options.inboxPrefix ?? '_INBOX',
     reconnectDelayMs: options.reconnectDelayMs ?? 500,
     clock,
@@ -86,6 +88,10 @@ class NatsBus implements Bus {
 
   get status(): BusStatus {
     return this.#link.status;
+  }
+
+  get problem(): string | undefined {
+    return this.#link.problem;
   }
 
   onStatus(listener: (status: BusStatus) => void): Subscription {

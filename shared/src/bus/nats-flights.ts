@@ -15,10 +15,13 @@ interface Flight<Connection> {
 
 export class Flights<Connection> {
   readonly #clock: Clock;
+  readonly #problem: () => string | undefined;
   readonly #flights = new Set<Flight<Connection>>();
 
-  constructor(clock: Clock) {
+  /** @param problem why there is no connection, where that is known */
+  constructor(clock: Clock, problem: () => string | undefined = () => undefined) {
     this.#clock = clock;
+    this.#problem = problem;
   }
 
   /**
@@ -51,12 +54,17 @@ export class Flights<Connection> {
         fail: (reason) => end(() => reject(busUnavailable(operation, reason))),
       };
       const timer = this.#clock.after(timeoutMs, () => {
-        const missing = flight.phase === 'waiting' ? 'not connected' : 'no answer';
-        flight.fail(`${missing} within ${timeoutMs} ms`);
+        flight.fail(`${this.#missing(flight)} within ${timeoutMs} ms`);
       });
       this.#flights.add(flight);
       if (connection !== undefined) flight.begin(connection);
     });
+  }
+
+  #missing({ phase }: Flight<Connection>): string {
+    if (phase === 'begun') return 'no answer';
+    const problem = this.#problem();
+    return problem === undefined ? 'not connected' : `not connected (${problem})`;
   }
 
   /** Begins whatever waited for a connection. */

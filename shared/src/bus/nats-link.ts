@@ -9,6 +9,7 @@ import { connect } from '@nats-io/transport-node';
 import type {
   Msg,
   NatsConnection,
+  NodeConnectionOptions,
   Subscription as NatsSubscription,
 } from '@nats-io/transport-node';
 import type { Clock, Timer } from '../kernel/clock.ts';
@@ -17,19 +18,14 @@ import type { BusStatus, Subscription } from './bus.ts';
 import { busUnavailable } from './bus-errors.ts';
 import type { NatsAddress } from './nats-address.ts';
 import { Flights } from './nats-flights.ts';
-
-/** Paths of PEM files; without `caFile` the system's certificate authorities count. */
-export interface NatsTls {
-  readonly caFile?: string;
-  readonly certFile?: string;
-  readonly keyFile?: string;
-}
+import type { NatsIdentity } from './nats-identity.ts';
+import { explainNatsRefusal } from './nats-refusal.ts';
 
 export interface NatsLinkSettings {
   readonly address: NatsAddress;
   /** Shown in the server's list of connections. */
   readonly name: string;
-  readonly tls: NatsTls | undefined;
+  readonly identity: NatsIdentity;
   readonly inboxPrefix: string;
   readonly reconnectDelayMs: number;
   readonly clock: Clock;
@@ -37,6 +33,9 @@ export interface NatsLinkSettings {
 }
 
 const DIAL_TIMEOUT_MS = 3_000;
+/** A client that does not come back by itself does not say why: then it is looked into. */
+const ASK_WHY_AFTER_MS = 3_000;
+const ASK_WHY_AGAIN_AFTER_MS = 30_000;
 /** A silent connection is given up after two unanswered pings. */
 const PING_INTERVAL_MS = 10_000;
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -63,7 +62,8 @@ export class NatsLink {
   /** It reconnects by itself; kept while disconnected. */
   #client: NatsConnection | undefined;
   #redial: Timer | undefined;
-  #dialFailure = '';
+  #askingWhy: Timer | undefined;
+  #problem: string | undefined;
   #unconfirmedBytes = 0;
   #confirmation: 'none' | 'awaited' = 'none';
 
@@ -71,12 +71,17 @@ export class NatsLink {
   constructor(settings: NatsLinkSettings) {
     this.#settings = settings;
     this.#log = settings.log;
-    this.#flights = new Flights(settings.clock);
+    this.#flights = new Flights(settings.clock, () => this.#problem);
     void this.#dial();
   }
 
   get status(): BusStatus {
     return this.#status;
+  }
+
+  /** Why the last attempt to connect failed, as long as no other has succeeded. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   onStatus(listener: (status: BusStatus) => void): Subscription {
@@ -136,6 +141,7 @@ export class NatsLink {
     if (this.#status === 'closed') return;
     const connection = this.#connection;
     this.#redial?.cancel();
+    this.#askingWhy?.cancel();
     for (const { current } of this.#subscriptions) current?.unsubscribe();
     this.#subscriptions.clear();
     this.#setStatus('closed');
@@ -155,7 +161,7 @@ export class NatsLink {
   }
 
   async #dial(): Promise<void> {
-    const { address, reconnectDelayMs, clock } = this.#settings;
+    const { reconnectDelayMs, clock } = this.#settings;
     try {
       const client = await connect(connectOptions(this.#settings));
       if (this.#isClosed()) return await client.close();
@@ -164,7 +170,7 @@ export class NatsLink {
       await this.#watch(client);
     } catch (error) {
       if (this.#isClosed()) return;
-      this.#sayDialFailed(error, address);
+      this.#sayRefused(error);
     }
     if (this.#isClosed()) return;
     this.#down();
@@ -172,11 +178,12 @@ export class NatsLink {
   }
 
   /** Once for each reason, not once for each attempt. */
-  #sayDialFailed(error: unknown, { servers }: NatsAddress): void {
-    const reason = String(error);
-    const level = reason === this.#dialFailure ? 'debug' : 'warn';
-    this.#dialFailure = reason;
-    this.#log[level]({ error, servers }, 'cannot connect to NATS');
+  #sayRefused(error: unknown): void {
+    const { address, identity } = this.#settings;
+    const { reason, hint } = explainNatsRefusal(error, identity);
+    const level = reason === this.#problem ? 'debug' : 'warn';
+    this.#problem = reason;
+    this.#log[level]({ error, reason, hint, servers: address.servers }, 'cannot connect to NATS');
   }
 
   /** Until the client is closed for good; it reconnects by itself before that. */
@@ -185,13 +192,21 @@ export class NatsLink {
       if (this.#isClosed()) return;
       if (event.type === 'disconnect') this.#down();
       else if (event.type === 'reconnect') this.#up(client);
-      else if (event.type === 'error') this.#log.warn({ error: event.error }, 'NATS server error');
+      else if (event.type === 'error') this.#sayError(event.error);
     }
+  }
+
+  #sayError(error: Error): void {
+    if (this.#status === 'connected') this.#log.warn({ error }, 'NATS server error');
+    else this.#sayRefused(error);
   }
 
   #up(client: NatsConnection): void {
     if (this.#status === 'connected') return;
-    this.#log.info({ server: client.getServer() }, 'connected to NATS');
+    this.#askingWhy?.cancel();
+    this.#problem = undefined;
+    const encryption = client.info?.tls_required === true ? 'tls' : 'none';
+    this.#log.info({ server: client.getServer(), encryption }, 'connected to NATS');
     for (const subscription of this.#subscriptions) {
       // The client renews its subscriptions itself, but not those the server refused.
       if (subscription.current?.isClosed() !== false) this.#attach(subscription, client);
@@ -203,8 +218,25 @@ export class NatsLink {
   #down(): void {
     if (this.#status !== 'connected') return;
     this.#log.warn({}, 'connection to NATS lost');
+    this.#askWhyAfter(ASK_WHY_AFTER_MS);
     this.#setStatus('disconnected');
     this.#flights.lost();
+  }
+
+  #askWhyAfter(delayMs: number): void {
+    this.#askingWhy?.cancel();
+    this.#askingWhy = this.#settings.clock.after(delayMs, () => void this.#askWhy());
+  }
+
+  /** Tries beside the client, for the reason alone. */
+  async #askWhy(): Promise<void> {
+    try {
+      const attempt = await connect({ ...connectOptions(this.#settings), reconnect: false });
+      await attempt.close();
+    } catch (error) {
+      if (this.#status === 'disconnected') this.#sayRefused(error);
+    }
+    if (this.#status === 'disconnected') this.#askWhyAfter(ASK_WHY_AGAIN_AFTER_MS);
   }
 
   #setStatus(status: BusStatus): void {
@@ -253,8 +285,9 @@ export class NatsLink {
   }
 }
 
-function connectOptions(settings: NatsLinkSettings): Parameters<typeof connect>[0] {
-  const { address, name, tls, inboxPrefix, reconnectDelayMs } = settings;
+function connectOptions(settings: NatsLinkSettings): NodeConnectionOptions {
+  const { address, name, identity, inboxPrefix, reconnectDelayMs } = settings;
+  const { tls, authenticator } = identity;
   return {
     servers: [...address.servers],
     name,
@@ -269,13 +302,7 @@ function connectOptions(settings: NatsLinkSettings): Parameters<typeof connect>[
     // Refused credentials may be right again after the operator's next reload.
     ignoreAuthErrorAbort: true,
     noAsyncTraces: true,
-    ...(tls !== undefined || address.tls === 'required' ? { tls: tls ?? {} } : {}),
-    ...credentialOptions(address),
+    ...(tls === undefined ? {} : { tls }),
+    ...(authenticator === undefined ? {} : { authenticator }),
   };
-}
-
-function credentialOptions({ credentials }: NatsAddress): Parameters<typeof connect>[0] {
-  if (credentials === undefined) return {};
-  if (credentials.kind === 'token') return { token: credentials.token };
-  return { user: credentials.user, pass: credentials.password };
 }

@@ -124,6 +124,17 @@ describe('resolveSettings', () => {
     }
   });
 
+  it('refuses half a certificate for NATS and two files to log in with', () => {
+    const env = { DBBOUNCER_NATS_TLS_CERT_FILE: 'a.crt', DBBOUNCER_NATS_NKEY_FILE: 'a.nk' };
+    assert.throws(() => resolved({ ...env, DBBOUNCER_NATS_CREDS_FILE: 'a.creds' }), {
+      message:
+        'nats_tls_cert_file and nats_tls_key_file must be given together\n' +
+        'of nats_nkey_file and nats_creds_file only one can be given',
+    });
+    const { natsNkeyFile } = resolved({ DBBOUNCER_NATS_NKEY_FILE: 'a.nk' });
+    assert.equal(natsNkeyFile, join(folder, 'a.nk'));
+  });
+
   it('refuses a named config file that does not exist', () => {
     assert.throws(
       () => resolved({}, { config: 'none.yaml' }),

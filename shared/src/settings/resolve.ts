@@ -39,6 +39,11 @@ const PATHS: readonly SettingName[] = [
   'tlsClientCaFile',
   'unixSocketDir',
   'serverTlsCaFile',
+  'natsTlsCaFile',
+  'natsTlsCertFile',
+  'natsTlsKeyFile',
+  'natsNkeyFile',
+  'natsCredsFile',
 ];
 /**
  * Kubernetes sets DBBOUNCER_API_PORT=tcp://… in every pod beside a service called dbbouncer-api.
@@ -103,6 +108,7 @@ function* contradictions(settings: Settings): Iterable<string> {
     yield 'tls_cert and tls_key must be given together';
   }
   yield* tlsContradictions(settings);
+  yield* natsContradictions(settings);
   if (settings.bufferInitialSizeBytes > settings.bufferMaxSizeBytes) {
     yield (
       `pool.buffer_initial_size (${settings.bufferInitialSizeBytes}) is above` +
@@ -122,4 +128,13 @@ function* tlsContradictions(settings: Settings): Iterable<string> {
     yield `tls_mode ${tlsMode} needs tls_client_ca`;
   }
   if (settings.tlsClientCertLogin === 'on') yield 'tls_client_cert_login needs tls_client_ca';
+}
+
+function* natsContradictions(settings: Settings): Iterable<string> {
+  if ((settings.natsTlsCertFile === undefined) !== (settings.natsTlsKeyFile === undefined)) {
+    yield 'nats_tls_cert_file and nats_tls_key_file must be given together';
+  }
+  if (settings.natsNkeyFile !== undefined && settings.natsCredsFile !== undefined) {
+    yield 'of nats_nkey_file and nats_creds_file only one can be given';
+  }
 }

@@ -10,6 +10,7 @@ import { LOG_LEVELS } from '../kernel/log.ts';
 import type { LogLevel } from '../kernel/log.ts';
 import { API_SETTINGS } from './api-settings.ts';
 import { LISTEN_SETTINGS } from './listen-settings.ts';
+import { NATS_SETTINGS } from './nats-settings.ts';
 import { choice, duration, either, secretText, text, wholeNumber } from './setting-kinds.ts';
 import { setting } from './setting-spec.ts';
 import type { SettingSpec } from './setting-spec.ts';
@@ -31,15 +32,7 @@ export const SETTINGS = Object.freeze({
     read: anyText,
   }),
   ...LISTEN_SETTINGS,
-  nats: setting<string | undefined>({
-    flag: '--nats',
-    argument: 'URL',
-    env: 'DBBOUNCER_NATS',
-    yaml: 'nats',
-    default: undefined,
-    description: 'NATS servers, separated by commas; without it both planes run in one process',
-    read: secretText(/^[^\s,]+(,\s*[^\s,]+)*$/, 'one or more URLs such as nats://127.0.0.1:4222'),
-  }),
+  ...NATS_SETTINGS,
   workers: setting<number>({
     flag: '--workers',
     argument: 'N',
