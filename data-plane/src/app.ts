@@ -47,6 +47,8 @@ import { PoolTally } from './telemetry/pool-tally.ts';
 import { Reporter } from './telemetry/reporter.ts';
 import type { ReporterOptions } from './telemetry/reporter.ts';
 import { SessionTally } from './telemetry/session-tally.ts';
+import { ActivityReader } from './telemetry/tenant-activity.ts';
+import { ProcessVitals } from './telemetry/vitals.ts';
 import { startTelemetryServer } from './telemetry/http.ts';
 import type { Readiness } from './telemetry/http.ts';
 import { CertificateUsers } from './tls/certificate-users.ts';
@@ -136,7 +138,7 @@ function makeParts(
     feed: () => feed.status,
   });
   const timeLimits = new TimeLimits({ registry, router, clock });
-  const halted = obeySwaps(router, registry, metrics);
+  const halted = obeySwaps(router, registry, metrics, clock);
   const common = { proxyId, keyring, router, clock, log };
   const serverSide = serverSideOf(settings, { ...common, buffers });
   const services = sessionServices({
@@ -161,13 +163,13 @@ function makeParts(
     clock,
     log,
     janitor: new Janitor(clock, [pools]),
-    reporter: makeReporter(dependencies, {
+    reporter: makeReporter(dependencies, serverSide, {
       proxy: proxyId,
       feed,
       pools: poolTally,
       clients,
+      activity: new ActivityReader(meter, clock),
       halted: (read) => halted.read(read),
-      servers: () => serverSide.servers.read(),
     }),
     probes: probesOf(serverSide, { bus, proxy: proxyId, pools }),
     startTelemetry: (readiness: () => Readiness) =>
@@ -178,16 +180,31 @@ function makeParts(
 
 function makeReporter(
   { version, bus, clock, reportIntervalMs: intervalMs = REPORT_INTERVAL_MS }: ProxyDependencies,
-  about: Pick<ReporterOptions, 'proxy' | 'feed' | 'pools' | 'clients' | 'halted' | 'servers'>,
+  { servers, endpoints }: ServerSide,
+  about: Pick<ReporterOptions, 'proxy' | 'feed' | 'pools' | 'clients' | 'activity' | 'halted'>,
 ): Reporter {
-  return new Reporter({ version, bus, clock, intervalMs, ...about });
+  return new Reporter({
+    version,
+    bus,
+    clock,
+    intervalMs,
+    ...about,
+    vitals: new ProcessVitals(clock),
+    servers: () => servers.read(),
+    endpoints: () => endpoints.read(),
+  });
 }
 
 /** Has sessions follow every swap of the config. */
-function obeySwaps(router: Router, registry: SessionRegistry, metrics: Metrics): HaltedTenants {
+function obeySwaps(
+  router: Router,
+  registry: SessionRegistry,
+  metrics: Metrics,
+  clock: Clock,
+): HaltedTenants {
   endForbiddenSessions(router, registry);
   obeyTenantChanges(router, registry, (tenant) => metrics.forget(tenant));
-  return new HaltedTenants(router, registry);
+  return new HaltedTenants(router, registry, clock);
 }
 
 /** A cancel key is lost more easily than a password: each session has another one. */

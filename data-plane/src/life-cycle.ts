@@ -21,7 +21,7 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
     start(): void;
     stop(): Promise<void>;
   };
-  readonly reporter: { start(): void; stop(): void };
+  readonly reporter: { start(): void; drain(): void; stop(): void };
   /** Answers whether the proxy could connect to a server. */
   readonly probes: { start(): void; stop(): void };
   readonly janitor: { stop(): void };
@@ -78,6 +78,7 @@ export class LifeCycle {
   async close(timeoutMs: number): Promise<void> {
     const { registry, pools, clock, log, janitor, reporter, feed, tls, timeLimits } = this.#parts;
     this.#phase = 'draining';
+    reporter.drain();
     this.#parts.probes.stop();
     this.#listener?.stop();
     await drain({ registry, pools, clock, log, timeoutMs });

@@ -16,6 +16,7 @@ import { Probes } from './probes/probes.ts';
 import type { Router } from './routing/router.ts';
 import { CredentialStore } from './upstream/credentials.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
+import { EndpointsHealth } from './upstream/endpoint-health.ts';
 import { probePostgres } from './upstream/probe-postgres.ts';
 import { KnownServers } from './upstream/server-limits.ts';
 import { ServerTlsStore } from './upstream/server-tls.ts';
@@ -41,6 +42,7 @@ export function serverSideOf(
     applicationName: () => `dbb:${proxyId}:${router.current.epoch}`,
     serverTls: new ServerTlsStore(keyring, { mode: serverTlsMode, caFile: serverTlsCaFile }),
     servers: new KnownServers(clock),
+    endpoints: new EndpointsHealth(clock),
     keepaliveIdleMs: tcpKeepaliveIdleMs,
     buffers,
     router,

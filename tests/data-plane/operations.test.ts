@@ -61,10 +61,15 @@ async function serverConnections(): Promise<number> {
   return (await cluster.sql('postgres', sql)).length;
 }
 
-function halted(state: string) {
-  return proxy.report(
-    (report) => report.halted?.some((one) => one.tenant === 'acme' && one.state === state) === true,
+/** What the proxy says of it, without the time. */
+async function halted(state: string) {
+  const report = await proxy.report(
+    (sent) => sent.halted?.some((one) => one.tenant === 'acme' && one.state === state) === true,
   );
+  return report.halted?.map(({ since, ...rest }) => {
+    assert.ok(since !== undefined && since <= report.sentAt, 'it says since when');
+    return rest;
+  });
 }
 
 function errorIn(messages: readonly RawMessage[]): Readonly<Record<string, string>> {
@@ -95,7 +100,7 @@ describe('a paused tenant', () => {
     assert.equal(await ask(bystander, 'SELECT 6'), '6');
     await ask(running, 'COMMIT');
 
-    const { halted: report } = await halted('paused');
+    const report = await halted('paused');
     assert.deepEqual(report, [{ tenant: 'acme', state: 'paused', clients: 2, connections: 0 }]);
     assert.equal(await serverConnections(), 0);
     await proxy.operate('acme', 'resume');
@@ -288,7 +293,7 @@ describe('a kill', () => {
     await untilWaiting(proxy, 1);
     await proxy.operate('acme', 'kill');
     assert.equal(errorIn(await waiting.until('E'))['C'], '57P01');
-    const { halted: report } = await halted('paused');
+    const report = await halted('paused');
     assert.equal(report?.[0]?.clients, 0);
     await proxy.operate('acme', 'resume');
     await leave();

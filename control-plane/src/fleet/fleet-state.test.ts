@@ -97,6 +97,16 @@ describe('FleetState', () => {
     assert.deepEqual(fleet.lagging(7), ['behind']);
   });
 
+  it('forgets a proxy at once that says it has stopped, and tells listeners', () => {
+    fleet.receive(report('p1'));
+    let told = 0;
+    fleet.onReport(() => (told += 1));
+    fleet.receive({ ...report('p1'), phase: 'draining' });
+    assert.equal(fleet.proxies()[0]?.status, 'live');
+    assert.equal(fleet.receive({ ...report('p1'), phase: 'stopped' }), 'taken');
+    assert.deepEqual([fleet.proxies(), told], [[], 2]);
+  });
+
   it('tells listeners of each report until they leave', () => {
     let told = 0;
     const leave = fleet.onReport(() => (told += 1));
@@ -121,6 +131,30 @@ describe('FleetState', () => {
 });
 
 describe('listenForReports', () => {
+  it('takes reports of other versions with what it knows of them', async (t) => {
+    const bus = createMemoryBus();
+    t.after(() => bus.close());
+    const fleet = new FleetState(() => 0);
+    listenForReports(bus, fleet, silentLogger);
+    const first = { ...report('old', 3, pool('acme', [1])) };
+    const later = {
+      ...report('new', 4),
+      pools: [{ ...pool('acme', [1]), later: 1 }],
+      vitals: { cpuShare: 0, rssBytes: 1, heapUsedBytes: 1, loopDelayP50Ms: 0 },
+      halted: [{ tenant: 'a', state: 'paused', clients: 0, connections: 0, later: {} }],
+      later: [],
+    };
+    const vitals = { ...later.vitals, loopDelayP99Ms: 0, loopDelayMaxMs: 0, later: 0 };
+    for (const one of [first, { ...later, vitals }]) {
+      bus.publish(`dbbouncer.report.${one.proxy}`, Buffer.from(JSON.stringify(one)));
+    }
+    await followPromises();
+    const [newer, older] = fleet.proxies();
+    assert.deepEqual(older?.report, first);
+    assert.deepEqual(newer?.report.pools, [pool('acme', [1])]);
+    assert.equal(JSON.stringify(newer).includes('later'), false);
+  });
+
   it('takes valid reports from the subject of their proxy and drops everything else', async (t) => {
     const bus = createMemoryBus();
     t.after(() => bus.close());
@@ -130,7 +164,7 @@ describe('listenForReports', () => {
 
     send('dbbouncer.report.p1', JSON.stringify(report('p1', 3)));
     send('dbbouncer.report.p2', JSON.stringify(report('p3')));
-    send('dbbouncer.report.p4', JSON.stringify({ ...report('p4'), extra: 1 }));
+    send('dbbouncer.report.p4', JSON.stringify({ ...report('p4'), clients: -1 }));
     send('dbbouncer.report.p5', 'not json');
     await followPromises();
     assert.deepEqual(

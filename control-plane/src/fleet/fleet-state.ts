@@ -89,12 +89,16 @@ export class FleetState implements FleetReader {
   }
 
   /**
-   * Takes a proxy's newest report. `fleet_full`: it was not taken, `proxiesMax` others are known.
+   * Takes a proxy's newest report; one that says it has stopped is forgotten. `fleet_full`: it was
+   * not taken, `proxiesMax` others are known.
    */
   receive(report: ProxyReport): 'taken' | 'fleet_full' {
     this.#forget();
-    if (!this.#heard.has(report.proxy) && !this.#makeRoom()) return 'fleet_full';
-    this.#heard.set(report.proxy, { report, atMs: this.#nowMs() });
+    const isKnown = this.#heard.delete(report.proxy);
+    if (report.phase !== 'stopped') {
+      if (!isKnown && !this.#makeRoom()) return 'fleet_full';
+      this.#heard.set(report.proxy, { report, atMs: this.#nowMs() });
+    }
     for (const listener of this.#listeners) listener();
     return 'taken';
   }

@@ -59,7 +59,7 @@ export class ConfigFeed {
   #busStatus: Subscription | undefined;
   #reach: 'reached' | 'apart' = 'apart';
   #source: FeedStatus['source'] = 'none';
-  readonly #rejections = new Rejections();
+  readonly #rejections: Rejections;
   readonly #swapper: Swapper;
   /** Ends the round under way with a reason. */
   #endRound: ((reason: string) => void) | undefined;
@@ -73,6 +73,7 @@ export class ConfigFeed {
     this.#log = options.log;
     this.#disk = options.disk;
     this.#bootWaitMs = options.bootWaitMs ?? BOOT_WAIT_MS;
+    this.#rejections = new Rejections(options.clock);
     this.#swapper = new Swapper(options.router, options.clock, {
       swapped: (config) => this.#swapped(config),
       refused: (rejection) => this.#reject(rejection),
@@ -89,6 +90,7 @@ export class ConfigFeed {
       appliedPosition: position,
       source: this.#source,
       rejected: this.#rejections.last,
+      rejections: this.#rejections.recent,
       rejectedTotal: this.#rejections.total,
     };
   }

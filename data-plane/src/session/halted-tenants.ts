@@ -6,6 +6,7 @@
 import { HALTED_MAX } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { HaltedTenant } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { memberNamed } from '@dbbouncer/shared/kernel/packed-map.ts';
 import type { Router } from '../routing/router.ts';
@@ -22,9 +23,9 @@ const OPERATIONS = memberNamed('operations');
 export class HaltedTenants {
   readonly #registry: SessionRegistry;
   /** By `tenantKey`. */
-  readonly #halted = new Map<string, { readonly id: string; readonly state: Halt }>();
+  readonly #halted = new Map<string, Halted>();
 
-  constructor(router: Router, registry: SessionRegistry) {
+  constructor(router: Router, registry: SessionRegistry, clock: Pick<Clock, 'timestamp'>) {
     this.#registry = registry;
     router.onSwap((previous, next) => {
       const { tenants } = next.config;
@@ -33,7 +34,9 @@ export class HaltedTenants {
         const after = tenants.mentions(key, OPERATIONS) === 'no' ? undefined : tenants.look(key);
         const state = after === undefined ? 'active' : operationsOf(after).state;
         if (after === undefined || state === 'active') this.#halted.delete(key);
-        else this.#halted.set(key, { id: after.id, state });
+        else if (this.#halted.get(key)?.state !== state) {
+          this.#halted.set(key, { id: after.id, state, since: clock.timestamp() });
+        }
       }
     });
   }
@@ -47,8 +50,8 @@ export class HaltedTenants {
       if (!this.#halted.has(key)) continue;
       connections.set(key, (connections.get(key) ?? 0) + reading.total);
     }
-    return Array.from(this.#halted, ([key, { id, state }]) =>
-      howFar(id, state, this.#registry.of(key).size, connections.get(key) ?? 0),
+    return Array.from(this.#halted, ([key, halted]) =>
+      howFar(halted, this.#registry.of(key).size, connections.get(key) ?? 0),
     )
       .toSorted((a, b) => rank(a) - rank(b))
       .slice(0, HALTED_MAX);
@@ -57,12 +60,24 @@ export class HaltedTenants {
 
 type Halt = 'paused' | 'draining';
 
-function howFar(tenant: string, halt: Halt, clients: number, connections: number): HaltedTenant {
+interface Halted {
+  readonly id: string;
+  readonly state: Halt;
+  /** Since when this proxy has been told. */
+  readonly since: string;
+}
+
+function howFar(
+  { id: tenant, state: halt, since }: Halted,
+  clients: number,
+  connections: number,
+): HaltedTenant {
+  const counted = { clients, connections, since };
   if (halt === 'paused') {
-    return { tenant, state: connections === 0 ? 'paused' : 'pausing', clients, connections };
+    return { tenant, state: connections === 0 ? 'paused' : 'pausing', ...counted };
   }
   const isDrained = connections === 0 && clients === 0;
-  return { tenant, state: isDrained ? 'drained' : 'draining', clients, connections };
+  return { tenant, state: isDrained ? 'drained' : 'draining', ...counted };
 }
 
 function rank({ state }: HaltedTenant): number {

@@ -48,6 +48,9 @@ export type AuthFailure =
 /** What became of a cancel request: `throttled` when its address had tried too many keys. */
 export type CancelOutcome = 'found' | 'unknown_key' | 'throttled';
 
+/** Who has made an error that a client has read. */
+export type ErrorSource = 'server' | 'proxy';
+
 /** `cached`: an earlier answer held. `missing`: no such user, or one without a password. */
 export type LookupOutcome = 'cached' | 'found' | 'missing' | 'failed';
 
@@ -63,6 +66,8 @@ export interface TenantMeter {
   /** A server connection was handed out after so long in line; 0 when one was free. */
   acquired(waitSeconds: number): void;
   pinned(reason: PinReason): void;
+  /** A client has read an error: the server's own, or one that the proxy had to make. */
+  errorAnswered(source: ErrorSource): void;
   /** A batch was looked at for whether it may run beside those of other clients. */
   classified(verdict: SharingVerdict): void;
   authFailed(reason: AuthFailure): void;
@@ -110,6 +115,7 @@ const nullTenantMeter: TenantMeter = Object.freeze({
   queryFinished: () => {},
   acquired: () => {},
   pinned: () => {},
+  errorAnswered: () => {},
   classified: () => {},
   authFailed: () => {},
   backendReset: () => {},

@@ -1,7 +1,9 @@
 /**
- * Counts durations into fixed buckets: a few comparisons and two additions each, nothing is
+ * Counts durations into fixed buckets: a few comparisons and three additions each, nothing is
  * allocated.
+ * Leaves: what of them was lately to recent-latencies.ts.
  */
+import { RecentLatencies } from './recent-latencies.ts';
 
 /** Upper bounds in seconds: from a cached read beside the proxy to a report that takes a minute. */
 export const DURATION_BOUNDS: readonly number[] = Object.freeze([
@@ -9,6 +11,7 @@ export const DURATION_BOUNDS: readonly number[] = Object.freeze([
 ]);
 
 export class DurationTally {
+  readonly recent = new RecentLatencies();
   /** The last one counts what is above every bound. */
   readonly #counts = new Float64Array(DURATION_BOUNDS.length + 1);
   #sumSeconds = 0;
@@ -20,6 +23,11 @@ export class DurationTally {
     }
     this.#counts[bucket] = (this.#counts[bucket] as number) + 1;
     this.#sumSeconds += seconds;
+    this.recent.add(seconds);
+  }
+
+  get count(): number {
+    return this.#counts.reduce((sum, more) => sum + more, 0);
   }
 
   get sumSeconds(): number {

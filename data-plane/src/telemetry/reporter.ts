@@ -1,19 +1,24 @@
 /**
  * Tells the control plane how this proxy is: every second, and at once when another config is
- * served or refused. Reports are sent at most once each and never waited for: the next one says it
- * all again.
+ * served or refused, or it begins to drain. Reports are sent at most once each and never waited
+ * for: the next one says it all again.
+ * Leaves: what of it fits a message to report-room.ts.
  */
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import type {
+  EndpointHealth,
   HaltedTenant,
-  PoolReport,
   ProxyReport,
   ReportedServer,
+  Vitals,
 } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { PoolTally, ReadPool } from './pool-tally.ts';
+import { byUrgency, fitting, poolReport } from './report-room.ts';
+import { activityOf } from './tenant-activity.ts';
+import type { ReadActivity } from './tenant-activity.ts';
 
 /** What the reporter needs to know of the config feed; `ConfigFeed` has it all. */
 export interface ReportedFeed {
@@ -25,6 +30,7 @@ export interface ReportedStatus {
   readonly epoch: number;
   readonly appliedPosition: Position;
   readonly rejected: { readonly position: Position; readonly reason: string } | undefined;
+  readonly rejections: Readonly<NonNullable<ProxyReport['rejections']>>;
 }
 
 export interface ReporterOptions {
@@ -35,23 +41,25 @@ export interface ReporterOptions {
   readonly feed: ReportedFeed;
   readonly pools: PoolTally;
   readonly clients: () => number;
+  readonly vitals: { read(): Vitals; stop(): void };
+  readonly activity: { read(): ReadActivity };
   /** Tenants that are paused or drained, given the pools there are. */
   readonly halted: (pools: readonly ReadPool[]) => HaltedTenant[];
   /** From one report to the next while nothing is news. */
   readonly intervalMs: number;
   /** What database servers have told of their limits, SERVERS_MAX at most. */
   readonly servers: () => readonly ReportedServer[];
+  /** How dials have gone lately, ENDPOINTS_MAX at most. */
+  readonly endpoints: () => readonly EndpointHealth[];
 }
 
 /** At most 20 reports a second, however fast positions change. */
 const REPORT_GAP_MS = 50;
-/** Leaves room for HALTED_MAX tenants, SERVERS_MAX servers and the rest in a message of the bus. */
-const POOLS_BYTES_MAX = 600_000;
-const FAILING_CHARS_MAX = 500;
 
 export class Reporter {
   readonly #options: ReporterOptions;
   readonly #startedAt: string;
+  #phase: 'new' | 'serving' | 'draining' | 'stopped' = 'new';
   #timer: Timer | undefined;
   #endFeed: (() => void) | undefined;
   #sentMs = Number.NEGATIVE_INFINITY;
@@ -64,13 +72,26 @@ export class Reporter {
 
   /** Sends the first report now. */
   start(): void {
+    this.#phase = 'serving';
     this.#endFeed = this.#options.feed.onStatus((status) => this.#statusChanged(status));
     this.#send();
   }
 
+  /** The proxy takes no new clients: says so now. */
+  drain(): void {
+    if (this.#phase !== 'serving') return;
+    this.#phase = 'draining';
+    this.#send();
+  }
+
+  /** Says that the proxy is gone, and then nothing more. */
   stop(): void {
+    const hasReported = this.#phase === 'serving' || this.#phase === 'draining';
+    this.#phase = 'stopped';
     this.#endFeed?.();
+    if (hasReported) this.#send();
     this.#timer?.cancel();
+    this.#options.vitals.stop();
   }
 
   #statusChanged(status: ReportedStatus): void {
@@ -99,62 +120,46 @@ export class Reporter {
     this.#sendAfter(this.#options.intervalMs);
   }
 
-  #report({ epoch, appliedPosition, rejected }: ReportedStatus): ProxyReport {
-    const { proxy, version, clock, clients } = this.#options;
-    const all = this.#options.pools.read();
-    const { pools, omitted } = fitting(all);
-    const halted = this.#options.halted(all);
-    const servers = this.#options.servers();
+  #report({ epoch, appliedPosition, rejected, rejections }: ReportedStatus): ProxyReport {
+    const { proxy, version, clock, clients, vitals, activity } = this.#options;
+    const phase = this.#phase;
+    const { totals, tenants } = activity.read();
+    const said = fitting('tenants', tenants, activityOf);
     return {
       proxy,
       version,
       startedAt: this.#startedAt,
       sentAt: clock.timestamp(),
+      ...((phase === 'draining' || phase === 'stopped') && { phase }),
       epoch,
       appliedPosition,
       ...(rejected !== undefined && { rejected }),
+      ...(rejections.length > 0 && { rejections: [...rejections] }),
       clients: clients(),
-      pools,
-      ...(omitted > 0 && { poolsOmitted: omitted }),
-      ...(servers.length > 0 && { servers: [...servers] }),
+      vitals: vitals.read(),
+      activity: totals,
+      ...this.#pools(),
+      ...(said.sent.length > 0 && { tenants: said.sent }),
+      ...(said.omitted > 0 && { tenantsOmitted: said.omitted }),
+    };
+  }
+
+  #pools() {
+    const all = this.#options.pools.read();
+    const pools = fitting('pools', byUrgency(all), poolReport);
+    const halted = fitting('halted', this.#options.halted(all), asItIs).sent;
+    const servers = fitting('servers', this.#options.servers(), asItIs).sent;
+    const endpoints = fitting('endpoints', this.#options.endpoints(), asItIs).sent;
+    return {
+      pools: pools.sent,
+      ...(pools.omitted > 0 && { poolsOmitted: pools.omitted }),
+      ...(servers.length > 0 && { servers }),
+      ...(endpoints.length > 0 && { endpoints }),
       ...(halted.length > 0 && { halted }),
     };
   }
 }
 
-/** As many pools as a message holds, those that somebody has to look at first. */
-function fitting(all: readonly ReadPool[]): { pools: PoolReport[]; omitted: number } {
-  const pools: PoolReport[] = [];
-  let bytes = 0;
-  for (const pool of all.toSorted((a, b) => urgency(b) - urgency(a))) {
-    const report = poolReport(pool);
-    bytes += Buffer.byteLength(JSON.stringify(report)) + 1;
-    if (bytes > POOLS_BYTES_MAX) break;
-    pools.push(report);
-  }
-  return { pools, omitted: all.length - pools.length };
-}
-
-function urgency({ reading }: ReadPool): number {
-  if (reading.failing !== undefined) return 3;
-  if (reading.waiting > 0) return 2;
-  return reading.active > 0 ? 1 : 0;
-}
-
-function poolReport({ identity, reading }: ReadPool): PoolReport {
-  const { tenant, protocol, database, user } = identity;
-  const { state, active, idle, total, waiting, longestWaitMs, failing } = reading;
-  return {
-    tenant,
-    protocol,
-    database,
-    user,
-    ...(state !== 'open' && { state }),
-    active,
-    idle,
-    total,
-    waiting,
-    longestWaitMs,
-    ...(failing !== undefined && { failing: failing.slice(0, FAILING_CHARS_MAX) }),
-  };
+function asItIs<T>(item: T): T {
+  return item;
 }

@@ -7,6 +7,7 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type {
   AuthFailure,
   CancelOutcome,
+  ErrorSource,
   HandshakeFailure,
   ListeningEnd,
   LookupOutcome,
@@ -51,6 +52,8 @@ export class TenantTally implements TenantMeter {
   readonly queries = new DurationTally();
   readonly acquires = new DurationTally();
   sharedBatches = 0;
+  pins = 0;
+  readonly errors: Record<ErrorSource, number> = { server: 0, proxy: 0 };
   readonly listening = { clients: 0, channels: 0, delivered: 0, lost: 0 };
   readonly #fleet: FleetCounts;
 
@@ -68,7 +71,12 @@ export class TenantTally implements TenantMeter {
     this.acquires.add(waitSeconds);
   }
 
+  errorAnswered(source: ErrorSource): void {
+    this.errors[source] += 1;
+  }
+
   pinned(reason: PinReason): void {
+    this.pins += 1;
     increment(this.#fleet.pins, reason);
   }
 

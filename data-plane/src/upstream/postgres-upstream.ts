@@ -17,6 +17,7 @@ import { connectPostgres } from './connect-postgres.ts';
 import { ping, simpleQueries, simpleQuery } from './conversation.ts';
 import type { Credential } from './credential.ts';
 import { unreachableServer } from './dial-errors.ts';
+import type { EndpointsHealth } from './endpoint-health.ts';
 import { idleSink } from './idle-sink.ts';
 import { initSession } from './init-session.ts';
 import { LeakDetector } from './leaks/leak-detector.ts';
@@ -44,6 +45,8 @@ export interface PostgresUpstreamOptions {
   readonly keepaliveIdleMs: number;
   /** Whom to tell what the server says of its limits; undefined: it is not asked. */
   readonly servers: KnownServers | undefined;
+  /** Learns how dials go, and how soon the server answers. */
+  readonly endpoints: EndpointsHealth;
   /** What is read of the server goes into memory of these. */
   readonly buffers: BufferPool;
   readonly clock: Clock;
@@ -125,7 +128,12 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
     return { clock, limitMs: cancelWaitTimeoutMs, text };
   };
 
-  async dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
+  dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
+    const { tenant, endpoints } = this.#options;
+    return endpoints.watch(tenant, signal, () => this.#dial(events, signal));
+  }
+
+  async #dial(events: ServerEvents, signal: AbortSignal): Promise<PostgresBackend> {
     const { settings } = this;
     const backend = await connectPostgres({
       ...this.#options,
@@ -178,10 +186,13 @@ export class PostgresUpstream implements Upstream<PostgresBackend> {
   }
 
   /** A Sync, which nobody's log mentions. @throws when its answer does not come in time */
-  check(backend: PostgresBackend): Promise<void> {
+  async check(backend: PostgresBackend): Promise<void> {
+    const { tenant, clock, endpoints } = this.#options;
     const limitMs = this.settings.serverConnectTimeoutMs;
     const text = `the server did not answer within server_connect_timeout (${limitMs} ms)`;
-    return withinTime(backend, { clock: this.#options.clock, limitMs, text }, () => ping(backend));
+    const sinceMs = clock.nowMs();
+    await withinTime(backend, { clock, limitMs, text }, () => ping(backend));
+    endpoints.answered(tenant, clock.nowMs() - sinceMs);
   }
 }
 

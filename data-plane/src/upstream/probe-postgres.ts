@@ -20,7 +20,7 @@ import type { ServerEvents } from './upstream.ts';
 
 export interface ProbeTools extends Pick<
   PostgresUpstreamOptions,
-  'serverTls' | 'keepaliveIdleMs' | 'buffers' | 'clock'
+  'serverTls' | 'keepaliveIdleMs' | 'endpoints' | 'buffers' | 'clock'
 > {
   readonly credentials: CredentialStore;
   readonly applicationName: () => string;

@@ -68,7 +68,10 @@ export async function greet(
   const told = target.upstream.reportedUnder(vector.key);
   const { reported, needed } =
     told === undefined
-      ? await askForParameters(vector, () => orThrow(targetNow(services, seat)))
+      ? await askForParameters(vector, () => orThrow(targetNow(services, seat))).catch((error) => {
+          meter.errorAnswered('proxy');
+          throw error;
+        })
       : { reported: told, needed: vector };
   const cancelKey = services.cancels.newKey(asked.cancelKeys);
   const welcome = welcomeUnder(reported, needed);

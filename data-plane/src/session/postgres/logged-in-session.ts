@@ -4,11 +4,15 @@
  */
 import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
-import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
+import type { AppError, ErrorKind } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
+import { encodePostgresError } from '../client-error.ts';
 import type { Session } from '../session.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
 import { userRemoved } from './session-errors.ts';
+
+/** Neither what the client has done wrong, nor what an operator has wanted. */
+const TROUBLE: ReadonlySet<ErrorKind> = new Set(['config', 'capacity', 'upstream', 'internal']);
 
 export abstract class LoggedInSession {
   readonly login: LoggedIn;
@@ -50,6 +54,12 @@ export abstract class LoggedInSession {
   /** What it was to end for with this code is no more. */
   stay(code: AppError['code']): void {
     if (this.ending?.code === code) this.ending = undefined;
+  }
+
+  /** For the client, and counted where it tells of trouble. */
+  protected worded(error: AppError, severity: 'ERROR' | 'FATAL'): Buffer {
+    if (TROUBLE.has(error.kind)) this.login.meter.errorAnswered('proxy');
+    return encodePostgresError(error, severity);
   }
 
   /** It is counted no more, and nobody finds it. */

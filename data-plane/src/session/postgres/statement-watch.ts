@@ -275,6 +275,7 @@ export class StatementWatch {
 
   /** The server has answered a message with an error. */
   failed(): void {
+    this.#login.meter.errorAnswered('server');
     this.#effects.failed();
   }
 

@@ -179,7 +179,8 @@ export class PostgresTargets implements Targets {
   }
 
   #upstream(account: Account, database: string): PostgresUpstream {
-    const { keepaliveIdleMs, serverTls, servers, buffers, clock, log, meter } = this.#options;
+    const { keepaliveIdleMs, serverTls, servers, endpoints, buffers } = this.#options;
+    const { clock, log, meter } = this.#options;
     const { tenant, serverUser } = account;
     const tenantMeter = meter.tenant(tenant.id, tenant.protocol);
     return new PostgresUpstream({
@@ -195,6 +196,7 @@ export class PostgresTargets implements Targets {
       settings: this.#settingsOf(tenant),
       keepaliveIdleMs,
       servers,
+      endpoints,
       onReset: (status) => tenantMeter.backendReset(status),
       onInspected: () => tenantMeter.stateInspected(),
       onLeak: (kind) => tenantMeter.stateLeaked(kind),

@@ -10,7 +10,7 @@ import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { WaitNotice } from '../../pool/waiter.ts';
 import type { PostgresBackend } from '../../upstream/postgres-backend.ts';
 import { TRANSACTION_IDLE } from '../../wire/postgres/backend-messages.ts';
-import { encodePostgresError, encodePostgresNotice } from '../client-error.ts';
+import { encodePostgresNotice } from '../client-error.ts';
 import type { SessionState, WorkOfKilled } from '../session.ts';
 import type { Timed } from '../time-limits.ts';
 import { Acquisition } from './acquisition.ts';
@@ -218,7 +218,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     if (this.lazy?.isUnderWay && error.code !== 'CANCELLED') return this.kill(error);
     this.#state = 'skipping';
     this.#frames.refuse();
-    this.#socket.write(encodePostgresError(error, 'ERROR'));
+    this.#socket.write(this.worded(error, 'ERROR'));
     this.#scanKept();
   }
 
@@ -368,7 +368,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
     // Within a message of the server the client would take it for a part of that.
     const isBetween =
       this.#lease?.backend.atBoundary !== false && this.#turn?.isWithinMessage !== true;
-    if (isBetween) this.#socket.write(encodePostgresError(error, 'FATAL'));
+    if (isBetween) this.#socket.write(this.worded(error, 'FATAL'));
     this.#close(work);
   }
 

@@ -56,8 +56,8 @@ export interface LaneBackendOptions {
   readonly flushSoon: FlushSoon;
   readonly cancels: ServerCancels;
   readonly cancelOptions: () => CancelOptions;
-  /** A batch was run. */
-  readonly onFinished: () => void;
+  /** A batch was run; to an error, where its client reads one. */
+  readonly onFinished: (to: 'result' | 'error') => void;
   /** The connection has ended, or is not to be used any more. */
   readonly onEnd: (why: 'server_gone' | 'suspect_state') => void;
   /** It has less to do than before. */
@@ -189,6 +189,7 @@ export class LaneBackend implements ReplySink {
 
   #finish(head: SharedBatch): void {
     const reason = this.#replies.returning;
+    const to = this.#replies.hasError ? 'error' : 'result';
     this.#replies.reset();
     this.#queue.shift();
     this.#finished.push(head);
@@ -196,7 +197,7 @@ export class LaneBackend implements ReplySink {
     this.#unpause();
     const { client } = head;
     head.client = undefined;
-    this.#options.onFinished();
+    this.#options.onFinished(to);
     if (client !== undefined) this.#deliveries.ends(client, head, reason);
   }
 

@@ -71,7 +71,7 @@ export interface MembersOptions {
   readonly settings: () => PoolSettings;
   readonly times: ServiceTimes;
   /** A batch was run on one of them. */
-  readonly onFinished: () => void;
+  readonly onFinished: (to: 'result' | 'error') => void;
   /** One of them can take more. */
   readonly onRoom: () => void;
   /** Something can be placed that could not be before, or never will be. */

@@ -33,6 +33,8 @@ export class LaneReplies {
   returning: ReturnReason | undefined;
   /** A row, or the end of the statement, was seen: what the client reads is certain. */
   #hasResult = false;
+  /** Whether an error is passed on. */
+  hasError = false;
   #injectedSeen = 0;
   readonly #backend: Pick<PostgresBackend, 'transactionStatus'>;
   #held: Buffer | undefined;
@@ -49,6 +51,7 @@ export class LaneReplies {
     this.ends = false;
     this.returning = undefined;
     this.#hasResult = false;
+    this.hasError = false;
     this.#injectedSeen = 0;
     this.#held = undefined;
   }
@@ -104,6 +107,7 @@ export class LaneReplies {
     if (head.relayed === 'nothing') this.returning = this.#whyReturn(head, code);
     if (this.returning !== undefined) return FORWARD;
     this.#hasResult = true;
+    this.hasError = true;
     const bytes = this.#inItsWords(head, code, body);
     if (bytes === undefined) return FORWARD;
     this.#replacement = { bytes, bodySkipped: body.length };

@@ -86,13 +86,16 @@ export class SharedLane {
   #absentSinceMs = 0;
 
   constructor(options: LaneOptions) {
-    const { clock, settings } = options;
+    const { clock, meter, settings } = options;
     this.#options = options;
     this.#timer = new DueTimer(clock, (nowMs) => this.#look(nowMs));
     this.#members = new LaneMembers({
       ...options,
       times: this.times,
-      onFinished: () => this.#allowance.earned(settings().pipelineResendRatio),
+      onFinished: (to) => {
+        this.#allowance.earned(settings().pipelineResendRatio);
+        if (to === 'error') meter.errorAnswered('server');
+      },
       onRoom: () => this.#serveLine(),
       onChange: () => this.#changed(),
     });
