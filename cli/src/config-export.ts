@@ -6,6 +6,7 @@ import { openLogOf, reading } from '@dbbouncer/control-plane/maintenance/data-fo
 import { configOfLog } from '@dbbouncer/control-plane/maintenance/config-of-log.ts';
 import type { SecretsInExport } from '@dbbouncer/control-plane/maintenance/config-of-log.ts';
 import type { PoolAnswer } from '@dbbouncer/shared/contract/pool-settings.ts';
+import type { ServerFields } from '@dbbouncer/shared/contract/server-resource.ts';
 import { readTenantFields } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { CONFIG_FILE_BYTES_MAX } from '@dbbouncer/shared/settings/config-file.ts';
@@ -78,6 +79,7 @@ interface ConfigPage {
   readonly position: number;
   readonly at: string | null;
   readonly defaults: PoolAnswer;
+  readonly servers: readonly ServerFields[];
   readonly tenants: readonly { readonly state: ExportedTenant['state'] }[];
   readonly next_cursor: string | null;
 }
@@ -101,6 +103,7 @@ async function fromApi(
   const moment = page.at === null ? '' : `, which was written at ${page.at}`;
   return {
     defaults: page.defaults,
+    servers: page.servers,
     tenants,
     secrets: 'described',
     head: [

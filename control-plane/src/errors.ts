@@ -35,6 +35,21 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'The tenant is being drained; resume it first.',
   },
+  SERVER_NOT_FOUND: {
+    kind: 'client',
+    retryable: false,
+    summary: 'No database server is declared under that name.',
+  },
+  SERVER_ADDRESS_TAKEN: {
+    kind: 'client',
+    retryable: false,
+    summary: 'Another declared server has that host and port.',
+  },
+  SERVERS_FULL: {
+    kind: 'client',
+    retryable: false,
+    summary: 'As many database servers are declared as may be.',
+  },
   API_KEY_NOT_FOUND: {
     kind: 'client',
     retryable: false,

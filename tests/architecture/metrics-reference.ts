@@ -124,7 +124,7 @@ function configFile(): ConfigFileStatus {
     appliedAt: undefined,
     appliedContent: undefined,
     problems: [],
-    kept: { tenants: [], defaults: false },
+    kept: { tenants: [], servers: [], defaults: false },
     waitingSettings: [],
     reloads: { applied: 1, unchanged: 0, rejected: 0, missing: 0 },
   };

@@ -40,6 +40,7 @@ export const FOR_TESTS: Readonly<Record<string, string>> = {
   'control-plane/src/store/memory-event-store.ts': 'the store of tests; passes the same contract',
   'control-plane/src/store/memory-kept-answers.ts': 'a part of the store of tests',
   'control-plane/src/store/memory-read-models.ts': 'a part of the store of tests',
+  'control-plane/src/store/memory-servers.ts': 'a part of the store of tests',
 };
 
 /**

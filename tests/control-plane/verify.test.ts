@@ -22,7 +22,7 @@ import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { META, register, registerAll, temporaryDirectory, update } from './core-harness.ts';
 import { EVENT_LOG, published } from './published.ts';
 
-const EVENTS = 6;
+const EVENTS = 7;
 const COLUMNS =
   'position stream stream_version type data actor reason request_id occurred_at epoch' +
   ' prev_hash hash';
@@ -39,6 +39,8 @@ async function fill({ commands }: ControlPlaneCore): Promise<void> {
   await commands.handle({ kind: 'set_defaults', defaults }, META);
   await commands.handle({ kind: 'remove_tenant', id: 'beta' as TenantId }, META);
   await commands.handle(register('gamma'), META);
+  const server = { name: 'main', host: 'db', port: 5432, maxConnections: 50 };
+  await commands.handle({ kind: 'set_server', server }, META);
 }
 
 const verdictOn = (dataDir: string): Verdict =>
@@ -148,12 +150,12 @@ describe('verify', () => {
       'an end that is missing',
       'DELETE FROM events WHERE position > 4',
       'position 5',
-      'missing: the read models are of position 6',
+      'missing: the read models are of position 7',
     ],
     [
       'an event before the first',
-      'UPDATE events SET position = -6 WHERE position = 6',
-      'position 6',
+      'UPDATE events SET position = -7 WHERE position = 7',
+      'position 7',
       'missing: 1 events lie before the first position',
     ],
     [

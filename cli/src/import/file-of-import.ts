@@ -18,7 +18,8 @@ export function fileOfImport(imported: Imported, findings: Findings): string {
     'Passwords stand in it as they were written there: keep it from others.',
     ...(notes.length > 0 ? ['', ...notes] : []),
   ];
-  const text = Array.from(configFileText({ head, settings, defaults, tenants: written })).join('');
+  const content = { head, settings, defaults, servers: {}, tenants: written };
+  const text = Array.from(configFileText(content)).join('');
   const reading = parseConfigFile(text, source, () => '');
   if (reading.outcome === 'ok') return text;
   for (const { path, message } of reading.problems) {

@@ -38,6 +38,7 @@ const statusSchema = z
       .strictObject({
         tenants: z.array(z.string()).meta({ description: `The first ${KEPT_SHOWN_MAX}.` }),
         tenant_count: z.int(),
+        servers: z.array(z.string()).meta({ description: `The first ${KEPT_SHOWN_MAX}.` }),
         defaults: z.boolean(),
       })
       .meta({
@@ -109,6 +110,7 @@ function toAnswer(status: ConfigFileStatus): z.infer<typeof statusSchema> {
     kept: {
       tenants: kept.tenants.slice(0, KEPT_SHOWN_MAX),
       tenant_count: kept.tenants.length,
+      servers: kept.servers.slice(0, KEPT_SHOWN_MAX),
       defaults: kept.defaults,
     },
     waiting_settings: [...status.waitingSettings],

@@ -2,10 +2,12 @@
  * How a request says which events, which position and which time it means.
  */
 import { z } from 'zod';
+import { isServerName, SERVER_NAME_RULE } from '@dbbouncer/shared/contract/server-resource.ts';
 import { toTimestamp } from '@dbbouncer/shared/kernel/clock.ts';
 import { isTenantId, TENANT_ID_RULE } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { EVENT_TYPES } from '../domain/domain-event.ts';
+import { serverStream } from '../domain/server/events.ts';
 import { tenantStream } from '../domain/tenant/events.ts';
 import type { History } from '../history/history.ts';
 import type { EventFilter } from '../store/event-query.ts';
@@ -40,6 +42,11 @@ const filterFields = {
     .refine(isTenantId, { error: `must be ${TENANT_ID_RULE}` })
     .optional()
     .meta({ description: 'Of this tenant, whatever the case of its id.', examples: ['acme'] }),
+  server: z
+    .string()
+    .refine(isServerName, { error: `must be ${SERVER_NAME_RULE}` })
+    .optional()
+    .meta({ description: 'Of this database server, whatever the case of its name.' }),
   type: z
     .union([typeSchema, z.array(typeSchema).max(EVENT_TYPES.length)], {
       error: `must be one of ${EVENT_TYPES.join(', ')}; it can be given several times`,
@@ -70,15 +77,22 @@ export const eventsQuery = z.strictObject({
 export type EventsQuery = Readonly<z.infer<typeof eventsQuery>>;
 
 export function toEventFilter(query: EventsQuery): EventFilter {
-  const { tenant, type, actor, request_id: requestId, since, until } = query;
+  const { type, actor, request_id: requestId, since, until } = query;
   return {
-    stream: tenant === undefined ? undefined : tenantStream(tenant),
+    stream: streamOf(query),
     types: type === undefined ? undefined : [type].flat(),
     actor,
     requestId,
     since: since === undefined ? undefined : toTimestamp(since),
     until: until === undefined ? undefined : toTimestamp(until),
   };
+}
+
+/** @throws VALIDATION_FAILED: no event is about both. */
+function streamOf({ tenant, server }: EventsQuery): string | undefined {
+  if (server === undefined) return tenant === undefined ? undefined : tenantStream(tenant);
+  if (tenant === undefined) return serverStream(server);
+  throw invalidField('server', 'cannot be combined with tenant: no event is about both');
 }
 
 /** A position or a time. */

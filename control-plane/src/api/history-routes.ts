@@ -9,6 +9,8 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { controlErrors } from '../errors.ts';
 import type { HistoryEntry, TenantDifference } from '../history/history.ts';
 import { recordedTenantSchema, toRecordedTenant } from './answers.ts';
+import { recordedServerSchema, toRecordedServer } from './database-servers.ts';
+import type { ServerDifference } from '../history/server-history.ts';
 import { decodePlace, encodeCursor } from './cursor.ts';
 import { eventFields, toEventAnswer } from './event-answers.ts';
 import { cursorSchema, limitSchema, momentSchema, positionOf } from './event-requests.ts';
@@ -60,11 +62,13 @@ const configSchema = z
   .strictObject({
     ...momentFields,
     defaults: poolAnswerSchema,
+    servers: z.array(recordedServerSchema).meta({ description: 'Ordered by name.' }),
     tenants: z.array(recordedTenantSchema).meta({ description: 'Ordered by id.' }),
     next_cursor: nextCursorSchema,
   })
   .meta({ id: 'Config' });
 
+const namedServerSchema = z.strictObject({ name: z.string(), changes: changesSchema });
 const namedSchema = z.strictObject({ id: z.string(), summary: summarySchema });
 
 const diffSchema = z
@@ -72,6 +76,11 @@ const diffSchema = z
     from: z.strictObject(momentFields),
     to: z.strictObject(momentFields),
     defaults: changesSchema,
+    servers: z.strictObject({
+      added: z.array(namedServerSchema),
+      removed: z.array(namedServerSchema.pick({ name: true })),
+      changed: z.array(namedServerSchema),
+    }),
     tenants: z.strictObject({
       added: z.array(namedSchema.extend({ changes: changesSchema })),
       removed: z.array(namedSchema),
@@ -125,7 +134,7 @@ function registerConfig(api: Api, services: ApiServices): void {
     schema: {
       tags: TAGS,
       operationId: 'getConfig',
-      summary: 'The defaults and tenants as of a position of the log or a time',
+      summary: 'The defaults, servers and tenants as of a position of the log or a time',
       description:
         'All pages of one reading are as of the same position, whatever happens in between.',
       querystring: z.strictObject({
@@ -143,6 +152,7 @@ function registerConfig(api: Api, services: ApiServices): void {
       return {
         ...momentOf(services, position),
         defaults: toPoolAnswer(page.defaults),
+        servers: page.servers.map(toRecordedServer),
         tenants: page.tenants.map((view) => toRecordedTenant(view, page.defaults)),
         next_cursor: encodeCursor(page.next && `${position} ${page.next}`),
       };
@@ -184,6 +194,7 @@ function registerDiff(api: Api, services: ApiServices): void {
         from: momentOf(services, start),
         to: momentOf(services, end),
         defaults: [...page.defaults],
+        servers: toServerDifferences(page.servers),
         tenants: toDifferences(page.tenants),
         next_cursor: encodeCursor(page.next && `${start} ${end} ${page.next}`),
       };
@@ -208,6 +219,21 @@ function toDifferences(differences: readonly TenantDifference[]) {
     }
   }
   return { added, removed, changed };
+}
+
+function toServerDifferences(differences: readonly ServerDifference[]) {
+  const named = differences.map(({ before, after, changes }) => ({
+    name: (after ?? before)?.server.name ?? '',
+    changes: [...changes],
+    kind: before === undefined ? 'added' : after === undefined ? 'removed' : 'changed',
+  }));
+  const those = (wanted: string) =>
+    named.filter(({ kind }) => kind === wanted).map(({ name, changes }) => ({ name, changes }));
+  return {
+    added: those('added'),
+    removed: those('removed').map(({ name }) => ({ name })),
+    changed: those('changed'),
+  };
 }
 
 interface NamedChanges {

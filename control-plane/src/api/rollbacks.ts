@@ -9,6 +9,7 @@ import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { toTimestamp } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantResult } from '../commands/commands.ts';
+import { serverKeyOfStream } from '../domain/server/events.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import type { StoredEvent } from '../store/event.ts';
 import { tenantAnswerSchema, toTenantAnswer } from './answers.ts';
@@ -51,6 +52,9 @@ const configRollbackSchema = z
     to: z.int(),
     position: z.int().meta({ description: 'The last event of the log afterwards.' }),
     defaults: outcomeSchema.exclude(['restored']),
+    servers: z
+      .strictObject({ set: z.array(z.string()), removed: z.array(z.string()) })
+      .meta({ description: 'Database servers that were changed, by their names in lower case.' }),
     tenants: z
       .strictObject({
         rolled_back: z.array(z.string()),
@@ -155,10 +159,11 @@ function registerConfigRollback(api: Api, services: ApiServices): void {
     schema: {
       tags: TAGS,
       operationId: 'rollBackConfig',
-      summary: 'Give all tenants and the defaults the settings they had at a position or time',
+      summary:
+        'Give all tenants, servers and the defaults the settings they had at a position or time',
       description:
-        'All of it or none. Tenants registered since are removed, those removed since come back.' +
-        ' API keys are not touched. Proxies are told in one delta, or in several if more than 500' +
+        'All of it or none. Tenants and servers of since are removed, those removed since come' +
+        ' back. API keys are not touched. Proxies are told in one delta, or in several if more than 500' +
         ' events or 768 KiB are needed.',
       querystring: writeQuery,
       headers: writeHeaders,
@@ -225,16 +230,22 @@ function outcomeOf(events: readonly StoredEvent[]): Outcome {
 
 function changesOf(events: readonly StoredEvent[]) {
   const last = new Map<string, string | undefined>();
+  const servers = new Map<string, string>();
   for (const { stream, type } of events) {
     const key = tenantKeyOfStream(stream);
     if (key !== undefined) last.set(key, OUTCOMES[type]);
+    const server = serverKeyOfStream(stream);
+    if (server !== undefined) servers.set(server, type);
   }
+  const serversWith = (type: string) =>
+    [...servers].filter(([, own]) => own === type).map(([key]) => key);
   const idsOf = (outcome: string) =>
     [...last].filter(([, own]) => own === outcome).map(([key]) => key);
   const hasDefaults = events.some(({ type }) => type === 'DefaultsChanged');
   return {
     outcome: events.length > 0 ? ('rolled_back' as const) : ('unchanged' as const),
     defaults: hasDefaults ? ('rolled_back' as const) : ('unchanged' as const),
+    servers: { set: serversWith('ServerSet'), removed: serversWith('ServerRemoved') },
     tenants: {
       rolled_back: idsOf('rolled_back'),
       restored: idsOf('restored'),

@@ -19,6 +19,7 @@ import type { TlsMaterial } from './api-tls.ts';
 import { InvalidFields } from './api-errors.ts';
 import { registerApiKeyRoutes } from './api-keys.ts';
 import { registerConfigFileRoutes } from './config-file-routes.ts';
+import { registerServerRoutes } from './database-servers.ts';
 import { registerDefaultsRoutes } from './defaults.ts';
 import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
 import { registerEventRoutes } from './event-routes.ts';
@@ -63,6 +64,7 @@ export async function createApi(
   registerTenantRoutes(api, services);
   registerTenantOperations(api, services);
   registerDefaultsRoutes(api, services);
+  registerServerRoutes(api, services);
   registerApiKeyRoutes(api, services);
   registerResealRoutes(api, services);
   registerRollbacks(api, services);

@@ -5,15 +5,17 @@ import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ApiKeyCommand } from '../domain/api-key/commands.ts';
 import type { SetDefaults } from '../domain/defaults/commands.ts';
+import type { ServerCommand } from '../domain/server/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
 import type { ApiKeyReader, ApiKeyView } from '../store/api-keys.ts';
 import type { EventMeta, StoredEvent } from '../store/event.ts';
 import type { AnswerBook } from '../store/kept-answers.ts';
 import type { DefaultsView, TenantReader, TenantView } from '../store/read-models.ts';
+import type { ServerView } from '../store/servers.ts';
 import type { ConfigRollback, RollBackConfig } from './roll-back-config.ts';
 
 /** What changes the config of proxies. */
-export type ConfigCommand = TenantCommand | SetDefaults;
+export type ConfigCommand = TenantCommand | SetDefaults | ServerCommand;
 export type Command = ConfigCommand | ApiKeyCommand;
 
 /** `dry_run` decides and answers as if, and keeps nothing. */
@@ -42,9 +44,13 @@ export interface CommandResult<View> {
 /** The view is absent after a removal. */
 export type TenantResult = CommandResult<TenantView | undefined>;
 export type DefaultsResult = CommandResult<DefaultsView>;
+/** The view is absent after a removal. */
+export type ServerResult = CommandResult<ServerView | undefined>;
 export type ApiKeyResult = CommandResult<ApiKeyView>;
 
-export type AnyResult = TenantResult | DefaultsResult | ApiKeyResult;
+/** What changes the config of proxies has come to. */
+export type ConfigResult = TenantResult | DefaultsResult | ServerResult;
+export type AnyResult = ConfigResult | ApiKeyResult;
 
 /** One transaction from the inside; of no use once it is over. */
 export interface WorkScope {
@@ -61,8 +67,10 @@ export interface WorkScope {
   /** A refused command leaves nothing behind, and the transaction can go on. @throws its refusal */
   handle(command: TenantCommand, meta: EventMeta & Expectation): TenantResult;
   handle(command: SetDefaults, meta: EventMeta & Expectation): DefaultsResult;
+  handle(command: ServerCommand, meta: EventMeta & Expectation): ServerResult;
   handle(command: ApiKeyCommand, meta: EventMeta & Expectation): ApiKeyResult;
-  /** Tenants and defaults as they were. @throws as `rollBackConfig` */
+  handle(command: ConfigCommand, meta: EventMeta & Expectation): ConfigResult;
+  /** Tenants, servers and defaults as they were. @throws as `rollBackConfig` */
   rollBackConfig(request: RollBackConfig, meta: EventMeta): ConfigRollback;
 }
 
@@ -81,6 +89,8 @@ export interface Commands {
    */
   handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;
   handle(command: SetDefaults, meta: CommandMeta): Promise<DefaultsResult>;
+  /** @throws SERVER_NOT_FOUND, SERVER_ADDRESS_TAKEN, SERVERS_FULL as well */
+  handle(command: ServerCommand, meta: CommandMeta): Promise<ServerResult>;
   /** @throws API_KEY_NOT_FOUND, API_KEY_EXISTS, API_KEY_REVOKED, API_KEYS_FULL as well */
   handle(command: ApiKeyCommand, meta: CommandMeta): Promise<ApiKeyResult>;
   /**

@@ -13,6 +13,11 @@ import { decideDefaults } from '../domain/defaults/decide.ts';
 import type { SetDefaults } from '../domain/defaults/commands.ts';
 import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
 import type { DomainEvent } from '../domain/domain-event.ts';
+import { serverNameOf } from '../domain/server/commands.ts';
+import type { ServerCommand } from '../domain/server/commands.ts';
+import type { OtherServers } from '../domain/server/decide.ts';
+import { decideServer } from '../domain/server/decide.ts';
+import { serverStream } from '../domain/server/events.ts';
 import { tenantIdOf } from '../domain/tenant/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
 import { decideTenant } from '../domain/tenant/decide.ts';
@@ -23,12 +28,14 @@ import { stateOf } from '../projections/tenant-views.ts';
 import type { ApiKeyView } from '../store/api-keys.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
+import type { ServerView } from '../store/servers.ts';
 import type {
   AnyResult,
   ApiKeyResult,
   Command,
   CommandMeta,
   DefaultsResult,
+  ServerResult,
   TenantResult,
 } from './commands.ts';
 
@@ -37,6 +44,9 @@ export function handleCommand(store: EventStore, command: Command, meta: Command
   switch (command.kind) {
     case 'set_defaults':
       return handleDefaults(store, command, meta);
+    case 'set_server':
+    case 'remove_server':
+      return handleServer(store, command, meta);
     case 'create_api_key':
     case 'update_api_key':
     case 'revoke_api_key':
@@ -80,6 +90,33 @@ function handleDefaults(
   const decided = decideDefaults(command, before.defaults, contradicted);
   const events = append(store, DEFAULTS_STREAM, before.version, decided, meta);
   return { ...latest(events, before), view: store.getDefaults(), events };
+}
+
+function handleServer(store: EventStore, command: ServerCommand, meta: CommandMeta): ServerResult {
+  const { servers } = store;
+  const name = serverNameOf(command);
+  const stream = serverStream(name);
+  const before = servers.get(name);
+  const loaded = before ?? { version: store.streamVersion(stream), position: 0 };
+  if (before !== undefined) {
+    requireExpected(`Server "${before.server.name}" is`, before.version, meta);
+  }
+  const state = before && { server: before.server, origin: before.origin };
+  const decided = decideServer(command, state, othersThan(store, command, before));
+  const events = append(store, stream, loaded.version, decided, meta);
+  return { ...latest(events, loaded), view: servers.get(name), events };
+}
+
+function othersThan(
+  { servers }: EventStore,
+  command: ServerCommand,
+  before: ServerView | undefined,
+): OtherServers {
+  const there = command.kind === 'set_server' ? servers.at(command.server) : undefined;
+  return {
+    count: servers.count() - (before === undefined ? 0 : 1),
+    sameAddress: there?.server.name === before?.server.name ? undefined : there?.server,
+  };
 }
 
 function handleApiKey(store: EventStore, command: ApiKeyCommand, meta: CommandMeta): ApiKeyResult {

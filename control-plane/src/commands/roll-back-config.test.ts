@@ -24,12 +24,13 @@ function configAt(store: EventStore, position: number): RoutingConfig {
 }
 
 /** What a rollback is about: neither where in the log, nor what is operated on tenants. */
-function settingsOf({ defaults, tenants }: RoutingConfig) {
+function settingsOf({ defaults, servers, tenants }: RoutingConfig) {
   const settings = (tenant: TenantConfig) => {
     return { ...tenant, id: tenant.id.toLowerCase(), operations: undefined };
   };
   return {
     defaults,
+    servers: new Map([...servers].map(([key, server]) => [key, { ...server, name: key }] as const)),
     tenants: new Map([...tenants].map(([key, tenant]) => [key, settings(tenant)])),
   };
 }

@@ -1,15 +1,18 @@
 /**
- * Brings tenants and defaults back to what they were at a position: one command for each that is
- * another one now, all in the caller's transaction.
+ * Brings tenants, servers and defaults back to what they were at a position: one command for each
+ * that is another one now, all in the caller's transaction.
  * Leaves: the rules to domain/, whether old secrets still open to who asks.
  */
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import { serverCommands } from '../domain/server/changes.ts';
+import type { ServerCommand } from '../domain/server/commands.ts';
+import { serverKeyOfStream } from '../domain/server/events.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import { controlErrors } from '../errors.ts';
-import { defaultsAt, pastOfTenant } from '../projections/past.ts';
+import { defaultsAt, pastOfTenant, serverAt } from '../projections/past.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { ConfigCommand } from './commands.ts';
@@ -50,9 +53,21 @@ export function rollBackConfig(
     const command = commandFor(store, key, { to, renew, defaults });
     if (command !== undefined) events.push(...naming(key, () => handle(command)));
   }
+  for (const command of serverCommandsBackTo(store, to)) events.push(...handle(command));
   const setDefaults = { kind: 'set_defaults', defaults, rolledBackTo: to } as const;
   events.push(...handle(setDefaults));
   return { position: store.head(), events };
+}
+
+/** Whose a server is stays as it is; one that comes back is the API's. */
+function serverCommandsBackTo(store: EventStore, to: Position): readonly ServerCommand[] {
+  const streams = store.streamsWithin(to, store.head() + 1);
+  const names = streams.map(serverKeyOfStream).filter((name) => name !== undefined);
+  const changes = names.map((name) => ({
+    present: store.servers.get(name)?.server,
+    wanted: serverAt(store, name, to),
+  }));
+  return serverCommands(changes, { rolledBackTo: to });
 }
 
 /** @throws VALIDATION_FAILED when there are too many. */

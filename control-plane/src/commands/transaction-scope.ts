@@ -3,14 +3,18 @@
  * that the difference they make can be told before it is kept.
  * Leaves: opening, keeping and undoing the transaction to command-queue.ts.
  */
+import { NO_SERVERS } from '@dbbouncer/shared/contract/database-servers.ts';
+import type { DeclaredServers } from '@dbbouncer/shared/contract/database-servers.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ApiKeyCommand } from '../domain/api-key/commands.ts';
 import type { SetDefaults } from '../domain/defaults/commands.ts';
+import { isServerCommand } from '../domain/server/commands.ts';
+import type { ServerCommand } from '../domain/server/commands.ts';
 import { tenantIdOf } from '../domain/tenant/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
-import { changesFor, foldRouting } from '../projections/routing.ts';
+import { changesFor, declaredIn, foldRouting } from '../projections/routing.ts';
 import type { ApiKeyReader } from '../store/api-keys.ts';
 import type { EventMeta, StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
@@ -20,8 +24,11 @@ import type {
   AnyResult,
   ApiKeyResult,
   Command,
+  ConfigCommand,
+  ConfigResult,
   DefaultsResult,
   Expectation,
+  ServerResult,
   TenantResult,
   WorkChanges,
   WorkScope,
@@ -32,7 +39,9 @@ import type { ConfigRollback, RollBackConfig } from './roll-back-config.ts';
 
 export class TransactionScope implements WorkScope {
   readonly #store: EventStore;
-  readonly #before: Omit<RoutingConfig, 'tenants'>;
+  readonly #before: Omit<RoutingConfig, 'tenants' | 'servers'>;
+  /** All declared servers as they were, once one of them was touched. */
+  #serversBefore: DeclaredServers | undefined;
   /** The tenants that were touched, as they were; nothing for those that were not there. */
   readonly #tenantsBefore = new Map<string, TenantConfig | undefined>();
   readonly #events: StoredEvent[] = [];
@@ -57,24 +66,28 @@ export class TransactionScope implements WorkScope {
 
   handle(command: TenantCommand, meta: EventMeta & Expectation): TenantResult;
   handle(command: SetDefaults, meta: EventMeta & Expectation): DefaultsResult;
+  handle(command: ServerCommand, meta: EventMeta & Expectation): ServerResult;
   handle(command: ApiKeyCommand, meta: EventMeta & Expectation): ApiKeyResult;
+  handle(command: ConfigCommand, meta: EventMeta & Expectation): ConfigResult;
   handle(command: Command, meta: EventMeta & Expectation): AnyResult {
     if (isTenantCommand(command)) this.#remember(tenantIdOf(command));
+    if (isServerCommand(command)) this.#serversBefore ??= declaredIn(this.#store);
     const result = handleCommand(this.#store, command, meta);
     this.#events.push(...result.events);
     return result;
   }
 
   rollBackConfig(request: RollBackConfig, meta: EventMeta): ConfigRollback {
-    return rollBackConfig(this.#store, request, (command) =>
-      command.kind === 'set_defaults'
-        ? this.handle(command, meta).events
-        : this.handle(command, meta).events,
-    );
+    const handle = (command: ConfigCommand) => this.handle(command, meta).events;
+    return rollBackConfig(this.#store, request, handle);
   }
 
   changes(): WorkChanges {
-    const before = { ...this.#before, tenants: PackedMap.from(registered(this.#tenantsBefore)) };
+    const before = {
+      ...this.#before,
+      servers: this.#serversBefore ?? NO_SERVERS,
+      tenants: PackedMap.from(registered(this.#tenantsBefore)),
+    };
     const after = foldRouting(before, this.#events);
     return { events: [...this.#events], delta: changesFor(before, after) };
   }
@@ -93,5 +106,6 @@ function* registered(
 }
 
 function isTenantCommand(command: Command): command is TenantCommand {
-  return command.kind !== 'set_defaults' && !command.kind.endsWith('_api_key');
+  const { kind } = command;
+  return kind !== 'set_defaults' && !isServerCommand(command) && !kind.endsWith('_api_key');
 }

@@ -9,6 +9,7 @@ import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { problemAt } from '@dbbouncer/shared/settings/config-problems.ts';
 import type { PlacedProblem } from '@dbbouncer/shared/settings/config-problems.ts';
 import type { ConfigCommand, WorkScope } from '../commands/commands.ts';
+import { isServerCommand, serverNameOf } from '../domain/server/commands.ts';
 import { tenantIdOf } from '../domain/tenant/commands.ts';
 import type { EventMeta } from '../store/event.ts';
 import type { EventReader } from '../store/event-store.ts';
@@ -42,6 +43,7 @@ export function carryOut(work: WorkScope, file: ConfigFile, options: CarryOutOpt
   const { log, secrets, scope, meta } = options;
   const present = {
     defaults: work.tenants.getDefaults().defaults,
+    servers: work.tenants.servers.list(),
     tenants: allTenants(work.tenants),
     lastWords: lastWordsIn(log),
   };
@@ -53,8 +55,11 @@ export function carryOut(work: WorkScope, file: ConfigFile, options: CarryOutOpt
     );
   }
   if (file.says === 'nothing' && plan.commands.length > 0) refuse(file, [problemAt([], EMPTY)]);
-  if (file.tenantSection === 'absent' && plan.commands.some(isRemoval)) {
-    refuse(file, [problemAt([], NO_TENANTS)]);
+  for (const section of ['tenant', 'server'] as const) {
+    const isAbsent = file[`${section}Section`] === 'absent';
+    if (isAbsent && plan.commands.some(({ kind }) => kind === `remove_${section}`)) {
+      refuse(file, [problemAt([], nothingOf(section))]);
+    }
   }
   const refusals = plan.commands.flatMap((command) => refusalOf(work, command, meta));
   if (refusals.length > 0) refuse(file, refusals);
@@ -65,11 +70,12 @@ export function carryOut(work: WorkScope, file: ConfigFile, options: CarryOutOpt
 export const EMPTY = 'it is empty; to remove its tenants, write "tenants: {}"';
 
 /** What is left of a file that is being written would else take every tenant out of service. */
-const NO_TENANTS =
-  'it has no tenants, though some are registered by it; to remove them, write "tenants: {}"';
-
-function isRemoval({ kind }: ConfigCommand): boolean {
-  return kind === 'remove_tenant';
+function nothingOf(section: 'tenant' | 'server'): string {
+  const registered = section === 'tenant' ? 'registered' : 'declared';
+  return (
+    `it has no ${section}s, though some are ${registered} by it; to remove them, write` +
+    ` "${section}s: {}"`
+  );
 }
 
 function refuse(file: ConfigFile, problems: readonly FieldProblem[]): never {
@@ -82,8 +88,7 @@ function refusalOf(
   meta: EventMeta,
 ): readonly FieldProblem[] {
   try {
-    if (command.kind === 'set_defaults') work.handle(command, meta);
-    else work.handle(command, meta);
+    work.handle(command, meta);
     return [];
   } catch (error) {
     if (!(error instanceof AppError) || error.kind !== 'client') throw error;
@@ -92,7 +97,9 @@ function refusalOf(
 }
 
 function placeOf(command: ConfigCommand): readonly string[] {
-  return command.kind === 'set_defaults' ? ['defaults'] : ['tenants', tenantIdOf(command)];
+  if (command.kind === 'set_defaults') return ['defaults'];
+  if (isServerCommand(command)) return ['servers', serverNameOf(command)];
+  return ['tenants', tenantIdOf(command)];
 }
 
 function* allTenants(reader: TenantReader): Iterable<TenantView> {

@@ -12,6 +12,8 @@ import type { TenantInFile } from '@dbbouncer/shared/contract/tenant-resource.ts
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantOrigin } from '../domain/tenant/events.ts';
 import type { TenantView } from '../store/read-models.ts';
+import { isServerCommand } from '../domain/server/commands.ts';
+import { tenantIdOf } from '../domain/tenant/commands.ts';
 import { planChanges } from './plan.ts';
 import type { PlanScope, Secrets } from './plan.ts';
 
@@ -65,13 +67,15 @@ function planOf({ file, tenants = [], said = {}, scope, ...given }: Given) {
   );
   const defaults = (own: Partial<PoolSettings> = {}) => ({ ...DEFAULT_POOL_SETTINGS, ...own });
   return planChanges(
-    { tenants: new Map(entries), defaults: defaults(given.wanted) },
+    { tenants: new Map(entries), servers: new Map(), defaults: defaults(given.wanted) },
     {
       tenants,
+      servers: [],
       defaults: defaults(given.defaults),
       lastWords: {
         onTenant: (id) => (id in said ? { tenant: said[id] } : undefined),
         onDefaults: () => given.saidDefaults && defaults(given.saidDefaults),
+        onServer: () => undefined,
       },
     },
     secrets,
@@ -84,7 +88,8 @@ function plan(given: Given): readonly string[] {
   assert.deepEqual(conflicts, []);
   return commands.map((command) => {
     if (command.kind === 'set_defaults') return 'set_defaults';
-    const id = 'tenant' in command ? command.tenant.id : command.id;
+    assert.ok(!isServerCommand(command));
+    const id = tenantIdOf(command);
     return `${command.kind} ${id}${'origin' in command ? ` by ${command.origin}` : ''}`;
   });
 }
@@ -158,6 +163,7 @@ describe('planChanges beside the API', () => {
     assert.deepEqual(plan({ file, tenants, said }), ['replace_tenant b']);
     assert.deepEqual(planOf({ file, tenants, said }).kept, {
       tenants: ['a', 'gone'],
+      servers: [],
       defaults: false,
     });
   });
@@ -167,7 +173,7 @@ describe('planChanges beside the API', () => {
     const said = { a: tenant('a'), gone: tenant('gone') };
     const whole = { file: { a: {}, gone: {} }, tenants, said, scope: 'whole' } as const;
     assert.deepEqual(plan(whole), ['replace_tenant a', 'register_tenant gone by file']);
-    assert.deepEqual(planOf(whole).kept, { tenants: [], defaults: false });
+    assert.deepEqual(planOf(whole).kept, { tenants: [], servers: [], defaults: false });
   });
 
   it('does what the file says anew, whatever was changed elsewhere', () => {

@@ -2,9 +2,9 @@
  * What has to happen because of what the config file says. Pure: a file, the present state and what
  * the file said before in; commands out, none when nothing is to be done.
  *
- * The file speaks for the tenants it lists and for the defaults, and what it says is done when it
- * says something new. What was changed elsewhere since stays, until the file says otherwise of the
- * same tenant. A tenant that the API registered is not the file's unless its entry adopts it.
+ * The file speaks for the tenants and servers it lists and for the defaults, and what it says is
+ * done when it says something new. What was changed elsewhere since stays, until the file says
+ * otherwise of the same tenant. A tenant that the API registered is not the file's unless its entry adopts it.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
@@ -23,10 +23,13 @@ import type { ConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import type { ConfigCommand } from '../commands/commands.ts';
 import type { TenantCommand } from '../domain/tenant/commands.ts';
 import type { TenantView } from '../store/read-models.ts';
+import type { ServerView } from '../store/servers.ts';
 import type { LastWords } from './last-words.ts';
+import { planServers } from './plan-servers.ts';
 
 export interface PresentState {
   readonly defaults: PoolSettings;
+  readonly servers: readonly ServerView[];
   /** Every registered tenant. */
   readonly tenants: Iterable<TenantView>;
   readonly lastWords: LastWords;
@@ -44,8 +47,12 @@ export type PlanScope = 'news' | 'whole';
 
 export interface Plan {
   readonly commands: readonly ConfigCommand[];
-  /** The tenants, and whether the defaults, that are not as the file says, and stay so. */
-  readonly kept: { readonly tenants: readonly TenantId[]; readonly defaults: boolean };
+  /** What is not as the file says, and stays so. */
+  readonly kept: {
+    readonly tenants: readonly TenantId[];
+    readonly servers: readonly string[];
+    readonly defaults: boolean;
+  };
   /** With any, nothing may be done. */
   readonly conflicts: readonly Conflict[];
 }
@@ -63,7 +70,7 @@ type Step =
   | { readonly kind: 'conflict'; readonly message: string };
 
 export function planChanges(
-  file: Pick<ConfigFile, 'defaults' | 'tenants'>,
+  file: Pick<ConfigFile, 'defaults' | 'tenants' | 'servers'>,
   present: PresentState,
   secrets: Secrets,
   scope: PlanScope = 'news',
@@ -86,9 +93,10 @@ export function planChanges(
     .map((view) => ({ kind: 'remove_tenant', id: view.config.id }) as const);
   const isKept = scope === 'news' && saysNothingNew(file.defaults, present);
   const wanted = isKept ? present.defaults : file.defaults;
+  const servers = planServers(file, present.servers, present.lastWords, scope);
   return {
-    commands: [...removals, ...inOrder(wanted, present.defaults, upserts)],
-    kept: { tenants: kept, defaults: isKept },
+    commands: [...servers.commands, ...removals, ...inOrder(wanted, present.defaults, upserts)],
+    kept: { tenants: kept, servers: servers.kept, defaults: isKept },
     conflicts,
   };
 }

@@ -12,6 +12,8 @@ import {
   toPoolOverrides,
 } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { addressKey } from '@dbbouncer/shared/contract/database-servers.ts';
+import { toServerFields } from '@dbbouncer/shared/contract/server-resource.ts';
 import { effectivePool, findPoolInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { secretSchema } from '@dbbouncer/shared/contract/secret.ts';
@@ -130,6 +132,19 @@ const tenants = fc
   )
   .map((made) => made.filter(isRight));
 
+const servers = fc.uniqueArray(
+  fc.record(
+    {
+      name: fc.constantFrom('a', '1', 'null', 'true-b'),
+      host: fc.constantFrom('h', '::1', '/run/${X}'),
+      port: fc.constantFrom(5432, 5433),
+      maxConnections: fc.integer({ min: 1, max: 1_000_000 }),
+    },
+    { noNullPrototype: true },
+  ),
+  { maxLength: 3, comparator: (a, b) => a.name === b.name || addressKey(a) === addressKey(b) },
+);
+
 const defaults = fc.constantFrom<Partial<PoolSettings>>({}, { maxQueries: 9, idleTimeoutMs: 1 });
 
 /** With every secret opened: sealed twice, it is never the same. */
@@ -148,7 +163,8 @@ function readAgain(exported: string) {
     assert.fail(`${formatProblems('x', reading.problems).join('\n')}\n${exported}`);
   }
   const store = createMemoryEventStore({ clock: systemClock, project: projectViews });
-  const present = { defaults: DEFAULT_POOL_SETTINGS, tenants: [], lastWords: lastWordsIn(store) };
+  const lastWords = lastWordsIn(store);
+  const present = { defaults: DEFAULT_POOL_SETTINGS, servers: [], tenants: [], lastWords };
   const plan = planChanges(reading.config, present, secretsOf(keyring));
   assert.deepEqual(plan.conflicts, []);
   for (const command of plan.commands) {
@@ -168,10 +184,11 @@ describe('an exported config that is read again', () => {
   for (const [way, describeAs] of Object.entries({ 'in clear': inClear, sealed: asSealed })) {
     it(`is the same config, with its secrets ${way}`, () => {
       fc.assert(
-        fc.property(tenants, defaults, (configs, own) => {
+        fc.property(tenants, servers, defaults, (configs, declared, own) => {
           const settings = { ...DEFAULT_POOL_SETTINGS, ...own };
           const exported = configText({
             defaults: toPoolAnswer(settings),
+            servers: declared.map(toServerFields),
             tenants: configs.map((config) => ({
               fields: toTenantFields(config, (secret) => describeAs(secret, config.id)),
               state: 'active',
@@ -181,6 +198,8 @@ describe('an exported config that is read again', () => {
           });
           const routing = readAgain(Array.from(exported).join(''));
           assert.deepEqual(routing.defaults, settings);
+          const byName = declared.map((server) => [server.name, server] as const);
+          assert.deepEqual(routing.servers, new Map(byName));
           const all = (list: Iterable<TenantConfig>) =>
             Object.fromEntries(
               Array.from(list, (config) => [config.id, opened(config, config.id)]),
@@ -215,6 +234,7 @@ describe('an exported config that is read again', () => {
     const text = Array.from(
       configText({
         defaults: toPoolAnswer(DEFAULT_POOL_SETTINGS),
+        servers: [],
         tenants: [{ fields: toTenantFields(config, describeSecret), state: 'paused' }],
         secrets: 'described',
         head: [],

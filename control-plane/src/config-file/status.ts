@@ -24,7 +24,11 @@ export interface ConfigFileStatus {
   /** Why it is rejected or missing. */
   readonly problems: readonly PlacedProblem[];
   /** Not as the file says, because they were changed elsewhere after it said so. */
-  readonly kept: { readonly tenants: readonly string[]; readonly defaults: boolean };
+  readonly kept: {
+    readonly tenants: readonly string[];
+    readonly servers: readonly string[];
+    readonly defaults: boolean;
+  };
   /** Settings that are others than at the start of this process, which took effect then. */
   readonly waitingSettings: readonly string[];
   readonly reloads: Readonly<Record<ReloadOutcome, number>>;

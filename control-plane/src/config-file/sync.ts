@@ -40,7 +40,11 @@ export interface ConfigFileSyncOptions {
   readonly log: Logger;
 }
 
-const NOTHING_KEPT: Plan['kept'] = Object.freeze({ tenants: [], defaults: false });
+const NOTHING_KEPT: Plan['kept'] = Object.freeze({
+  tenants: [],
+  servers: [],
+  defaults: false,
+});
 /** After a reading that the event log could not take; it takes writes again by itself. */
 const REPEAT_AFTER_MS = 2_000;
 const ON_CHANGE: ReloadRequest = Object.freeze({ scope: 'news' });
@@ -187,17 +191,20 @@ export class ConfigFileSync implements ConfigFileFollower {
           adopted: count('adopt_tenant'),
           changed: count('replace_tenant'),
           removed: count('remove_tenant'),
+          serversSet: count('set_server'),
+          serversRemoved: count('remove_server'),
           defaultsChanged: count('set_defaults') > 0,
         },
         'config file applied',
       );
     }
-    if (kept.tenants.length === 0 && !kept.defaults) return;
+    if (kept.tenants.length + kept.servers.length === 0 && !kept.defaults) return;
     log.warn(
       {
         file,
         tenants: kept.tenants.slice(0, TOLD_MAX),
         tenantCount: kept.tenants.length,
+        servers: kept.servers.slice(0, TOLD_MAX),
         defaults: kept.defaults,
       },
       'what was changed elsewhere after the config file said it stays as it is',

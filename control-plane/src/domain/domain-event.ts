@@ -4,12 +4,15 @@ import { apiKeyEventSchema } from './api-key/events.ts';
 import type { ApiKeyEvent } from './api-key/events.ts';
 import { defaultsEventSchema } from './defaults/events.ts';
 import type { DefaultsEvent } from './defaults/events.ts';
+import { serverEventSchema } from './server/events.ts';
+import type { ServerEvent } from './server/events.ts';
 import { tenantEventSchema } from './tenant/events.ts';
 import type { TenantEvent } from './tenant/events.ts';
 
 export const domainEventSchema = z.discriminatedUnion('type', [
   tenantEventSchema,
   defaultsEventSchema,
+  serverEventSchema,
   apiKeyEventSchema,
 ]);
 export type DomainEvent = z.infer<typeof domainEventSchema>;
@@ -39,6 +42,10 @@ export function isApiKeyEvent(event: DomainEvent): event is ApiKeyEvent {
   return event.type.startsWith('ApiKey');
 }
 
+export function isServerEvent(event: DomainEvent): event is ServerEvent {
+  return event.type === 'ServerSet' || event.type === 'ServerRemoved';
+}
+
 export function isTenantEvent(event: DomainEvent): event is TenantEvent {
-  return !isDefaultsEvent(event) && !isApiKeyEvent(event);
+  return !isDefaultsEvent(event) && !isApiKeyEvent(event) && !isServerEvent(event);
 }

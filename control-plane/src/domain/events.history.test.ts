@@ -72,9 +72,10 @@ describe('an event of any shape there ever was', () => {
       };
       return { ...event, hash: hashEvent(event) };
     });
-    const { tenants, defaults, position } = foldRouting(initialConfig(1), stored);
+    const { tenants, servers, defaults, position } = foldRouting(initialConfig(1), stored);
     assert.equal(position, history.length);
     assert.deepEqual(defaults, DEFAULT_POOL_SETTINGS);
+    assert.deepEqual([...servers.keys()], ['main']);
     assert.equal(tenants.get('first')?.port, 5433);
     assert.deepEqual(tenants.get('first')?.pool, { poolMode: 'transaction' });
     assert.equal(tenants.get('second')?.operations?.state, 'draining');

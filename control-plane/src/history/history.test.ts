@@ -21,6 +21,7 @@ import type { EventStore } from '../store/event-store.ts';
 import { createMemoryEventStore } from '../store/memory-event-store.ts';
 import type { TenantView } from '../store/read-models.ts';
 import { History } from './history.ts';
+import type { ServerView } from '../store/servers.ts';
 import type { DiffPage, HistoryEntry } from './history.ts';
 import { diffDefaults, diffTenants } from './tenant-diff.ts';
 
@@ -43,6 +44,10 @@ const commands: fc.Arbitrary<Command> = fc.oneof(
     .record({ id: ids, operation: fc.constantFrom(...TENANT_OPERATIONS) })
     .map((fields): Command => ({ kind: 'operate_tenant', ...fields })),
   ids.map((id): Command => ({ kind: 'remove_tenant', id })),
+  fc
+    .record({ name: fc.constantFrom('s', 'T'), port, maxConnections: limit })
+    .map((server): Command => ({ kind: 'set_server', server: { ...server, host: 'h' } })),
+  fc.constantFrom('S', 't').map((name): Command => ({ kind: 'remove_server', name })),
   limit.map((maxConnections): Command => {
     return { kind: 'set_defaults', defaults: { ...DEFAULT_POOL_SETTINGS, maxConnections } };
   }),
@@ -61,6 +66,7 @@ type Step = typeof histories extends fc.Arbitrary<(infer One)[]> ? One : never;
 
 interface Present {
   readonly defaults: PoolSettings;
+  readonly servers: readonly ServerView[];
   readonly tenants: readonly TenantView[];
 }
 
@@ -84,6 +90,7 @@ function live(steps: readonly Step[]) {
 function presentOf(store: EventStore): Present {
   return {
     defaults: store.getDefaults().defaults,
+    servers: store.servers.list(),
     tenants: store.listTenants({ limit: 100 }).tenants,
   };
 }
@@ -102,8 +109,25 @@ async function allOfConfig(history: History, position: number, limit: number): P
     assert.ok(page.tenants.length <= limit);
     tenants.push(...page.tenants);
     after = page.next;
-    if (after === undefined) return { defaults: page.defaults, tenants };
+    const { defaults, servers } = page;
+    if (after === undefined) return { defaults, servers, tenants };
   }
+}
+
+/** By key, from what to what. */
+function settingsIn(differences: DiffPage['servers']) {
+  const own = (view: ServerView | undefined) => view && [view.server, view.origin];
+  return differences.map(({ before, after }) => [own(before), own(after)]);
+}
+
+function changedServers(before: Present, after: Present) {
+  const own = ({ servers }: Present, key: string) => {
+    const view = servers.find(({ server }) => server.name.toLowerCase() === key);
+    return view && [view.server, view.origin];
+  };
+  return ['s', 't']
+    .map((key) => [own(before, key), own(after, key)])
+    .filter(([was, is]) => JSON.stringify(was) !== JSON.stringify(is));
 }
 
 describe('the past', () => {
@@ -128,6 +152,7 @@ describe('the past', () => {
         do {
           const page = await history.difference(from, to, { after: next, limit: size });
           assert.deepEqual(page.defaults, diffDefaults(before.defaults, after.defaults));
+          assert.deepEqual(settingsIn(page.servers), changedServers(before, after));
           differences.push(...page.tenants);
           ({ next } = page);
         } while (next !== undefined);

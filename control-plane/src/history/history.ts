@@ -13,6 +13,7 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { evolveDefaults, INITIAL_DEFAULTS } from '../domain/defaults/decide.ts';
 import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
 import { decodeEvent, isDefaultsEvent } from '../domain/domain-event.ts';
+import { serverKeyOfStream } from '../domain/server/events.ts';
 import { tenantKeyOfStream, tenantStream } from '../domain/tenant/events.ts';
 import { evolveView } from '../projections/tenant-views.ts';
 import type { StoredEvent } from '../store/event.ts';
@@ -20,7 +21,10 @@ import { STRETCH_POSITIONS_MAX } from '../store/event-query.ts';
 import type { EventFilter, EventSearch, EventStretch } from '../store/event-query.ts';
 import type { EventReader, EventStore } from '../store/event-store.ts';
 import type { TenantReader, TenantView } from '../store/read-models.ts';
+import type { ServerView } from '../store/servers.ts';
 import { Pace } from './pace.ts';
+import { serverDifferences, serversAt } from './server-history.ts';
+import type { ServerDifference } from './server-history.ts';
 import { diffDefaults, diffTenants, summarize } from './tenant-diff.ts';
 import type { FieldChange } from './tenant-diff.ts';
 
@@ -50,6 +54,8 @@ export interface HistoryPage {
 
 export interface ConfigPage {
   readonly defaults: PoolSettings;
+  /** All of them, ordered by lower-case name. */
+  readonly servers: readonly ServerView[];
   /** Ordered by lower-case id. */
   readonly tenants: readonly TenantView[];
   /** The key the next page goes on after; absent after the last one. */
@@ -66,6 +72,7 @@ export interface TenantDifference {
 
 export interface DiffPage {
   readonly defaults: readonly FieldChange[];
+  readonly servers: readonly ServerDifference[];
   /** Ordered by lower-case id. */
   readonly tenants: readonly TenantDifference[];
   readonly next?: string;
@@ -155,6 +162,7 @@ export class History {
   async configAt(position: Position, { after = '', limit }: TenantPageQuery): Promise<ConfigPage> {
     const pace = new Pace();
     const defaults = await this.#defaultsAt(position);
+    const servers = await serversAt(this.#store, position);
     const tenants: TenantView[] = [];
     for (const key of this.#keysAfter(after)) {
       const view = await this.#tenantAt(key, position);
@@ -162,7 +170,7 @@ export class History {
       if (tenants.length > limit) break;
       await pace.after(1);
     }
-    return { defaults, ...pageOf(tenants, limit, ({ config }) => tenantKey(config.id)) };
+    return { defaults, servers, ...pageOf(tenants, limit, ({ config }) => tenantKey(config.id)) };
   }
 
   /** What has to change for the config at `from` to become that at `to`, later or earlier. */
@@ -174,6 +182,8 @@ export class History {
     const pace = new Pace();
     const streams = await this.#streamsBetween(Math.min(from, to), Math.max(from, to));
     const keys = streams.map((stream) => tenantKeyOfStream(stream) ?? '');
+    const ofServers = streams.map(serverKeyOfStream).filter((key) => key !== undefined);
+    const servers = serverDifferences(this.#store, ofServers, from, to);
     const tenants: (TenantDifference & { readonly key: string })[] = [];
     for (const key of keys.filter((key) => key > after).sort()) {
       const difference = differenceOf(
@@ -185,7 +195,7 @@ export class History {
       await pace.after(2);
     }
     const defaults = diffDefaults(await this.#defaultsAt(from), await this.#defaultsAt(to));
-    return { defaults, ...pageOf(tenants, limit, ({ key }) => key) };
+    return { defaults, servers, ...pageOf(tenants, limit, ({ key }) => key) };
   }
 
   /** The positions that a search can have answers at, both ends outside. */

@@ -50,7 +50,8 @@ function fieldsOf(tenant: TenantAsOf, marks: SecretMarks): Fields {
   return new Map(leaves({ ...fields, origin, state: operationsOf(config).state }, ''));
 }
 
-function changesBetween(before: Fields, after: Fields): readonly FieldChange[] {
+/** Of two sets of fields, those that differ. */
+export function changesBetween(before: Fields, after: Fields): readonly FieldChange[] {
   const changes: FieldChange[] = [];
   for (const name of new Set([...before.keys(), ...after.keys()])) {
     const from = before.get(name) ?? null;

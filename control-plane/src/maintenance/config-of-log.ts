@@ -13,7 +13,7 @@ import { describeSecret } from '@dbbouncer/shared/secrets/password.ts';
 import { toSealedText } from '@dbbouncer/shared/secrets/sealed-text.ts';
 import type { ConfigToExport } from '@dbbouncer/shared/settings/config-export.ts';
 import type { LogFile } from '../store/log-file.ts';
-import { configAt, tenantsInOrder } from './replay.ts';
+import { configAt, serversInOrder, tenantsInOrder } from './replay.ts';
 
 /**
  * `variables`: others stand in their place. `sealed`: as they are, for whoever has the master key.
@@ -42,6 +42,7 @@ export function configOfLog(log: LogFile, options: ExportOptions): ConfigToExpor
   const moment = time === undefined ? '' : `, which was written at ${time}`;
   return {
     defaults: toPoolAnswer(config.defaults),
+    servers: serversInOrder(config),
     tenants,
     secrets: options.secrets === 'variables' ? 'described' : 'written',
     head: [

@@ -4,6 +4,8 @@
  */
 import { toPoolAnswer } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { toServerFields } from '@dbbouncer/shared/contract/server-resource.ts';
+import type { ServerFields } from '@dbbouncer/shared/contract/server-resource.ts';
 import { toTenantFields } from '@dbbouncer/shared/contract/tenant-conversion.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
@@ -16,6 +18,8 @@ import type { LogFile } from '../store/log-file.ts';
 export interface ReplayedConfig {
   readonly position: Position;
   readonly defaults: Readonly<Record<string, unknown>>;
+  /** By name; absent where none is declared. */
+  readonly servers?: Readonly<Record<string, unknown>>;
   /** By id, in the order of ids. */
   readonly tenants: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
@@ -27,9 +31,11 @@ export interface ReplayedConfig {
 export function replay(log: LogFile, at: string | undefined): ReplayedConfig {
   const config = configAt(log, at);
   const tenants = tenantsInOrder(config).map((tenant) => [tenant.id, fieldsOf(tenant)] as const);
+  const servers = serversInOrder(config).map(({ name, ...fields }) => [name, fields] as const);
   return {
     position: config.position,
     defaults: toPoolAnswer(config.defaults),
+    ...(servers.length > 0 && { servers: Object.fromEntries(servers) }),
     tenants: Object.fromEntries(tenants),
   };
 }
@@ -43,6 +49,11 @@ export function configAt(log: LogFile, at: string | undefined): RoutingConfig {
 export function tenantsInOrder({ tenants }: RoutingConfig): readonly TenantConfig[] {
   const keys = [...tenants.keys()].sort();
   return keys.map((key) => tenants.look(key)).filter((tenant) => tenant !== undefined);
+}
+
+export function serversInOrder({ servers }: RoutingConfig): readonly ServerFields[] {
+  const keys = [...servers.keys()].sort();
+  return keys.flatMap((key) => servers.get(key) ?? []).map(toServerFields);
 }
 
 /** Only what the tenant has itself. */

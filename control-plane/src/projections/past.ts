@@ -2,12 +2,21 @@
  * What was, at any position of the log: tenants and defaults, folded from their own streams alone.
  * Pure, but for the log it reads. What it says of a position no later event changes.
  */
+import type { ServerConfig } from '@dbbouncer/shared/contract/database-servers.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { evolveDefaults, INITIAL_DEFAULTS } from '../domain/defaults/decide.ts';
 import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
-import { decodeEvent, isDefaultsEvent, isTenantEvent } from '../domain/domain-event.ts';
+import {
+  decodeEvent,
+  isDefaultsEvent,
+  isServerEvent,
+  isTenantEvent,
+} from '../domain/domain-event.ts';
+import { evolveServer } from '../domain/server/decide.ts';
+import type { ServerState } from '../domain/server/decide.ts';
+import { serverStream } from '../domain/server/events.ts';
 import type { TenantPast } from '../domain/tenant/commands.ts';
 import { tenantStream } from '../domain/tenant/events.ts';
 import { evolveConfig } from '../domain/tenant/state.ts';
@@ -42,4 +51,18 @@ export function defaultsAt(log: EventReader, position: Position): PoolSettings {
     if (isDefaultsEvent(event)) defaults = evolveDefaults(defaults, event);
   }
   return defaults;
+}
+
+export function serverAt(
+  log: Pick<EventReader, 'readStream'>,
+  name: string,
+  position: Position,
+): ServerConfig | undefined {
+  let state: ServerState;
+  for (const stored of log.readStream(serverStream(name))) {
+    if (stored.position > position) break;
+    const event = decodeEvent(stored);
+    if (isServerEvent(event)) state = evolveServer(state, event);
+  }
+  return state?.server;
 }

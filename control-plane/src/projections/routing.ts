@@ -6,6 +6,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfigChange, ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { applyDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import { serverKey, withServers } from '@dbbouncer/shared/contract/database-servers.ts';
+import type { DeclaredServers, ServerConfig } from '@dbbouncer/shared/contract/database-servers.ts';
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
@@ -14,9 +16,17 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { evolveDefaults, INITIAL_DEFAULTS } from '../domain/defaults/decide.ts';
 import { DEFAULTS_STREAM } from '../domain/defaults/events.ts';
-import { decodeEvent, isDefaultsEvent, isTenantEvent } from '../domain/domain-event.ts';
+import {
+  decodeEvent,
+  isDefaultsEvent,
+  isServerEvent,
+  isTenantEvent,
+} from '../domain/domain-event.ts';
+import { evolveServer } from '../domain/server/decide.ts';
+import { serverKeyOfStream } from '../domain/server/events.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import { evolveConfig } from '../domain/tenant/state.ts';
+import { defaultsAt, serverAt } from './past.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
 
@@ -32,6 +42,7 @@ export type FoldedEvent = Pick<StoredEvent, 'position' | 'stream' | 'type' | 'da
 export function foldRouting(config: RoutingConfig, events: Iterable<FoldedEvent>): RoutingConfig {
   // By stream, which is at hand: a long log asks for one of them a million times.
   const touched = new Map<string, TenantConfig | undefined>();
+  const servers = new Map<string, ServerConfig | undefined>();
   let { position, epoch, defaults } = config;
   for (const stored of events) {
     assert(stored.position === position + 1, 'the routing fold sees every event, in order');
@@ -40,6 +51,9 @@ export function foldRouting(config: RoutingConfig, events: Iterable<FoldedEvent>
     const event = decodeEvent(stored);
     if (isDefaultsEvent(event)) {
       defaults = evolveDefaults(defaults, event);
+    } else if (isServerEvent(event)) {
+      const next = evolveServer(undefined, event);
+      servers.set(serverKeyOf(stored.stream), next?.server);
     } else if (isTenantEvent(event)) {
       const { stream } = stored;
       let tenant = touched.get(stream);
@@ -48,7 +62,19 @@ export function foldRouting(config: RoutingConfig, events: Iterable<FoldedEvent>
     }
   }
   const changed = Array.from(touched, ([stream, tenant]) => [keyOf(stream), tenant] as const);
-  return { epoch, position, defaults, tenants: config.tenants.with(changed) };
+  return {
+    epoch,
+    position,
+    defaults,
+    servers: withServers(config.servers, [...servers]),
+    tenants: config.tenants.with(changed),
+  };
+}
+
+function serverKeyOf(stream: string): string {
+  const key = serverKeyOfStream(stream);
+  assert(key !== undefined, 'an event of a server is in the stream of a server');
+  return key;
 }
 
 function keyOf(stream: string): string {
@@ -63,6 +89,7 @@ export function changesFor(before: RoutingConfig, after: RoutingConfig): ConfigD
   if (!isDeepStrictEqual(before.defaults, after.defaults)) {
     changes.push({ kind: 'defaults_set', defaults: after.defaults });
   }
+  changes.push(...serverChanges(before.servers, after.servers));
   for (const key of after.tenants.changedKeys(before.tenants)) {
     const was = before.tenants.get(key);
     const is = after.tenants.get(key);
@@ -70,6 +97,16 @@ export function changesFor(before: RoutingConfig, after: RoutingConfig): ConfigD
     else if (was !== undefined) changes.push({ kind: 'tenant_removed', id: was.id });
   }
   return { epoch: after.epoch, from: before.position, to: after.position, changes };
+}
+
+function* serverChanges(before: DeclaredServers, after: DeclaredServers): Iterable<ConfigChange> {
+  if (before === after) return;
+  for (const [key, { name }] of before) {
+    if (!after.has(key)) yield { kind: 'server_removed', name };
+  }
+  for (const [key, server] of after) {
+    if (!isDeepStrictEqual(before.get(key), server)) yield { kind: 'server_set', server };
+  }
 }
 
 /**
@@ -85,7 +122,10 @@ export function assertRebuilds(
   assert(typeof rebuilt === 'object', 'a proxy takes the delta');
   const { tenants, ...rest } = rebuilt;
   const { tenants: expected, ...expectedRest } = after;
-  assert(isDeepStrictEqual(rest, expectedRest), 'the delta leads to the position and defaults');
+  assert(
+    isDeepStrictEqual(rest, expectedRest),
+    'the delta leads to the position, defaults and servers',
+  );
   for (const key of tenants.changedKeys(expected)) {
     const same = isDeepStrictEqual(tenants.get(key), expected.get(key));
     assert(same, `the delta leads to tenant "${key}" as it is`);
@@ -105,7 +145,14 @@ export function loadRouting(store: EventStore): RoutingConfig {
     after = page.next;
   } while (after !== undefined);
   const position = store.head();
-  return { epoch: store.epoch, position, defaults, tenants: PackedMap.from(tenants) };
+  const servers = declaredIn(store);
+  return { epoch: store.epoch, position, defaults, servers, tenants: PackedMap.from(tenants) };
+}
+
+/** The servers that are declared now. */
+export function declaredIn({ servers }: Pick<EventStore, 'servers'>): DeclaredServers {
+  const entries = servers.list().map(({ server }) => [serverKey(server.name), server] as const);
+  return new Map(entries);
 }
 
 /** The config at an earlier position: folds only the streams that changed since then. */
@@ -121,12 +168,21 @@ export function rewindRouting(
   }
   let { defaults } = config;
   const tenants: [string, TenantConfig | undefined][] = [];
+  const servers: [string, ServerConfig | undefined][] = [];
   for (const stream of streams) {
     const key = tenantKeyOfStream(stream);
+    const server = serverKeyOfStream(stream);
     if (key !== undefined) tenants.push([key, tenantAt(store, stream, position)]);
+    else if (server !== undefined) servers.push([server, serverAt(store, server, position)]);
     else if (stream === DEFAULTS_STREAM) defaults = defaultsAt(store, position);
   }
-  return { epoch: config.epoch, position, defaults, tenants: config.tenants.with(tenants) };
+  return {
+    epoch: config.epoch,
+    position,
+    defaults,
+    servers: withServers(config.servers, servers),
+    tenants: config.tenants.with(tenants),
+  };
 }
 
 function tenantAt(store: EventStore, stream: string, position: Position): TenantConfig | undefined {
@@ -137,14 +193,4 @@ function tenantAt(store: EventStore, stream: string, position: Position): Tenant
     if (isTenantEvent(event)) tenant = evolveConfig(tenant, event);
   }
   return tenant;
-}
-
-function defaultsAt(store: EventStore, position: Position): RoutingConfig['defaults'] {
-  let defaults = INITIAL_DEFAULTS;
-  for (const stored of store.readStream(DEFAULTS_STREAM)) {
-    if (stored.position > position) break;
-    const event = decodeEvent(stored);
-    if (isDefaultsEvent(event)) defaults = evolveDefaults(defaults, event);
-  }
-  return defaults;
 }

@@ -8,6 +8,7 @@ import {
   decodeEvent,
   isApiKeyEvent,
   isDefaultsEvent,
+  isServerEvent,
   isTenantEvent,
 } from '../domain/domain-event.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
@@ -17,6 +18,7 @@ import type { TenantState } from '../domain/tenant/state.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { Project, FoldedModels, TenantView } from '../store/read-models.ts';
 import { projectApiKey } from './api-key-views.ts';
+import { projectServer } from './server-views.ts';
 
 export const projectViews: Project = (stored, models) => {
   const event = decodeEvent(stored);
@@ -28,6 +30,8 @@ export const projectViews: Project = (stored, models) => {
     });
   } else if (isApiKeyEvent(event)) {
     projectApiKey(stored, event, models);
+  } else if (isServerEvent(event)) {
+    projectServer(stored, event, models);
   } else {
     projectTenant(stored, event, models);
   }

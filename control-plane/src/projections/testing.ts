@@ -29,6 +29,14 @@ const limit = fc.integer({ min: 1, max: 4 });
 const pool = fc.record({ minConnections: limit, maxConnections: limit }, { requiredKeys: [] });
 const tenant = fc.record({ id: ids, port, pool }).map((fields) => sampleTenant(fields));
 
+const serverNames = fc.constantFrom('s', 'S', 't');
+const serverCommand: fc.Arbitrary<Command> = fc.oneof(
+  fc.record({ name: serverNames, port, maxConnections: limit }).map((own): Command => {
+    return { kind: 'set_server', server: { ...own, host: 'db.example.com' } };
+  }),
+  serverNames.map((name): Command => ({ kind: 'remove_server', name })),
+);
+
 const command: fc.Arbitrary<Command> = fc.oneof(
   tenant.map((t): Command => ({ kind: 'register_tenant', origin: 'api', tenant: t })),
   tenant.map((t): Command => ({ kind: 'replace_tenant', tenant: t })),
@@ -43,6 +51,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     .record({ id: ids, operation: fc.constantFrom(...TENANT_OPERATIONS) })
     .map((fields): Command => ({ kind: 'operate_tenant', ...fields })),
   ids.map((id): Command => ({ kind: 'remove_tenant', id })),
+  serverCommand,
   fc.record({ minConnections: limit, maxConnections: limit }).map((own): Command => {
     return { kind: 'set_defaults', defaults: { ...DEFAULT_POOL_SETTINGS, ...own } };
   }),

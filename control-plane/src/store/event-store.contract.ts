@@ -10,6 +10,7 @@ import type { DomainEvent } from '../domain/domain-event.ts';
 import { sampleTenant } from '../domain/given-when-then.ts';
 import { apiKeys } from './api-keys.contract.ts';
 import type { StoredEvent } from './event.ts';
+import { declaredServers } from './servers.contract.ts';
 import type { EventStore, ExpectedVersion } from './event-store.ts';
 import { GENESIS_HASH, hashEvent, verifyChain } from './hash-chain.ts';
 import { EVENT_BYTES_MAX } from './prepare-event.ts';
@@ -67,6 +68,7 @@ export function eventStoreContract(name: string, open: () => OpenedStore): void 
     describe('list of tenants', tenantList);
     describe('read models', readModels);
     describe('API keys', () => apiKeys(() => store));
+    describe('declared servers', () => declaredServers(() => store));
     describe('life', life);
   });
 }

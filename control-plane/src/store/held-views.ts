@@ -1,11 +1,13 @@
 /**
  * Read models while many events are folded at once: each view is changed in memory as often as it
- * is, and put into its table once, at the end. Keys of the API are few, and go there at once.
+ * is, and put into its table once, at the end. Keys of the API and servers are few, and go there at
+ * once.
  */
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ApiKeyModel } from './api-keys.ts';
 import { INITIAL_DEFAULTS_VIEW } from './read-models.ts';
 import type { DefaultsView, FoldedModels, TenantView } from './read-models.ts';
+import type { ServerModel } from './servers.ts';
 
 export class HeldViews implements FoldedModels {
   readonly #models: FoldedModels;
@@ -19,6 +21,10 @@ export class HeldViews implements FoldedModels {
 
   get apiKeys(): ApiKeyModel {
     return this.#models.apiKeys;
+  }
+
+  get servers(): ServerModel {
+    return this.#models.servers;
   }
 
   getTenant(id: string): TenantView | undefined {

@@ -19,6 +19,7 @@ import { MemoryReadModels } from './memory-read-models.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
+import type { ServerReader } from './servers.ts';
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
@@ -32,6 +33,7 @@ export function createMemoryEventStore(options: MemoryStoreOptions): EventStore 
 class MemoryEventStore implements EventStore {
   readonly epoch = 1;
   readonly apiKeys: ApiKeyReader & ApiKeyUses;
+  readonly servers: ServerReader;
   readonly answers: MemoryKeptAnswers;
   readonly #options: MemoryStoreOptions;
   readonly #models = new MemoryReadModels();
@@ -45,6 +47,7 @@ class MemoryEventStore implements EventStore {
   constructor(options: MemoryStoreOptions) {
     this.#options = options;
     this.apiKeys = this.#apiKeys();
+    this.servers = this.#servers();
     this.answers = new MemoryKeptAnswers(options.clock);
   }
 
@@ -197,6 +200,15 @@ class MemoryEventStore implements EventStore {
         this.#requireOpen();
         for (const [id, at] of more) uses.set(id, at);
       },
+    };
+  }
+
+  #servers(): ServerReader {
+    return {
+      get: (name) => this.#open().servers.get(name),
+      at: (address) => this.#open().servers.at(address),
+      list: () => this.#open().servers.list(),
+      count: () => this.#open().servers.count(),
     };
   }
 

@@ -7,6 +7,7 @@ import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import { reaches } from '../domain/api-key/tenant-pattern.ts';
 import { MemoryApiKeys } from './memory-api-keys.ts';
+import { MemoryServers } from './memory-servers.ts';
 import { INITIAL_DEFAULTS_VIEW, pageOf, searchTextOf } from './read-models.ts';
 import type {
   DefaultsView,
@@ -20,6 +21,7 @@ import type {
 
 export class MemoryReadModels implements ReadModels {
   readonly apiKeys = new MemoryApiKeys();
+  readonly servers = new MemoryServers();
   #tenants = FrozenMap.empty<TenantView>();
   #defaults = INITIAL_DEFAULTS_VIEW;
 
@@ -79,6 +81,7 @@ export class MemoryReadModels implements ReadModels {
 
   clear(): void {
     this.apiKeys.clear();
+    this.servers.clear();
     this.#tenants = FrozenMap.empty();
     this.#defaults = INITIAL_DEFAULTS_VIEW;
   }
@@ -88,8 +91,10 @@ export class MemoryReadModels implements ReadModels {
     const tenants = this.#tenants;
     const defaults = this.#defaults;
     const undoKeys = this.apiKeys.remember();
+    const undoServers = this.servers.remember();
     return () => {
       undoKeys();
+      undoServers();
       this.#tenants = tenants;
       this.#defaults = defaults;
     };

@@ -10,6 +10,7 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { StoredEvent } from './event.ts';
 import type { TenantOrigin } from '../domain/tenant/events.ts';
 import type { ApiKeyModel } from './api-keys.ts';
+import type { ServerModel, ServerReader } from './servers.ts';
 
 export interface TenantView {
   readonly config: TenantConfig;
@@ -70,11 +71,13 @@ export interface TenantReader {
   /** What the tenants of one server may open there: one look at all tenants. */
   budgetOf(server: ServerQuery): ServerBudget;
   getDefaults(): DefaultsView;
+  readonly servers: ServerReader;
 }
 
 /** What a projection needs: views by their names, as they are and as they are next. */
 export interface FoldedModels extends Pick<TenantReader, 'getTenant' | 'getDefaults'> {
   readonly apiKeys: ApiKeyModel;
+  readonly servers: ServerModel;
   putTenant(view: TenantView): void;
   removeTenant(id: string): void;
   putDefaults(view: DefaultsView): void;
@@ -82,6 +85,7 @@ export interface FoldedModels extends Pick<TenantReader, 'getTenant' | 'getDefau
 
 /** The store offers them inside the transaction that appends. */
 export interface ReadModels extends TenantReader, FoldedModels {
+  readonly servers: ServerModel;
   /** A tenant whose own minimum would be above its maximum under these defaults, or nothing. */
   findContradicted(defaults: PoolSettings): TenantView | undefined;
   clear(): void;

@@ -10,6 +10,7 @@ import { HeldViews } from './held-views.ts';
 import type { Project } from './read-models.ts';
 import { SqliteApiKeys } from './sqlite-api-keys.ts';
 import { openReadModelsInMemory, UNFOLDED_TABLES } from './sqlite-database.ts';
+import { SqliteServers } from './sqlite-servers.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
 import { quoted, tableReader } from './table-reader.ts';
 import type { Row, TableReader } from './table-reader.ts';
@@ -33,7 +34,8 @@ export class ShadowReadModels {
   constructor(project: Project) {
     this.#project = project;
     const apiKeys = new SqliteApiKeys(this.#database, (work) => work());
-    this.#views = new HeldViews(new SqliteReadModels(this.#database, apiKeys));
+    const servers = new SqliteServers(this.#database, (work) => work());
+    this.#views = new HeldViews(new SqliteReadModels(this.#database, apiKeys, servers));
     // One transaction for all there ever is: nobody else sees it, and nothing of it is kept.
     this.#database.client.exec('BEGIN');
   }

@@ -20,7 +20,7 @@ export interface SqliteDatabase {
 
 export const MIGRATIONS = fileURLToPath(new URL('../../../migrations', import.meta.url));
 /** Migrations that only make what is not there: run at each start. */
-const READ_MODELS_SQL = ['0003_read_models.sql', '0004_api_keys.sql'];
+const READ_MODELS_SQL = ['0003_read_models.sql', '0004_api_keys.sql', '0007_servers.sql'];
 /** What these make and no event fills. */
 export const UNFOLDED_TABLES: readonly string[] = ['api_key_uses'];
 /** How long a statement waits for another program that holds the file; the process stands still. */

@@ -31,6 +31,7 @@ import { BUSY_TIMEOUT_MS, openDatabase } from './sqlite-database.ts';
 import type { Durability, SqliteDatabase } from './sqlite-database.ts';
 import { SqliteEventSearch } from './sqlite-event-search.ts';
 import { SqliteKeptAnswers } from './sqlite-kept-answers.ts';
+import { SqliteServers } from './sqlite-servers.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
 import type { events } from './tables.ts';
 import { Transactions } from './transactions.ts';
@@ -85,6 +86,7 @@ export function openSqliteEventStore(options: SqliteStoreOptions): EventStore {
 class SqliteEventStore implements EventStore {
   readonly epoch: number;
   readonly apiKeys: SqliteApiKeys;
+  readonly servers: SqliteServers;
   readonly answers: AnswerBook;
   readonly #database: SqliteDatabase;
   readonly #lock: WriterLock;
@@ -108,7 +110,8 @@ class SqliteEventStore implements EventStore {
     this.#statements = prepareEventStatements(database);
     this.#search = new SqliteEventSearch(database.client);
     this.apiKeys = new SqliteApiKeys(database, (work) => this.#run(work));
-    this.#models = new SqliteReadModels(database, this.apiKeys);
+    this.servers = new SqliteServers(database, (work) => this.#run(work));
+    this.#models = new SqliteReadModels(database, this.apiKeys, this.servers);
     this.answers = new SqliteKeptAnswers(database, options.clock);
     this.#committed = new CommitListeners(options.log);
     this.#head = this.#statements.head.get() ?? { position: 0, hash: GENESIS_HASH };

@@ -18,6 +18,7 @@ import type {
   TenantView,
 } from './read-models.ts';
 import type { SqliteApiKeys } from './sqlite-api-keys.ts';
+import type { SqliteServers } from './sqlite-servers.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
 import { defaults, excluded, tenants } from './tables.ts';
 
@@ -33,12 +34,14 @@ interface Known {
 
 export class SqliteReadModels implements ReadModels {
   readonly apiKeys: SqliteApiKeys;
+  readonly servers: SqliteServers;
   readonly #orm: SqliteDatabase['orm'];
   readonly #statements: ReturnType<typeof prepareStatements>;
   #known: Known | undefined;
 
-  constructor(database: SqliteDatabase, apiKeys: SqliteApiKeys) {
+  constructor(database: SqliteDatabase, apiKeys: SqliteApiKeys, servers: SqliteServers) {
     this.apiKeys = apiKeys;
+    this.servers = servers;
     this.#orm = database.orm;
     this.#statements = prepareStatements(database);
   }
@@ -122,6 +125,7 @@ export class SqliteReadModels implements ReadModels {
 
   clear(): void {
     this.apiKeys.clear();
+    this.servers.clear();
     this.#orm.delete(tenants).run();
     this.#orm.delete(defaults).run();
     this.forget();

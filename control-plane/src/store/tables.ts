@@ -5,6 +5,7 @@
 import type { SQL } from 'drizzle-orm';
 import type { SQLiteTable } from 'drizzle-orm/sqlite-core';
 import { getTableColumns, integer, sql, sqliteTable, text } from './drizzle.ts';
+import type { ServerOrigin } from '../domain/server/events.ts';
 import type { TenantOrigin } from '../domain/tenant/events.ts';
 
 export const events = sqliteTable('events', {
@@ -66,6 +67,20 @@ export const apiKeys = sqliteTable('api_keys', {
   updatedAt: text('updated_at').notNull(),
   revokedAt: text('revoked_at'),
   /** ApiKey as JSON. */
+  data: text().notNull(),
+});
+
+export const servers = sqliteTable('servers', {
+  /** Lower-case name. */
+  key: text().primaryKey(),
+  /** `addressKey` of it. */
+  address: text().notNull(),
+  origin: text().$type<ServerOrigin>().notNull(),
+  version: integer().notNull(),
+  position: integer().notNull(),
+  createdAt: text('created_at').notNull(),
+  updatedAt: text('updated_at').notNull(),
+  /** ServerConfig as JSON. */
   data: text().notNull(),
 });
 

@@ -109,7 +109,8 @@ export async function readSnapshot(data: Uint8Array): Promise<DecodedSnapshot> {
  */
 export function shareUnchanged(current: RoutingConfig, next: RoutingConfig): RoutingConfig {
   const { defaults } = isDeepStrictEqual(next.defaults, current.defaults) ? current : next;
-  return { ...next, defaults, tenants: next.tenants.sharing(current.tenants) };
+  const { servers } = isDeepStrictEqual(next.servers, current.servers) ? current : next;
+  return { ...next, defaults, servers, tenants: next.tenants.sharing(current.tenants) };
 }
 
 function judgeConfig(

@@ -5,6 +5,7 @@
  * choosing to resolve-tenant.ts. Building one costs nothing per tenant: the index is the config's
  * own map, settings are merged when first asked for.
  */
+import { findServerInconsistency } from '@dbbouncer/shared/contract/database-servers.ts';
 import {
   effectivePool,
   findInconsistency,
@@ -129,6 +130,10 @@ export function isKnownConsistent(config: RoutingConfig): boolean {
 function lookForInconsistency(previous: RoutingConfig, next: RoutingConfig): string | undefined {
   // Other defaults concern every tenant: rare enough to look at all of them.
   if (next.defaults !== previous.defaults) return findInconsistency(next);
+  if (next.servers !== previous.servers) {
+    const problem = findServerInconsistency(next.servers);
+    if (problem !== undefined) return problem;
+  }
   for (const key of next.tenants.changedKeys(previous.tenants)) {
     const tenant = next.tenants.look(key);
     if (tenant === undefined) continue;

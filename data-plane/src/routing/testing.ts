@@ -1,5 +1,5 @@
 /** For tests only: tenants and configs with every field filled in. */
-import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
+import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { RoutingConfig, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -27,9 +27,9 @@ export function someConfig(
   changes: Partial<RoutingConfig> = {},
 ): RoutingConfig {
   return {
+    ...EMPTY_CONFIG,
     epoch: 1,
     position: 1,
-    defaults: DEFAULT_POOL_SETTINGS,
     tenants: PackedMap.from(tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const)),
     ...changes,
   };

@@ -4,8 +4,11 @@
  * holds.
  */
 import { z } from 'zod';
+import { unreachable } from '../kernel/assert.ts';
 import { isTenantId, tenantKey } from '../kernel/ids.ts';
 import type { TenantId } from '../kernel/ids.ts';
+import { serverConfigSchema, serverKey, withServers } from './database-servers.ts';
+import type { ServerConfig } from './database-servers.ts';
 import { poolSettingsSchema } from './pool-settings.ts';
 import { tenantConfigSchema } from './routing-config.ts';
 import type { RoutingConfig, TenantConfig } from './routing-config.ts';
@@ -23,6 +26,11 @@ export const configChangeSchema = z.discriminatedUnion('kind', [
     id: z.custom<TenantId>((value) => typeof value === 'string' && isTenantId(value)),
   }),
   z.strictObject({ kind: z.literal('defaults_set'), defaults: poolSettingsSchema }),
+  z.strictObject({ kind: z.literal('server_set'), server: serverConfigSchema }),
+  z.strictObject({
+    kind: z.literal('server_removed'),
+    name: serverConfigSchema.shape.name,
+  }),
 ]);
 export type ConfigChange = Readonly<z.infer<typeof configChangeSchema>>;
 
@@ -49,17 +57,38 @@ export function applyDelta(
   if (delta.epoch < config.epoch) return 'stale';
   if (delta.to <= config.position) return 'duplicate';
   if (delta.from !== config.position) return 'gap';
-  let defaults = config.defaults;
+  return { ...changed(config, delta.changes), epoch: delta.epoch, position: delta.to };
+}
+
+function changed(config: RoutingConfig, changes: ConfigDelta['changes']): RoutingConfig {
+  let { defaults } = config;
+  const servers: [string, ServerConfig | undefined][] = [];
   const tenants: [string, TenantConfig | undefined][] = [];
-  for (const change of delta.changes) {
-    if (change.kind === 'tenant_set') tenants.push([tenantKey(change.tenant.id), change.tenant]);
-    else if (change.kind === 'tenant_removed') tenants.push([tenantKey(change.id), undefined]);
-    else defaults = change.defaults;
+  for (const change of changes) {
+    switch (change.kind) {
+      case 'tenant_set':
+        tenants.push([tenantKey(change.tenant.id), change.tenant]);
+        break;
+      case 'tenant_removed':
+        tenants.push([tenantKey(change.id), undefined]);
+        break;
+      case 'defaults_set':
+        ({ defaults } = change);
+        break;
+      case 'server_set':
+        servers.push([serverKey(change.server.name), change.server]);
+        break;
+      case 'server_removed':
+        servers.push([serverKey(change.name), undefined]);
+        break;
+      default:
+        unreachable(change);
+    }
   }
   return {
-    epoch: delta.epoch,
-    position: delta.to,
+    ...config,
     defaults,
+    servers: withServers(config.servers, servers),
     tenants: config.tenants.with(tenants),
   };
 }

@@ -11,6 +11,7 @@ import {
   encodeSnapshotAnswer,
 } from './config-snapshot.ts';
 import type { ConfigSnapshot } from './config-snapshot.ts';
+import { NO_SERVERS } from './database-servers.ts';
 import { DEFAULT_POOL_SETTINGS } from './pool-settings.ts';
 import type { TenantConfig } from './routing-config.ts';
 
@@ -33,6 +34,7 @@ const snapshot: ConfigSnapshot = {
     epoch: 1,
     position: 7,
     defaults: DEFAULT_POOL_SETTINGS,
+    servers: NO_SERVERS,
     tenants: PackedMap.from([['acme', tenant]]),
   },
 };
@@ -42,7 +44,12 @@ describe('ConfigSnapshot', () => {
     const decoded = decodeSnapshot(encodeSnapshot(snapshot));
     const { tenants, ...rest } = decoded.config;
     assert.deepEqual([decoded.logCreatedAt, decoded.logSequence], ['2026-01-01T00:00:00Z', 41]);
-    assert.deepEqual(rest, { epoch: 1, position: 7, defaults: DEFAULT_POOL_SETTINGS });
+    assert.deepEqual(rest, {
+      epoch: 1,
+      position: 7,
+      defaults: DEFAULT_POOL_SETTINGS,
+      servers: NO_SERVERS,
+    });
     assert.deepEqual([...tenants], [['acme', tenant]]);
   });
 

@@ -10,6 +10,7 @@ import { BaseBuilder } from '../kernel/packed-base.ts';
 import { PackedMap } from '../kernel/packed-map.ts';
 import { finish } from '../kernel/steps.ts';
 import type { Steps } from '../kernel/steps.ts';
+import { serverConfigSchema, serverKey, SERVERS_MAX } from './database-servers.ts';
 import { poolSettingsSchema } from './pool-settings.ts';
 import { tenantConfigSchema } from './routing-config.ts';
 import type { RoutingConfig, TenantConfig } from './routing-config.ts';
@@ -21,9 +22,18 @@ export const configJsonSchema = z.strictObject({
   epoch: z.int().min(0),
   position: z.int().min(0),
   defaults: poolSettingsSchema,
+  /** Absent where none is declared. */
+  servers: z
+    .array(serverConfigSchema)
+    .max(SERVERS_MAX)
+    .superRefine((servers, context) => {
+      const twice = repeated(servers.map(({ name }) => serverKey(name)));
+      if (twice !== undefined) context.addIssue(isThereTwice('server', twice));
+    })
+    .optional(),
   tenants: z.array(tenantConfigSchema).superRefine((tenants, context) => {
     const twice = repeated(tenants.map(({ id }) => tenantKey(id)));
-    if (twice !== undefined) context.addIssue(isThereTwice(twice));
+    if (twice !== undefined) context.addIssue(isThereTwice('tenant', twice));
   }),
 });
 type ConfigJson = z.infer<typeof configJsonSchema>;
@@ -45,8 +55,9 @@ export function decodeConfig(text: string): RoutingConfig {
 
 /** The text of `encodeConfig` in pieces of some 100 kB, each good until the next is asked for. */
 export function* configPieces(config: RoutingConfig): Iterable<Buffer> {
-  const { epoch, position, defaults, tenants } = config;
-  const head = { format: 1, epoch, position, defaults } satisfies Partial<ConfigJson>;
+  const { epoch, position, defaults, servers, tenants } = config;
+  const declared = servers.size === 0 ? {} : { servers: [...servers.values()] };
+  const head = { format: 1, epoch, position, defaults, ...declared } satisfies Partial<ConfigJson>;
   yield Buffer.from(`${JSON.stringify(head).slice(0, -1)},${OPENING}`);
   let separator = '\n';
   for (const lines of tenants.pieces(TENANTS_PER_PIECE, ',\n')) {
@@ -63,9 +74,16 @@ export function* configFrom(data: Buffer): Steps<RoutingConfig> {
   return { ...head, tenants: (yield* tenantsIn(data)) ?? tenants };
 }
 
-export function configOf({ epoch, position, defaults, tenants }: ConfigJson): RoutingConfig {
+export function configOf(json: ConfigJson): RoutingConfig {
+  const { epoch, position, defaults, servers = [], tenants } = json;
   const entries = tenants.map((tenant) => [tenantKey(tenant.id), tenant] as const);
-  return { epoch, position, defaults, tenants: PackedMap.from(entries) };
+  return {
+    epoch,
+    position,
+    defaults,
+    servers: new Map(servers.map((server) => [serverKey(server.name), server] as const)),
+    tenants: PackedMap.from(entries),
+  };
 }
 
 /** The JSON around the tenants, with none in it; of a text without lines, the whole. */
@@ -89,7 +107,8 @@ export function* tenantsIn(data: Buffer): Steps<Tenants | undefined> {
     const until = data[end - 1] === COMMA ? end - 1 : end;
     if (until > from) {
       const [key, text] = tenantIn(data.toString('utf8', from, until), count);
-      if (builder.add(key, text) === 'repeated') throw new z.ZodError([isThereTwice(key)]);
+      if (builder.add(key, text) === 'repeated')
+        throw new z.ZodError([isThereTwice('tenant', key)]);
       count += 1;
       if (count % TENANTS_PER_STEP === 0) yield;
     }
@@ -108,9 +127,9 @@ function repeated(keys: Iterable<string>): string | undefined {
   return undefined;
 }
 
-function isThereTwice(key: string) {
-  const message = `tenant "${key}" is there twice`;
-  return { code: 'custom' as const, path: ['tenants'], message, input: undefined };
+function isThereTwice(what: 'tenant' | 'server', key: string) {
+  const message = `${what} "${key}" is there twice`;
+  return { code: 'custom' as const, path: [`${what}s`], message, input: undefined };
 }
 
 const LINE_END = 0x0a;

@@ -8,6 +8,8 @@ import { z } from 'zod';
 import { PackedMap } from '../kernel/packed-map.ts';
 import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
 import type { Position, TenantId } from '../kernel/ids.ts';
+import { findServerInconsistency, NO_SERVERS } from './database-servers.ts';
+import type { DeclaredServers } from './database-servers.ts';
 import { DEFAULT_POOL_SETTINGS, poolOverridesSchema } from './pool-settings.ts';
 import type { PoolOverrides, PoolSettings } from './pool-settings.ts';
 import { secretSchema } from './secret.ts';
@@ -45,6 +47,7 @@ export interface RoutingConfig {
   /** The last event this config contains. */
   readonly position: Position;
   readonly defaults: PoolSettings;
+  readonly servers: DeclaredServers;
   /** By `tenantKey(id)`. */
   readonly tenants: PackedMap<TenantConfig>;
 }
@@ -53,6 +56,7 @@ export const EMPTY_CONFIG: RoutingConfig = Object.freeze({
   epoch: 0,
   position: 0,
   defaults: DEFAULT_POOL_SETTINGS,
+  servers: NO_SERVERS,
   tenants: PackedMap.empty<TenantConfig>(),
 });
 
@@ -94,6 +98,8 @@ export function poolBounds(
  * delta.
  */
 export function findInconsistency(config: RoutingConfig): string | undefined {
+  const problem = findServerInconsistency(config.servers);
+  if (problem !== undefined) return problem;
   for (const [key, tenant] of config.tenants) {
     if (key !== tenantKey(tenant.id)) return `tenant "${tenant.id}" is indexed as "${key}"`;
     const problem = findPoolInconsistency(poolBounds(config, tenant));

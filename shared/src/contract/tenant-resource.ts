@@ -6,42 +6,15 @@
  */
 import { z } from 'zod';
 import { isTenantId, TENANT_ID_RULE } from '../kernel/ids.ts';
-import { nameSchema, passwordSchema } from './field-schemas.ts';
+import { hostSchema, ignored, nameSchema, passwordSchema, portSchema } from './field-schemas.ts';
 import { ownPoolFields, writtenPoolFields } from './pool-settings.ts';
 import { protocolSchema } from './routing-config.ts';
 import { partAnswerFields, writtenPartFields } from './tenant-parts.ts';
-
-const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9.])?$/;
-// oxlint-disable-next-line no-control-regex -- no path that anybody means has one
-const SOCKET_FOLDER = /^\/[^\u0000-\u001f\u007f]*$/;
-const IPV6_ADDRESS = /^(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?$/;
 
 const idSchema = z
   .string()
   .refine(isTenantId, { error: `must be ${TENANT_ID_RULE}` })
   .meta({ description: 'Unique without regard to case.', examples: ['acme'] });
-
-/** sun_path has 107, of which a file `/.s.PGSQL.65535` needs 15. */
-const SOCKET_FOLDER_BYTES_MAX = 92;
-
-const hostSchema = z
-  .string()
-  .min(1)
-  .max(255)
-  .refine((text) => HOST_NAME.test(text) || IPV6_ADDRESS.test(text) || SOCKET_FOLDER.test(text), {
-    error:
-      'must be a host name or an IP address alone, without scheme, port or path, or the absolute' +
-      ' path of a folder with a socket file',
-  })
-  .refine((text) => !text.startsWith('/') || Buffer.byteLength(text) <= SOCKET_FOLDER_BYTES_MAX, {
-    error: `must have at most ${SOCKET_FOLDER_BYTES_MAX} bytes as the folder of a socket file`,
-  })
-  .meta({
-    description:
-      'Host name or IP address of the database server, or the folder of its socket file.',
-  });
-
-const portSchema = z.int().min(1).max(65_535);
 
 const requiredFields = {
   db_type: protocolSchema,
@@ -60,8 +33,6 @@ const optionalFields = {
   ...writtenPoolFields,
   ...writtenPartFields,
 } as const;
-
-const ignored = z.unknown().optional().meta({ readOnly: true, description: 'Ignored on writes.' });
 
 /** So that an answer can be edited and sent back whole. */
 const readOnlyFields = {

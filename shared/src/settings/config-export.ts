@@ -5,6 +5,8 @@
  */
 import type { PoolAnswer } from '../contract/pool-settings.ts';
 import { DEFAULT_POOL_SETTINGS, toPoolAnswer } from '../contract/pool-settings.ts';
+import { toWrittenServer } from '../contract/server-resource.ts';
+import type { ServerFields } from '../contract/server-resource.ts';
 import type { TenantFields } from '../contract/tenant-resource.ts';
 import { toWrittenTenant } from '../contract/written-tenant.ts';
 import type { SecretPlace, WriteSecret } from '../contract/written-tenant.ts';
@@ -18,6 +20,7 @@ export interface ExportedTenant {
 
 export interface ConfigToExport {
   readonly defaults: PoolAnswer;
+  readonly servers: readonly ServerFields[];
   readonly tenants: readonly ExportedTenant[];
   /**
    * `described`: in the words of answers; variables stand for what is sealed. `written`: as they
@@ -39,6 +42,9 @@ export function configText(config: ConfigToExport): Iterable<string> {
     head: [...config.head, ...notesOn(config, variables)],
     settings: {},
     defaults: ownDefaults(config.defaults),
+    servers: Object.fromEntries(
+      config.servers.map((server) => [server.name, toWrittenServer(server)] as const),
+    ),
     tenants: Object.fromEntries(tenants),
   });
 }

@@ -7,12 +7,20 @@ import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import { explainIssues, formatPath } from '../contract/explain.ts';
 import type { FieldProblem } from '../contract/explain.ts';
+import { addressKey, serverKey, SERVERS_MAX } from '../contract/database-servers.ts';
 import { DEFAULT_POOL_SETTINGS } from '../contract/pool-settings.ts';
 import { effectivePool, findPoolInconsistency } from '../contract/routing-config.ts';
 import type { PoolSettings } from '../contract/pool-settings.ts';
 import { POOL_NUMBER_FIELDS, toPoolOverrides } from '../contract/pool-settings.ts';
 import { poolDefaultsSchema, tenantInFileSchema } from '../contract/tenant-resource.ts';
 import type { TenantInFile } from '../contract/tenant-resource.ts';
+import {
+  isServerName,
+  newServerConfig,
+  SERVER_NAME_RULE,
+  serverInFileSchema,
+} from '../contract/server-resource.ts';
+import type { ServerInFile } from '../contract/server-resource.ts';
 import { contentDigest } from '../files/content-digest.ts';
 import { isRegularFile } from '../files/regular-file.ts';
 import { NOT_UTF8, readUtf8 } from '../files/utf8-text.ts';
@@ -40,10 +48,14 @@ export interface ConfigFile {
   /** For all tenants: the file's `defaults` over the built-in ones. */
   readonly defaults: PoolSettings;
   readonly tenants: ReadonlyMap<TenantId, TenantInFile>;
+  /** By the names they are written with. */
+  readonly servers: ReadonlyMap<string, ServerInFile>;
   /** `absent`: without "tenants", or with nothing behind it; `tenants: {}` is written. */
   readonly tenantSection: 'written' | 'absent';
   /** `nothing`: it is empty, or all comments. */
   readonly says: 'something' | 'nothing';
+  /** The same of "servers". */
+  readonly serverSection: 'written' | 'absent';
 }
 
 /** Never half a config: either it is right as a whole, or every problem is told. */
@@ -142,10 +154,12 @@ function refused(problems: readonly PlacedProblem[]): ConfigFileReading {
 }
 
 const tenantsSchema = z.record(z.string(), tenantInFileSchema);
+const serversSchema = z.record(z.string(), serverInFileSchema);
 
 const fileSchema = z.strictObject({
   ...topLevelSettings(),
   defaults: poolDefaultsSchema.nullish(),
+  servers: serversSchema.nullish(),
   tenants: tenantsSchema.nullish(),
 });
 type FileContent = z.infer<typeof fileSchema>;
@@ -192,16 +206,24 @@ function settingSchema(spec: AnySpec): z.ZodType {
 
 /** What can be looked at further although something else of the file is wrong. */
 function soundPartOf(value: unknown): FileContent {
-  const { defaults, tenants } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const { defaults, servers, tenants } = (value ?? {}) as Readonly<Record<string, unknown>>;
   const readDefaults = poolDefaultsSchema.safeParse(defaults ?? {});
   // With what the settings of its tenants must agree is not known then.
   if (!readDefaults.success) return {};
-  const entries = typeof tenants === 'object' && tenants !== null ? Object.entries(tenants) : [];
-  const sound = entries.flatMap(([id, entry]) => {
-    const read = tenantInFileSchema.safeParse(entry);
-    return read.success ? [[id, read.data] as const] : [];
+  return {
+    defaults: readDefaults.data,
+    servers: soundEntries(servers, serverInFileSchema),
+    tenants: soundEntries(tenants, tenantInFileSchema),
+  };
+}
+
+function soundEntries<Entry>(section: unknown, schema: z.ZodType<Entry>): Record<string, Entry> {
+  const entries = typeof section === 'object' && section !== null ? Object.entries(section) : [];
+  const sound = entries.flatMap(([name, entry]) => {
+    const read = schema.safeParse(entry);
+    return read.success ? [[name, read.data] as const] : [];
   });
-  return { defaults: readDefaults.data, tenants: Object.fromEntries(sound) };
+  return Object.fromEntries(sound);
 }
 
 function defaultsIn(content: FileContent): PoolSettings {
@@ -221,8 +243,10 @@ function toConfigFile(content: FileContent, path: string, text: string): ConfigF
     settings,
     defaults: defaultsIn(content),
     tenants: new Map(Object.entries(content.tenants ?? {}) as [TenantId, TenantInFile][]),
+    servers: new Map(Object.entries(content.servers ?? {})),
     tenantSection: content.tenants ? 'written' : 'absent',
     says: text.split('\n').every((line) => NO_WORDS.test(line)) ? 'nothing' : 'something',
+    serverSection: content.servers ? 'written' : 'absent',
   });
 }
 
@@ -234,7 +258,31 @@ function* contentProblems(content: FileContent): Iterable<FieldProblem> {
   const defaults = defaultsIn(content);
   const inconsistency = findPoolInconsistency(defaults);
   if (inconsistency !== undefined) yield problemAt(['defaults'], inconsistency);
+  yield* serverProblems(content.servers ?? {});
   yield* tenantProblems(content.tenants ?? {}, defaults);
+}
+
+function* serverProblems(servers: Readonly<Record<string, ServerInFile>>): Iterable<FieldProblem> {
+  const names = new Map<string, string>();
+  const addresses = new Map<string, string>();
+  const entries = Object.entries(servers);
+  if (entries.length > SERVERS_MAX) {
+    yield problemAt(['servers'], `are ${entries.length}; ${SERVERS_MAX} are allowed`);
+  }
+  for (const [name, entry] of entries) {
+    const address = addressKey(newServerConfig(name, entry));
+    const namesake = names.get(serverKey(name));
+    const twin = addresses.get(address);
+    names.set(serverKey(name), name);
+    addresses.set(address, name);
+    if (!isServerName(name)) {
+      yield problemAt(['servers', name], `is not a server name: ${SERVER_NAME_RULE}`);
+    } else if (namesake !== undefined) {
+      yield problemAt(['servers', name], `is the same server as "${namesake}": names ignore case`);
+    } else if (twin !== undefined) {
+      yield problemAt(['servers', name], `has the host and port of server "${twin}"`);
+    }
+  }
 }
 
 function* tenantProblems(

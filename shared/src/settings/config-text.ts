@@ -11,17 +11,23 @@ export interface FileContent {
   /** Of the process, nested as in the file. */
   readonly settings: WrittenTenant;
   readonly defaults: WrittenTenant;
+  readonly servers: Readonly<Record<string, WrittenTenant>>;
   readonly tenants: Readonly<Record<string, WrittenTenant>>;
 }
 
 /** Piece by piece: there may be 100,000 tenants. */
 export function* configFileText(content: FileContent): Iterable<string> {
-  const { head, settings, defaults, tenants } = content;
+  const { head, settings, defaults, servers, tenants } = content;
   yield commentOf(head);
   if (Object.keys(settings).length > 0) yield toYaml(withEscapes(settings));
   if (Object.keys(defaults).length > 0) yield toYaml({ defaults: withEscapes(defaults) });
-  const entries = Object.entries(tenants).map(([id, tenant]) => [id, withEscapes(tenant)] as const);
-  yield* yamlOfRecords('tenants', Object.fromEntries(entries));
+  if (Object.keys(servers).length > 0) yield* yamlOfRecords('servers', escapedEach(servers));
+  yield* yamlOfRecords('tenants', escapedEach(tenants));
+}
+
+function escapedEach(records: FileContent['tenants']): FileContent['tenants'] {
+  const entries = Object.entries(records).map(([id, record]) => [id, withEscapes(record)] as const);
+  return Object.fromEntries(entries);
 }
 
 /** Fields whose `${NAME}` stays a reference when a file is read. */

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { ServerAddress } from '@dbbouncer/shared/contract/database-servers.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { WorkChanges, WorkScope } from '../../commands/commands.ts';
 import type { FleetReader, ProxyView } from '../../fleet/fleet-state.ts';
@@ -14,7 +15,7 @@ import { redacted, redactedMembers } from '../redacted.ts';
 import { probedSchema } from './probe-schema.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import { serverBudgets, serverBudgetSchema, toBudgetAnswer } from './server-budgets.ts';
-import type { Server, ServerBudgets } from './server-budgets.ts';
+import type { ServerBudgets } from './server-budgets.ts';
 import type { Surroundings } from './surroundings.ts';
 import { touchedPools, touchedPoolsShape } from './touched-pools.ts';
 import {
@@ -82,8 +83,11 @@ export function rehearsalOf(
 }
 
 /** Other defaults concern every server; those that a proxy has asked can be held against them. */
-function serversOf(changes: WorkChanges, { fleet }: Surroundings): readonly Server[] {
-  const set = tenantsSetBy(changes);
+function serversOf(changes: WorkChanges, { fleet }: Surroundings): readonly ServerAddress[] {
+  const declared = changes.delta.changes.flatMap((change) =>
+    change.kind === 'server_set' ? [change.server] : [],
+  );
+  const set = [...declared, ...tenantsSetBy(changes)];
   if (!changes.delta.changes.some(({ kind }) => kind === 'defaults_set')) return set;
   return [...set, ...fleet.proxies().flatMap(({ report }) => report.servers ?? [])];
 }

@@ -4,6 +4,8 @@
  * to warnings.ts.
  */
 import { z } from 'zod';
+import { addressKey } from '@dbbouncer/shared/contract/database-servers.ts';
+import type { ServerAddress, ServerConfig } from '@dbbouncer/shared/contract/database-servers.ts';
 import type { FleetReader } from '../../fleet/fleet-state.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -11,16 +13,13 @@ import type { Surroundings } from './surroundings.ts';
 /** Servers of one write that are summed up: each is a look at all tenants. */
 export const SUMMED_SERVERS_MAX = 5;
 
-export interface Server {
-  readonly host: string;
-  readonly port: number;
-}
-
 /** Tenants whose host and port are the same, as a write would leave them. */
-export interface ServerBudget extends Server {
+export interface ServerBudget extends ServerAddress {
   readonly tenants: number;
   /** `max_connections` of them all, which hold on each proxy. */
   readonly perProxy: number;
+  /** The cap that is declared for it, as the write would leave it. */
+  readonly declared: ServerConfig | undefined;
 }
 
 export const serverBudgetSchema = z
@@ -30,8 +29,12 @@ export const serverBudgetSchema = z
     tenants: z.int().meta({ description: 'That this key may see, and whose server it is.' }),
     proxies: z.int().meta({ description: 'Live ones; max_connections holds on each.' }),
     budget: z.int().meta({
-      description: 'Connections that these tenants may open there, on all live proxies together.',
+      description:
+        'Connections that these tenants may open there, on all live proxies together, and not' +
+        ' above what is declared.',
     }),
+    declared_as: z.string().nullable().meta({ description: 'Its name in /servers, or null.' }),
+    declared_max_connections: z.int().nullable().meta({ description: 'The cap it has there.' }),
     max_connections: z.int().nullable().meta({
       description: 'What the server lets in, as it told a proxy; null: none has asked it yet.',
     }),
@@ -48,40 +51,39 @@ export interface ServerBudgets {
 
 /** Of `servers`, each once. */
 export function serverBudgets(
-  servers: readonly Server[],
+  servers: readonly ServerAddress[],
   { tenants, reach }: Surroundings,
 ): ServerBudgets {
-  const byKey = new Map(servers.map((server) => [serverKey(server), server] as const));
+  const byKey = new Map(servers.map((server) => [addressKey(server), server] as const));
   const summed = [...byKey.values()].slice(0, SUMMED_SERVERS_MAX).map(({ host, port }) => {
     const { tenants: count, maxConnections } = tenants.budgetOf({ host, port, reach });
-    return { host, port, tenants: count, perProxy: maxConnections };
+    const declared = tenants.servers.at({ host, port })?.server;
+    return { host, port, tenants: count, perProxy: maxConnections, declared };
   });
   return { summed, omitted: byKey.size - summed.length };
 }
 
 /** With the limits that this write's own probes have found, else those of the reports. */
 export function toBudgetAnswer(
-  { host, port, tenants, perProxy }: ServerBudget,
+  { host, port, tenants, perProxy, declared }: ServerBudget,
   fleet: FleetReader,
   probed: readonly ProbedAnswer[],
 ): ServerBudgetAnswer {
   const live = fleet.proxies().filter(({ status }) => status === 'live');
-  const key = serverKey({ host, port });
-  const own = probed.find((one) => one.server !== null && serverKey(one) === key)?.server;
+  const key = addressKey({ host, port });
+  const own = probed.find((one) => one.server !== null && addressKey(one) === key)?.server;
   const reported = live
     .flatMap(({ report }) => report.servers ?? [])
-    .find((server) => serverKey(server) === key)?.limits;
+    .find((server) => addressKey(server) === key)?.limits;
   return {
     host,
     port,
     tenants,
     proxies: live.length,
-    budget: perProxy * Math.max(1, live.length),
+    budget: Math.min(perProxy * Math.max(1, live.length), declared?.maxConnections ?? Infinity),
+    declared_as: declared?.name ?? null,
+    declared_max_connections: declared?.maxConnections ?? null,
     max_connections: own?.max_connections ?? reported?.maxConnections ?? null,
     reserved_connections: own?.reserved_connections ?? reported?.reservedConnections ?? null,
   };
-}
-
-function serverKey({ host, port }: Server): string {
-  return `${host.toLowerCase()}:${port}`;
 }

@@ -81,13 +81,20 @@ export function tenantsSetBy({ delta }: Pick<WorkChanges, 'delta'>): readonly Te
 export function aboutBudget(server: ServerBudgetAnswer): readonly Warning[] {
   const { host, port, tenants, proxies, budget } = server;
   const { max_connections: most, reserved_connections: reserved } = server;
-  if (most === null || budget <= most - (reserved ?? 0)) return [];
+  if (most === null) return [];
+  const limit =
+    `the server lets in ${most}, ${reserved ?? 0} of them for superusers and reserved roles` +
+    ' alone.';
+  const { declared_as: name, declared_max_connections: declared } = server;
+  if (declared !== null && declared > most - (reserved ?? 0)) {
+    const text = `Server "${name}" at ${host}:${port} is declared with ${declared} connections;`;
+    return [warn('server_overcommitted', `${text} ${limit}`)];
+  }
+  if (budget <= most - (reserved ?? 0)) return [];
   const whose = tenants === 1 ? 'The tenant' : `The ${tenants} tenants`;
   const who = `${whose} of ${host}:${port} may open`;
   const over = proxies > 1 ? ` on ${proxies} proxies together` : '';
-  const text =
-    `${who} ${budget} server connections${over}; the server lets in ${most}, ${reserved ?? 0} of` +
-    ' them for superusers and reserved roles alone.';
+  const text = `${who} ${budget} server connections${over}; ${limit}`;
   return [warn('server_overcommitted', text)];
 }
 
