@@ -271,6 +271,7 @@ describe('POST /config/rollback', () => {
       to: then,
       position: position(),
       defaults: 'unchanged',
+      servers: { set: [], removed: [] },
       tenants: { rolled_back: [changed], restored: [removed], removed: [added] },
     });
     const hosts = [await read(changed), await read(removed)].map(({ json }) => json['host']);

@@ -163,8 +163,8 @@ function registerConfigRollback(api: Api, services: ApiServices): void {
         'Give all tenants, servers and the defaults the settings they had at a position or time',
       description:
         'All of it or none. Tenants and servers of since are removed, those removed since come' +
-        ' back. API keys are not touched. Proxies are told in one delta, or in several if more than 500' +
-        ' events or 768 KiB are needed.',
+        ' back. API keys are not touched. Proxies are told in one delta, or in several if more' +
+        ' than 500 events or 768 KiB are needed.',
       querystring: writeQuery,
       headers: writeHeaders,
       body: rollbackBody,

@@ -4,7 +4,8 @@
  *
  * The file speaks for the tenants and servers it lists and for the defaults, and what it says is
  * done when it says something new. What was changed elsewhere since stays, until the file says
- * otherwise of the same tenant. A tenant that the API registered is not the file's unless its entry adopts it.
+ * otherwise of the same tenant. A tenant that the API registered is not the file's unless its entry
+ * adopts it.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
