@@ -297,12 +297,22 @@ describe('the config file and the API together', { concurrency: 4 }, () => {
     await plane.stop();
     await plane.start();
     assert.deepEqual(await tenants(plane, 'host'), { a: 'by-api.example', b: 'db.example.com' });
-    assert.deepEqual(await kept(plane), { tenants: ['a'], tenant_count: 1, servers: [], defaults: false });
+    assert.deepEqual(await kept(plane), {
+      tenants: ['a'],
+      tenant_count: 1,
+      servers: [],
+      defaults: false,
+    });
     assert.match((await plane.call('GET', '/metrics')).text, /config_kept_tenants 1\n/);
     writeFileSync(file(plane), yaml({ a: { port: 8 }, b: { port: 7 } }));
     await plane.logged(APPLIED, 3);
     assert.deepEqual(await tenants(plane, 'host'), { a: 'db.example.com', b: 'db.example.com' });
-    assert.deepEqual(await kept(plane), { tenants: [], tenant_count: 0, servers: [], defaults: false });
+    assert.deepEqual(await kept(plane), {
+      tenants: [],
+      tenant_count: 0,
+      servers: [],
+      defaults: false,
+    });
   });
 
   it('leaves removed what the API removed, and a rollback rolled back', async () => {
@@ -314,7 +324,12 @@ describe('the config file and the API together', { concurrency: 4 }, () => {
     await plane.call('POST', '/config/rollback', { body: { to: 2 } });
     assert.equal((await reload(plane)).json['state'], 'applied');
     assert.deepEqual(await tenants(plane, 'host'), { a: 'db.example.com', b: 'db.example.com' });
-    assert.deepEqual(await kept(plane), { tenants: ['b'], tenant_count: 1, servers: [], defaults: true });
+    assert.deepEqual(await kept(plane), {
+      tenants: ['b'],
+      tenant_count: 1,
+      servers: [],
+      defaults: true,
+    });
   });
 
   it('does all that the file says when it is asked to', async () => {
