@@ -25,6 +25,7 @@ import { listenForClients } from './client-ports.ts';
 import { DialGate } from './pool/dial-gate.ts';
 import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
+import { CancelExchange } from './remote/cancel-exchange.ts';
 import { MockSecret } from './routing/mock-secret.ts';
 import { Router } from './routing/router.ts';
 import { Accounts } from './session/postgres/auth/account.ts';
@@ -145,6 +146,7 @@ function makeParts(
     hasConfig: () => feed.status.source !== 'none',
     whenConfigured: feed.whenReady(),
     ...common,
+    bus,
     settings,
     pools,
     registry,
@@ -172,6 +174,7 @@ function makeParts(
       halted: (read) => halted.read(read),
     }),
     probes: probesOf(serverSide, { bus, proxy: proxyId, pools }),
+    remote: services.elsewhere,
     startTelemetry: (readiness: () => Readiness) =>
       startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log }),
     listen: () => listenForClients(settings, services),
@@ -265,6 +268,7 @@ function clientTls(settings: Settings, clock: Clock, log: Logger): ClientTls | u
 }
 
 interface SessionParts {
+  readonly bus: Bus;
   readonly hasConfig: () => boolean;
   readonly whenConfigured: Promise<void>;
   readonly settings: Settings;
@@ -282,7 +286,9 @@ interface SessionParts {
   readonly proxyId: ProxyId;
 }
 
-function sessionServices(parts: SessionParts): SessionServices {
+function sessionServices(parts: SessionParts): SessionServices & {
+  readonly elsewhere: CancelExchange;
+} {
   const { settings, router, pools, registry, keyring, meter, clock, log, proxyId } = parts;
   const { hasConfig, whenConfigured, clientLimits, timeLimits, tls } = parts;
   const accounts = new Accounts(parts.serverSide.credentials);
@@ -297,6 +303,7 @@ function sessionServices(parts: SessionParts): SessionServices {
     leases,
     pools,
   });
+  const keys = new CancelRegistry(proxyId);
   return {
     ...common,
     hasConfig,
@@ -308,7 +315,8 @@ function sessionServices(parts: SessionParts): SessionServices {
     registry,
     clientLimits,
     timeLimits,
-    cancels: new CancelRegistry(proxyId),
+    cancels: keys,
+    elsewhere: new CancelExchange({ bus: parts.bus, clock, proxy: proxyId, keys }),
     ...throttles(settings, clock),
     leases,
     tls,

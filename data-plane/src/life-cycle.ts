@@ -24,6 +24,8 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
   readonly reporter: { start(): void; drain(): void; stop(): void };
   /** Answers whether the proxy could connect to a server. */
   readonly probes: { start(): void; stop(): void };
+  /** Does what other members of the fleet ask. */
+  readonly remote: { start(): void; stop(): void };
   readonly janitor: { stop(): void };
   readonly timeLimits: { stop(): void };
   /** Watches the files of its certificate. */
@@ -61,12 +63,13 @@ export class LifeCycle {
   }
 
   async #open(): Promise<OpenPorts> {
-    const { feed, reporter, probes, startTelemetry, listen } = this.#parts;
+    const { feed, reporter, probes, remote, startTelemetry, listen } = this.#parts;
     this.#telemetry = await startTelemetry(() => this.#readiness());
     this.#listener = await listen();
     feed.start();
     reporter.start();
     probes.start();
+    remote.start();
     this.#phase = 'serving';
     return { listenPort: this.#listener.port, metricsPort: this.#telemetry.port };
   }
@@ -82,6 +85,7 @@ export class LifeCycle {
     this.#parts.probes.stop();
     this.#listener?.stop();
     await drain({ registry, pools, clock, log, timeoutMs });
+    this.#parts.remote.stop();
     janitor.stop();
     timeLimits.stop();
     reporter.stop();

@@ -233,8 +233,11 @@ const DELAYS: Readonly<Record<ThrottleReason, string>> = Object.freeze({
 
 const CANCEL_REQUESTS: Readonly<Record<CancelOutcome, string>> = Object.freeze({
   found: 'its session was told',
+  forwarded: 'its session is at another proxy, and was told there',
   unknown_key: 'no session has the key: it has ended, or the key was guessed',
-  throttled: 'not looked at: its address has shown too many keys that nobody has',
+  throttled:
+    'not looked at: its address has shown too many keys that nobody has, or other proxies' +
+    ' are being asked for 100 at once',
 });
 
 const RESETS: Readonly<Record<ResetStatus, string>> = Object.freeze({

@@ -228,6 +228,14 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/pool',
     'data-plane/src/routing',
   ),
+  'data-plane/src/remote': room(
+    'pure',
+    ...GROUND,
+    PROXY_ERRORS,
+    'shared/src/bus',
+    'data-plane/src/session',
+    'data-plane/src/access',
+  ),
   'data-plane/src/drain.ts': room('pure', ...GROUND, PROXY_ERRORS, 'data-plane/src/session'),
   'data-plane/src/listener': room(
     'allowed',

@@ -45,8 +45,11 @@ export type AuthFailure =
   | 'database_not_listed'
   | 'malformed';
 
-/** What became of a cancel request: `throttled` when its address had tried too many keys. */
-export type CancelOutcome = 'found' | 'unknown_key' | 'throttled';
+/**
+ * What became of a cancel request: `forwarded` when its session is at another proxy, `throttled`
+ * when its address had tried too many keys, or too many were being asked elsewhere.
+ */
+export type CancelOutcome = 'found' | 'forwarded' | 'unknown_key' | 'throttled';
 
 /** Who has made an error that a client has read. */
 export type ErrorSource = 'server' | 'proxy';

@@ -21,6 +21,10 @@ export const SUBJECTS = Object.freeze({
   report: (proxy: ProxyId) => `dbbouncer.report.${proxy}`,
   /** A proxy answers here whether it could connect to a server: server-probe.ts. */
   probe: (proxy: ProxyId) => `dbbouncer.probe.${proxy}`,
+  /** A proxy is asked here to cancel what one of its sessions runs: forwarded-cancel.ts. */
+  cancel: (proxy: ProxyId) => `dbbouncer.cancel.${proxy}`,
+  /** The same of all proxies whose short cancel keys have this number. */
+  cancelNumber: (number: number) => `dbbouncer.cancel.number.${number}`,
   /** Under which each plane receives answers: a proxy must not read those to a control plane. */
   controlPlaneInbox: '_INBOX_dbbouncer_control',
   proxyInbox: '_INBOX_dbbouncer_proxy',

@@ -109,7 +109,7 @@ class ClientLogin implements Session {
       const asked = await readStartup(this.#reader, tlsFor(this.#address, this.#services));
       if (asked.kind === 'session') this.#handOver(await this.#logIn(asked, tooMany));
       else {
-        requestCancel(asked.key, this.#address, this.#services);
+        await requestCancel(asked.key, this.#address, this.#services);
         this.#end();
       }
     } catch (error) {

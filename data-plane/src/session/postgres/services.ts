@@ -18,7 +18,7 @@ import type { SessionRegistry } from '../session.ts';
 import type { TimeLimits } from '../time-limits.ts';
 import type { Account, Accounts } from './auth/account.ts';
 import type { Lookups } from './auth/lookups.ts';
-import type { CancelRegistry } from './cancel.ts';
+import type { CancelRegistry, CancelsElsewhere } from './cancel.ts';
 import type { Leases } from './leases.ts';
 import type { ChannelHub } from './listening/channel-hub.ts';
 import type { Exchange } from './listening/exchange.ts';
@@ -84,6 +84,8 @@ export interface SessionServices {
   readonly clientLimits: ClientLimits;
   readonly timeLimits: TimeLimits;
   readonly cancels: CancelRegistry;
+  /** Cancels of sessions that other proxies have. */
+  readonly elsewhere: CancelsElsewhere;
   /** Slows logins down where many have failed. */
   readonly throttle: AttemptThrottle;
   /** The same for cancel keys that nobody has. */
