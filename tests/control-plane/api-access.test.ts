@@ -170,7 +170,7 @@ describe('a viewer, an operator and an admin', () => {
 
   it('read, operate and manage tenants, each no more than that', async () => {
     const created = tenantBody('acme-9');
-    const patch = { host: 'new.example' };
+    const patch = { dbname: 'new' };
     const asked = [
       ['GET', '/tenants', undefined],
       ['GET', '/fleet', undefined],

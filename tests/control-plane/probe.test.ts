@@ -90,7 +90,7 @@ describe('probe=true, asked by an operator', () => {
     for (const body of [elsewhere, { port: 6543 }, { server_tls: { mode: 'disable' } }]) {
       for (const query of ['probe=true', 'probe=true&dry_run=true']) {
         const { detail } = assertProblem(await tries(query, body), 403, 'SCOPE_MISSING');
-        assert.match(String(detail), /give the password as well, or leave probe=true out/);
+        assert.match(String(detail), /give it in this request, .*, or use a key of scope admin/);
       }
     }
     assert.deepEqual(asked, []);

@@ -19,6 +19,7 @@ import {
   tenantReplaceSchema,
 } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { MakeSecret } from '@dbbouncer/shared/contract/secret.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -30,6 +31,7 @@ import type { Failed } from './api-errors.ts';
 import type { Precondition } from './preconditions.ts';
 import { reasonField, withReason, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
+import { GivenSecrets } from './sent-secrets.ts';
 import type { ApiServices } from './services.ts';
 import { findTenant, handle, requireSameId, secretMaker } from './tenant-requests.ts';
 import type { Write, WriteAnswer } from './writes/write.ts';
@@ -130,7 +132,7 @@ export function registerTenantBatch(api: Api, services: ApiServices): void {
       for (const operation of operations) requireAllowed(request, operation);
       return services.writes.perform(request, reply, (write) => {
         const meta = withReason(write.meta, reason);
-        return doAll(services, { ...write, meta }, operations);
+        return doAll(services, request, { ...write, meta }, operations);
       });
     },
   });
@@ -143,7 +145,12 @@ function requireAllowed(request: FastifyRequest, { op, id }: Operation): void {
 }
 
 /** @throws BATCH_REFUSED, or VALIDATION_FAILED when nothing but values are wrong */
-function doAll(services: ApiServices, write: Write, operations: readonly Operation[]): WriteAnswer {
+function doAll(
+  services: ApiServices,
+  request: FastifyRequest,
+  write: Write,
+  operations: readonly Operation[],
+): WriteAnswer {
   if (write.precondition.ifMatch !== undefined) {
     throw invalidField('If-Match', 'names no version of a batch: give each operation its if_match');
   }
@@ -154,7 +161,7 @@ function doAll(services: ApiServices, write: Write, operations: readonly Operati
   for (const [index, operation] of operations.entries()) {
     try {
       const precondition = operationPrecondition(write.precondition, operation, known);
-      const result = doOne(services, { ...write, precondition }, operation);
+      const result = doOne(services, request, { ...write, precondition }, operation);
       position = Math.max(position, result.position);
       results.push(result.told);
     } catch (error) {
@@ -185,11 +192,11 @@ function operationPrecondition(
   return { ...given, ifMatch, version, field: 'if_match' };
 }
 
-function doOne(services: ApiServices, write: Write, operation: Operation) {
+function doOne(services: ApiServices, request: FastifyRequest, write: Write, operation: Operation) {
   const done =
     operation.op === 'create'
       ? handle(write, registration(services, operation))
-      : changeOne(services, write, operation);
+      : changeOne(services, request, write, operation);
   const { view, version, events, position } = done;
   const told = {
     op: operation.op,
@@ -209,14 +216,22 @@ function registration(services: ApiServices, { id, body }: Creation): TenantComm
   return { kind: 'register_tenant', tenant, origin: 'api' };
 }
 
-function changeOne(services: ApiServices, write: Write, operation: Change): TenantResult {
+function changeOne(
+  services: ApiServices,
+  request: FastifyRequest,
+  write: Write,
+  operation: Change,
+): TenantResult {
   const current = findTenant(write.scope.tenants, operation.id);
-  return handle(write, commandOf(services, operation, current.config), current);
+  const { config } = current;
+  const given = new GivenSecrets(secretMaker(services, config.id));
+  const done = handle(write, commandOf(operation, config, given.make), current);
+  if (done.view !== undefined) given.requireEnough(request, config, done.view.config);
+  return done;
 }
 
-function commandOf(services: ApiServices, operation: Change, config: TenantConfig): TenantCommand {
+function commandOf(operation: Change, config: TenantConfig, makeSecret: MakeSecret): TenantCommand {
   const { id } = config;
-  const makeSecret = secretMaker(services, id);
   switch (operation.op) {
     case 'update':
       requireSameId(id, operation.body.id);

@@ -4,6 +4,7 @@
  */
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
+import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { MakeSecret } from '@dbbouncer/shared/contract/secret.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -49,7 +50,7 @@ export function change(
   fleet: FleetReader,
   command: TenantCommand,
   current?: TenantView,
-): WriteAnswer & { readonly body: TenantAnswer } {
+): WriteAnswer & { readonly body: TenantAnswer; readonly tenant: TenantConfig } {
   const { view, position } = handle(write, command, current);
   assert(view !== undefined, 'only a removal leaves no view');
   const { defaults } = write.scope.tenants.getDefaults();

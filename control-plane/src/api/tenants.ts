@@ -19,6 +19,7 @@ import { toTenantAnswer, toTenantStats } from './answers.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
+import { GivenSecrets } from './sent-secrets.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
 import {
@@ -37,6 +38,9 @@ import { removalResponses, writeResponses } from './writes/write-responses.ts';
 const TAGS = ['Tenants'];
 const PAGE_DEFAULT = 100;
 const PAGE_MAX = 1_000;
+
+const ANOTHER_SERVER =
+  'A key without scope admin that names another server gives every password in the same request.';
 
 const noQuery = z.strictObject({});
 const listQuery = z.strictObject({
@@ -153,6 +157,7 @@ function registerChanges(api: Api, services: ApiServices): void {
       summary: 'Replace the settings of a tenant that exists',
       description:
         'What is not given goes back to its default, except the password, which is kept.' +
+        ` ${ANOTHER_SERVER}` +
         ' An id that is not registered answers 404: POST /tenants registers.',
       params: idParams,
       querystring: tenantChangeQuery,
@@ -165,8 +170,11 @@ function registerChanges(api: Api, services: ApiServices): void {
         const current = findTenant(write.scope.tenants, request.params.id);
         const { config } = current;
         requireSameId(config.id, request.body.id);
-        const tenant = replaceTenantConfig(config, request.body, secretMaker(services, config.id));
-        return change(write, core.fleet, { kind: 'replace_tenant', tenant }, current);
+        const given = new GivenSecrets(secretMaker(services, config.id));
+        const tenant = replaceTenantConfig(config, request.body, given.make);
+        const done = change(write, core.fleet, { kind: 'replace_tenant', tenant }, current);
+        given.requireEnough(request, config, done.tenant);
+        return done;
       }),
   });
   api.route({
@@ -177,7 +185,7 @@ function registerChanges(api: Api, services: ApiServices): void {
       tags: TAGS,
       operationId: 'updateTenant',
       summary: 'Change some settings of a tenant',
-      description: 'What is not given stays as it is; null goes back to the default.',
+      description: `What is not given stays as it is; null goes back to the default. ${ANOTHER_SERVER}`,
       params: idParams,
       querystring: tenantChangeQuery,
       headers: changeHeaders,
@@ -189,9 +197,12 @@ function registerChanges(api: Api, services: ApiServices): void {
         const current = findTenant(write.scope.tenants, request.params.id);
         const { config } = current;
         requireSameId(config.id, request.body.id);
-        const changes = toTenantChanges(config, request.body, secretMaker(services, config.id));
+        const given = new GivenSecrets(secretMaker(services, config.id));
+        const changes = toTenantChanges(config, request.body, given.make);
         const command = { kind: 'update_tenant', id: config.id, changes } as const;
-        return change(write, core.fleet, command, current);
+        const done = change(write, core.fleet, command, current);
+        given.requireEnough(request, config, done.tenant);
+        return done;
       }),
   });
 }
