@@ -118,7 +118,7 @@ export const controlErrors = defineErrors({
   TAILS_EXHAUSTED: {
     kind: 'capacity',
     retryable: true,
-    summary: 'As many tails of the event log are open as may be.',
+    summary: 'As many tails of the event log are open as may be, in all or with one API key.',
   },
   TAIL_TOO_SLOW: {
     kind: 'client',

@@ -97,6 +97,7 @@ async function register(): Promise<string> {
 
 const open = (query?: string, lastEventId?: string) =>
   Reader.open(plane.running.apiUrl, query, lastEventId);
+const openAs = (key: string) => Reader.open(plane.running.apiUrl, '', undefined, key);
 
 describe('the tail of the event log', () => {
   it('sends each event as it is appended, with its position as the id', async () => {
@@ -204,16 +205,36 @@ describe('the tail of the event log', () => {
     assert.doesNotMatch(text, /duration_seconds_sum\{[^}]*route="\/events"[^}]*\} [1-9]/);
   });
 
-  it('is refused above 100 with both numbers, and again possible when one ends', async () => {
+  it('is refused above 20 with one API key, and above 100 in all, with both numbers', async () => {
+    const scope = { scope: 'viewer' };
+    const keys = [API_KEY];
+    for (let n = 1; n <= 5; n++) {
+      const made = await plane.call('POST', '/api-keys', { body: { name: `tail ${n}`, ...scope } });
+      keys.push(String(made.json['key']));
+    }
     const readers: Reader[] = [];
-    // Those of the tests before may not be gone yet.
-    while (readers.at(-1)?.response.status !== 503) readers.push(await open());
-    assert.ok(readers.length <= 101);
-    const headers = { accept: 'text/event-stream' };
-    const refused = await plane.call('GET', '/events', { headers });
-    const problem = assertProblem(refused, 503, 'TAILS_EXHAUSTED');
-    assert.match(String(problem['detail']), /100 tails .* are open; at most 100 may be/);
-    assert.equal(refused.headers.get('retry-after'), '1');
+    const refusal = async (key: string) => {
+      const headers = { accept: 'text/event-stream' };
+      const refused = await plane.call('GET', '/events', { headers, key });
+      assert.equal(refused.headers.get('retry-after'), '1');
+      return String(assertProblem(refused, 503, 'TAILS_EXHAUSTED')['detail']);
+    };
+    const openAll = async (key: string) => {
+      const before = readers.length;
+      // Those of the tests before may not be gone yet.
+      while (readers.at(-1)?.response.status !== 503) readers.push(await openAs(key));
+      await readers.pop()?.[Symbol.asyncDispose]();
+      return readers.length - before;
+    };
+    for (const key of keys.slice(0, 4)) {
+      assert.ok((await openAll(key)) <= 20);
+      assert.match(await refusal(key), /20 tails .* open with this API key; at most 20 may be/);
+    }
+    while (readers.length < 100) {
+      const more = await openAs(keys[4] ?? '');
+      if (more.response.status === 200) readers.push(more);
+    }
+    assert.match(await refusal(keys.at(-1) ?? ''), /100 tails .* are open; at most 100 may be/);
     await Promise.all(readers.map((reader) => reader[Symbol.asyncDispose]()));
     for (;;) {
       await using reader = await open();

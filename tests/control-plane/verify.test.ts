@@ -146,6 +146,19 @@ describe('verify', () => {
   });
 
   for (const [what, sql, where, reason] of [
+    ['a writer that is missing', 'DELETE FROM writer', 'table writer', 'has 0 rows and not one'],
+    [
+      'a writer of no term',
+      'PRAGMA ignore_check_constraints = ON; UPDATE writer SET epoch = 0',
+      'table writer',
+      'names no term: 0',
+    ],
+    [
+      'two writers',
+      'PRAGMA ignore_check_constraints = ON; INSERT INTO writer VALUES (2, 1)',
+      'table writer',
+      'has 2 rows and not one',
+    ],
     [
       'an end that is missing',
       'DELETE FROM events WHERE position > 4',

@@ -34,7 +34,7 @@ beforeEach(async () => {
   await api.register(fastifySSE, { heartbeatInterval: KEEP_ALIVE_MS });
   const tails = new EventTails({ history: new History(store), clock, log: silentLogger });
   api.get('/events', { sse: { kind: 'dual' } }, async (_request, reply) => {
-    await tails.follow(reply, 0, { filter: {}, mayGoOn: () => mayGoOn() });
+    await tails.follow(reply, 0, { actor: 'tester', filter: {}, mayGoOn: () => mayGoOn() });
   });
   await api.listen({ host: '127.0.0.1', port: 0 });
   socket = connect((api.server.address() as AddressInfo).port, '127.0.0.1');

@@ -25,6 +25,8 @@ import { toProblem } from './problem.ts';
 export const TAIL_LIMITS = Object.freeze({
   /** Tails at a time; the next is refused with TAILS_EXHAUSTED. */
   openMax: 100,
+  /** Of these with one API key, so that none takes the tails of all others. */
+  openOfKeyMax: 20,
   /** Without any event, a comment is sent so often: proxies in between cut what is silent. */
   keepAliveMs: 15_000,
   /** How long a reader may leave what was sent to it untaken. */
@@ -44,6 +46,8 @@ export interface TailPorts {
 }
 
 export interface TailQuery {
+  /** Whose API key it is, as events name it. */
+  readonly actor: string;
   readonly filter: EventFilter;
   /** Asked before events are read, and now and then; what it throws ends the tail. */
   readonly mayGoOn: () => Promise<void>;
@@ -63,22 +67,30 @@ export class EventTails {
    * @throws TAILS_EXHAUSTED, NOT_READY: nothing was sent.
    */
   async follow(reply: FastifyReply, after: Position, query: TailQuery): Promise<void> {
-    const { openMax } = TAIL_LIMITS;
     if (this.#phase === 'closing') throw stopping();
-    if (this.#open.size >= openMax) {
-      throw controlErrors.fail(
-        'TAILS_EXHAUSTED',
-        `${this.#open.size} tails of the event log are open; at most ${openMax} may be.`,
-        { hint: 'End one, or read GET /events page by page.' },
-      );
-    }
-    const tail = new Tail(reply, this.#ports);
+    this.#requirePlace(query.actor);
+    const tail = new Tail(reply, this.#ports, query.actor);
     this.#open.add(tail);
     try {
       await tail.follow(after, query);
     } finally {
       this.#open.delete(tail);
     }
+  }
+
+  #requirePlace(actor: string): void {
+    const { openMax, openOfKeyMax } = TAIL_LIMITS;
+    const hint = 'End one, or read GET /events page by page.';
+    const full = (open: number, whose: string, max: number) =>
+      controlErrors.fail(
+        'TAILS_EXHAUSTED',
+        `${open} tails of the event log are open${whose}; at most ${max} may be.`,
+        { hint },
+      );
+    if (this.#open.size >= openMax) throw full(this.#open.size, '', openMax);
+    let own = 0;
+    for (const tail of this.#open) own += tail.actor === actor ? 1 : 0;
+    if (own >= openOfKeyMax) throw full(own, ' with this API key', openOfKeyMax);
   }
 
   /** Ends every tail; each reader is told. */
@@ -95,6 +107,7 @@ function stopping(): AppError {
 }
 
 class Tail {
+  readonly actor: string;
   readonly #reply: FastifyReply;
   readonly #ports: TailPorts;
   /** There may be more to send, or the tail is over. */
@@ -102,7 +115,8 @@ class Tail {
   readonly #gone = new Signal();
   #state: 'following' | 'ended' = 'following';
 
-  constructor(reply: FastifyReply, ports: TailPorts) {
+  constructor(reply: FastifyReply, ports: TailPorts, actor: string) {
+    this.actor = actor;
     this.#reply = reply;
     this.#ports = ports;
   }

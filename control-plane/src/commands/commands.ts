@@ -64,6 +64,8 @@ export interface WorkScope {
    * cheap for hundreds of them.
    */
   changes(): WorkChanges;
+  /** What was written so far. */
+  readonly events: readonly StoredEvent[];
   /** A refused command leaves nothing behind, and the transaction can go on. @throws its refusal */
   handle(command: TenantCommand, meta: EventMeta & Expectation): TenantResult;
   handle(command: SetDefaults, meta: EventMeta & Expectation): DefaultsResult;

@@ -60,6 +60,10 @@ export class TransactionScope implements WorkScope {
     return this.#store.apiKeys;
   }
 
+  get events(): readonly StoredEvent[] {
+    return this.#events;
+  }
+
   get answers(): AnswerBook {
     return this.#store.answers;
   }

@@ -108,6 +108,8 @@ function compare(walk: Walk, log: LogFile, beside: ShadowReadModels): Broken | u
   }
   const difference = beside.differenceIn(log.tables());
   if (difference !== undefined) return broken(placeOf(difference), difference.reason);
+  const writer = log.writerProblem();
+  if (writer !== undefined) return broken('table writer', writer);
   const schema = log.schemaDifference();
   return schema && broken(schema.what, schema.reason);
 }

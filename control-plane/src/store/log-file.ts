@@ -55,6 +55,16 @@ export class LogFile {
     return this.#run(() => this.#statements.epoch.get() as number | undefined) ?? 1;
   }
 
+  /** What is wrong with what is kept of the writer itself: one row, of the last term or later. */
+  writerProblem(): string | undefined {
+    const rows = this.#run(() => this.#statements.epoch.all());
+    const last = this.#run(() => this.#statements.lastEpoch.get() as number | null) ?? 1;
+    const [epoch] = rows;
+    if (rows.length !== 1) return `has ${rows.length} rows and not one`;
+    if (!Number.isSafeInteger(epoch) || Number(epoch) < 1) return `names no term: ${String(epoch)}`;
+    return Number(epoch) < last ? `is of term ${String(epoch)}, and events of ${last}` : undefined;
+  }
+
   /** @throws Error for a row that is not as an event is stored. */
   *readAll(after: Position, limit?: number): Iterable<StoredEvent> {
     for (const { event } of this.readFiled(after, limit)) yield event;
@@ -146,6 +156,7 @@ function prepareStatements(client: Database.Database) {
   return {
     head: client.prepare('SELECT max(position) FROM events').pluck(),
     epoch: client.prepare('SELECT epoch FROM writer').pluck(),
+    lastEpoch: client.prepare('SELECT max(epoch) FROM events').pluck(),
     page: client.prepare(
       `SELECT ${columns} FROM events WHERE position > $position ORDER BY position LIMIT $page`,
     ),

@@ -14,7 +14,7 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { WorkChanges, WorkScope } from '../../commands/commands.ts';
 import type { ControlPlaneCore } from '../../core.ts';
-import type { EventMeta } from '../../store/event.ts';
+import type { EventMeta, StoredEvent } from '../../store/event.ts';
 import { APPLIED_WAIT_LIMITS, AppliedWaits } from '../../fleet/applied-waits.ts';
 import type { Applied, WaitPlace } from '../../fleet/applied-waits.ts';
 import { reachOf } from '../access.ts';
@@ -28,6 +28,7 @@ import type { DryRunAnswer } from './dry-run.ts';
 import { fingerprintOf, idempotencyKeyOf, keeperOf, requireSameRequest } from './idempotency.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import { PROBED_TENANTS_MAX, probeAll, requireReachable, requireTryable } from './probed.ts';
+import { tellWrite } from './told-writes.ts';
 import { tenantsSetBy } from './warnings.ts';
 import type { WriteAnswer, WriteWork } from './write.ts';
 import { writeOptions } from './write-options.ts';
@@ -41,6 +42,7 @@ export interface WritesOptions {
 }
 
 interface Done extends WriteAnswer {
+  readonly events: readonly StoredEvent[];
   /** `kept`: under its key, for whoever repeats the request. */
   readonly origin: 'done' | 'kept' | 'replayed';
 }
@@ -76,6 +78,7 @@ export class Writes {
     const place = this.#placeFor(options);
     try {
       const done = await this.#do(request, inScope);
+      tellWrite(this.#log, done.events);
       const applied = await place?.until(done.position, options.waitMs ?? 0);
       await replyWith(reply, done, applied);
     } finally {
@@ -144,7 +147,9 @@ export class Writes {
   #do(request: FastifyRequest, work: (scope: WorkScope) => WriteAnswer): Promise<Done> {
     const key = idempotencyKeyOf(request);
     if (key === undefined) {
-      return this.#core.commands.perform((scope) => ({ ...work(scope), origin: 'done' }));
+      return this.#core.commands.perform((scope) => {
+        return { ...work(scope), events: scope.events, origin: 'done' };
+      });
     }
     const actor = keeperOf(request);
     const fingerprint = fingerprintOf(request, this.#fingerprintSecret);
@@ -153,14 +158,14 @@ export class Writes {
       if (kept !== undefined) {
         requireSameRequest(kept, fingerprint);
         const body = kept.body === null ? null : (JSON.parse(kept.body) as object);
-        return { ...kept, body, origin: 'replayed' };
+        return { ...kept, body, events: [], origin: 'replayed' };
       }
       const answer = work(scope);
       const told = answer.told ?? answer.body;
       const body = told === null ? null : JSON.stringify(told);
       const { status, headers, position } = answer;
       scope.answers.keep({ actor, key, fingerprint, status, headers, body, position });
-      return { ...answer, origin: 'kept' };
+      return { ...answer, events: scope.events, origin: 'kept' };
     });
   }
 
