@@ -11,7 +11,8 @@ function told(plane: TestControlPlane): readonly Readonly<Record<string, unknown
   return lines
     .map((line) => JSON.parse(line) as Readonly<Record<string, unknown>>)
     .filter(({ level, msg }) => level === 'info' && msg === 'write accepted')
-    .map((line) => Object.fromEntries(Object.entries(line).filter(([name]) => !OF_EACH.has(name))));
+    .map((line) => Object.entries(line).filter(([name]) => !OF_EACH.has(name)))
+    .map((facts) => Object.fromEntries(facts));
 }
 
 it('tells each accepted write in one line: who, which request, tenant, types, position', async () => {

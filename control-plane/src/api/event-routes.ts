@@ -29,8 +29,9 @@ const LIST_DESCRIPTION =
   'With "Accept: text/event-stream" it is a tail: events as server-sent events, each as it is' +
   ' appended, with its position as the id. It begins with what comes now, after `after` or after' +
   ' the header Last-Event-ID, so that a reader who comes again misses nothing and reads nothing' +
-  ` twice. At most ${TAIL_LIMITS.openMax} tails are open at a time, ${TAIL_LIMITS.openOfKeyMax} with` +
-  ' one API key. An "end" event says why one ended: the control plane stops, the key may not read on, or the reader took nothing for' +
+  ` twice. At most ${TAIL_LIMITS.openMax} tails are open at a time,` +
+  ` ${TAIL_LIMITS.openOfKeyMax} with one API key. An "end" event says why one ended: the` +
+  ' control plane stops, the key may not read on, or the reader took nothing for' +
   ` ${TAIL_LIMITS.stallMs} ms.`;
 
 export async function registerEventRoutes(api: Api, services: ApiServices): Promise<void> {
