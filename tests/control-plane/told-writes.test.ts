@@ -15,7 +15,7 @@ function told(plane: TestControlPlane): readonly Readonly<Record<string, unknown
     .map((facts) => Object.fromEntries(facts));
 }
 
-it('tells each accepted write in one line: who, which request, tenant, types, position', async () => {
+it('tells each accepted write in one line: who, request, tenant, types, position', async () => {
   await using plane = await TestControlPlane.start();
   const ask = async (requestId: string, method: string, path: string, body?: unknown) => {
     const headers = { 'x-request-id': requestId, ...(method === 'PATCH' && { 'if-match': '*' }) };

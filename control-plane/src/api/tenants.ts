@@ -185,8 +185,7 @@ function registerChanges(api: Api, services: ApiServices): void {
       tags: TAGS,
       operationId: 'updateTenant',
       summary: 'Change some settings of a tenant',
-      description:
-        'What is not given stays as it is; null goes back to the default.' + ` ${ANOTHER_SERVER}`,
+      description: `What is not given stays; null goes back to the default. ${ANOTHER_SERVER}`,
       params: idParams,
       querystring: tenantChangeQuery,
       headers: changeHeaders,
