@@ -202,8 +202,8 @@ export const proxyErrors = defineErrors({
   CLEARTEXT_REFUSED: {
     kind: 'config',
     retryable: false,
-    summary: 'The database server asks for the password in clear on a connection without TLS.',
-    hint: 'Use TLS to the database server, or scram-sha-256 in its pg_hba.conf.',
+    summary: 'The database server asks for the password in clear, and TLS has not shown who it is.',
+    hint: 'Verify the server with server_tls, or use scram-sha-256 in its pg_hba.conf.',
   },
   NO_CONFIG: {
     kind: 'unavailable',

@@ -179,7 +179,9 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
     'How its clients prove their password: see [Ways to log in](#ways-to-log-in). In `users` for' +
     ' one user alone.',
   server_cleartext:
-    'Where a server that asks for the password in clear is given it; `over_tls`: nowhere else.',
+    'Where a server that asks for the password in clear is given it, besides socket files.' +
+    ' `over_verified_tls`: where its certificate was verified, `server_tls` with `verify-ca` or' +
+    ' `verify-full`; `over_tls`: over any TLS, so that somebody in between can be given it.',
   users: 'More users: see [Users](#users).',
   auth_query: 'How other users are looked up in its database: see [Users](#users).',
   init_sql: 'Run on each server connection after its login, and again after each reset.',

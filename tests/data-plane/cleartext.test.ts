@@ -18,14 +18,16 @@ import type { TestTenant } from '../support/test-proxy.ts';
 const PASSWORD = 'cleartext secret';
 let cluster: PostgresCluster;
 let proxy: TestProxy;
+let ca: string;
 
 before(async () => {
   const authority = await Authority.create('Cleartext authority');
+  ca = authority.cert;
   const pair = await authority.issue({ commonName: 'localhost', dnsNames: ['localhost'] });
   cluster = await startPostgresCluster({
     superuserPassword: PASSWORD,
     tls: pair,
-    hba: ['host all clear 127.0.0.1/32 password'],
+    hba: ['host all clear 127.0.0.1/32 password', 'host all clear ::1/128 password'],
   });
   await cluster.sql('postgres', `CREATE ROLE clear LOGIN PASSWORD '${PASSWORD}'`);
   const folder = (await scratchOfTest()).path;
@@ -98,16 +100,32 @@ describe('client_auth', () => {
 describe('a server that asks for the password itself', () => {
   const as = { username: 'clear' } as const;
 
-  it('is given it over TLS', async () => {
-    await set({}, { ...as, serverTls: { mode: 'require' } });
+  it('is given it over TLS with a certificate that was verified', async () => {
+    await set({}, { ...as, host: 'localhost', serverTls: { mode: 'verify-full', ca } });
     assert.equal(await login('clear', 'clear'), 'SCRAM');
+  });
+
+  it('is not given it over TLS with anybody: the client reads 08004, and what to do', async () => {
+    await set({}, { ...as, id: 'unknown', serverTls: { mode: 'require' } });
+    await assert.rejects(login('clear', 'clear', 'unknown'), {
+      code: '08004',
+      message: /its certificate was not verified, so that it may be anybody/,
+      hint: /server_tls with verify-full; or set server_cleartext of the tenant to "over_tls"/,
+    });
+  });
+
+  it('is given it over any TLS where server_cleartext says over_tls', async () => {
+    const any = { ...as, id: 'any', serverTls: { mode: 'require' } } as const;
+    await set({ serverCleartext: 'over_tls' }, any);
+    assert.equal(await login('clear', 'clear', 'any'), 'SCRAM');
   });
 
   it('is not given it without TLS: the client reads 08004, and what to do', async () => {
     await set({}, { ...as, serverTls: { mode: 'disable' } });
     await assert.rejects(login('clear', 'clear'), {
       code: '08004',
-      hint: /scram-sha-256 in its pg_hba.conf or TLS to it; or set server_cleartext/,
+      message: /the connection to it is not encrypted/,
+      hint: /server_tls with verify-full; or set server_cleartext of the tenant to "anywhere"/,
     });
   });
 
@@ -122,8 +140,9 @@ describe('a server that asks for the password itself', () => {
     const sql = `SELECT rolpassword AS text FROM pg_authid WHERE rolname = 'clear'`;
     const [row] = await cluster.sql('postgres', sql);
     const password = String(row?.['text']);
-    await set({}, { ...as, password, serverTls: { mode: 'require' } });
-    await assert.rejects(login('clear', 'clear'), {
+    const tls = { mode: 'verify-full', ca } as const;
+    await set({}, { ...as, id: 'verifier', host: 'localhost', password, serverTls: tls });
+    await assert.rejects(login('clear', 'clear', 'verifier'), {
       code: '08004',
       message: /asks for the password, and only a verifier is known/,
     });

@@ -21,7 +21,7 @@ import {
   unfitCredential,
   unreachableServer,
 } from './dial-errors.ts';
-import type { DialStep } from './dial-errors.ts';
+import type { DialStep, Secrecy } from './dial-errors.ts';
 import { connectTo, isSocketFolder } from './endpoint.ts';
 import { initSession } from './init-session.ts';
 import type { BufferPool } from '../buffers/buffer-pool.ts';
@@ -121,7 +121,10 @@ async function connectInOneWay(
     const carrier = { socket, tls: isClear ? undefined : tls, reads: isClear ? reads : undefined };
     const parts = { ...carrier, sink: conversation, events };
     const backend = new PostgresBackend({ ...parts, ...about(options) });
-    await logIn(backend, conversation, credential, options, reached);
+    await logIn(backend, conversation, credential, options, {
+      secrecy: isClear ? 'clear' : secrecyOf(tls),
+      reached,
+    });
     reached('init_sql');
     await initialise(backend, options);
     if (!backend.usable) throw new Error('the server closed the connection');
@@ -141,6 +144,10 @@ async function connectInOneWay(
     timer.cancel();
     options.signal.removeEventListener('abort', abort);
   }
+}
+
+function secrecyOf({ options }: ServerTls): Secrecy {
+  return options.rejectUnauthorized === true ? 'verified' : 'encrypted';
 }
 
 function about({ tenant, leaks, clock, log }: ConnectOptions) {

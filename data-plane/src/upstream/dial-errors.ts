@@ -69,15 +69,20 @@ export function tooLate(what: string, setting: string, limitMs: number): Error {
   return new Error(`${what} within ${setting} (${limitMs} ms)`);
 }
 
-export function cleartextRefused({ tenant }: Dialled): AppError {
-  const message =
-    `the database server of tenant "${tenant.id}" asks for the password in clear,` +
-    ' and the connection to it is not encrypted';
-  return proxyErrors.fail('CLEARTEXT_REFUSED', message, {
+/** How sure it is that nobody but the server hears what is said to it. */
+export type Secrecy = 'clear' | 'encrypted' | 'verified';
+
+export function cleartextRefused({ tenant }: Dialled, secrecy: Secrecy): AppError {
+  const lacks =
+    secrecy === 'clear'
+      ? 'the connection to it is not encrypted'
+      : 'its certificate was not verified, so that it may be anybody';
+  const message = `the database server of tenant "${tenant.id}" asks for the password in clear, and`;
+  return proxyErrors.fail('CLEARTEXT_REFUSED', `${message} ${lacks}`, {
     detail: `host ${tenant.host}, port ${tenant.port}`,
     hint:
-      'Use scram-sha-256 in its pg_hba.conf or TLS to it; or set server_cleartext of the tenant' +
-      ' to "anywhere".',
+      'Use scram-sha-256 in its pg_hba.conf or server_tls with verify-full; or set' +
+      ` server_cleartext of the tenant to "${secrecy === 'clear' ? 'anywhere' : 'over_tls'}".`,
   });
 }
 

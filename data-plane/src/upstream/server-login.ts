@@ -32,7 +32,7 @@ import { WireError } from '../wire/wire-error.ts';
 import type { BackendMessage, Conversation } from './conversation.ts';
 import type { Credential } from './credential.ts';
 import { cleartextRefused, refusedLogin } from './dial-errors.ts';
-import type { DialStep, Dialled } from './dial-errors.ts';
+import type { DialStep, Dialled, Secrecy } from './dial-errors.ts';
 import { isSocketFolder } from './endpoint.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
 
@@ -45,8 +45,14 @@ export interface LoginOptions extends Dialled {
   readonly cleartext: PoolSettings['serverCleartext'];
 }
 
+export interface LoginWay {
+  readonly secrecy: Secrecy;
+  /** Hears what the login is in the middle of. */
+  readonly reached: (step: DialStep) => void;
+}
+
 /**
- * Resolves when the server is ready for queries. What it is in the middle of is told to `reached`.
+ * Resolves when the server is ready for queries.
  * @throws AppError UPSTREAM_REFUSED | CLEARTEXT_REFUSED; UnfitCredential, WireError,
  * ConversationLost
  */
@@ -55,7 +61,7 @@ export async function logIn(
   conversation: Conversation,
   credential: Credential,
   options: LoginOptions,
-  reached: (step: DialStep) => void,
+  way: LoginWay,
 ): Promise<void> {
   const { user, database, applicationName } = options;
   backend.write(
@@ -67,14 +73,14 @@ export async function logIn(
       ],
     }),
   );
-  const login = { backend, conversation, credential, options };
+  const login = { backend, conversation, credential, options, secrecy: way.secrecy };
   let stage: DialStep = 'startup';
-  reached(stage);
+  way.reached(stage);
   for (;;) {
     const message = await conversation.next();
     switch (message.type) {
       case BACKEND.Authentication:
-        reached((stage = 'authentication'));
+        way.reached((stage = 'authentication'));
         await answer(login, message);
         break;
       case BACKEND.BackendKeyData:
@@ -102,7 +108,7 @@ function acceptVersion({ major, minor }: NegotiateProtocolVersion): void {
   throw new WireError(`the server speaks protocol ${major}.${minor}, and not 3.0`);
 }
 
-interface ServerLogin {
+interface ServerLogin extends Pick<LoginWay, 'secrecy'> {
   readonly backend: PostgresBackend;
   readonly conversation: Conversation;
   readonly credential: Credential;
@@ -117,7 +123,7 @@ async function answer(login: ServerLogin, message: BackendMessage): Promise<void
     case 'Ok':
       return;
     case 'CleartextPassword':
-      if (!mayShowPassword(backend.socket, options)) throw cleartextRefused(options);
+      if (!mayShowPassword(login)) throw cleartextRefused(options, login.secrecy);
       backend.write(encodePasswordMessage(credential.password()));
       return;
     case 'MD5Password': {
@@ -137,9 +143,17 @@ async function answer(login: ServerLogin, message: BackendMessage): Promise<void
   }
 }
 
-/** A socket file leaves the machine as little as TLS shows what is in it. */
-function mayShowPassword(socket: Socket, { cleartext, tenant }: LoginOptions): boolean {
-  return cleartext === 'anywhere' || socket instanceof TLSSocket || isSocketFolder(tenant.host);
+const SECRET_ENOUGH: Readonly<Record<LoginOptions['cleartext'], readonly Secrecy[]>> =
+  Object.freeze({
+    over_verified_tls: ['verified'],
+    over_tls: ['verified', 'encrypted'],
+    anywhere: ['verified', 'encrypted', 'clear'],
+  });
+
+/** What is said through a socket file does not leave the machine. */
+function mayShowPassword({ secrecy, options }: ServerLogin): boolean {
+  if (isSocketFolder(options.tenant.host)) return true;
+  return SECRET_ENOUGH[options.cleartext].includes(secrecy);
 }
 
 async function scram(login: ServerLogin, offered: readonly string[]): Promise<void> {

@@ -56,7 +56,7 @@ export const clientAuthSchema = z.enum(
 );
 export type ClientAuth = z.infer<typeof clientAuthSchema>;
 
-const serverCleartextSchema = z.enum(['over_tls', 'anywhere']);
+const serverCleartextSchema = z.enum(['over_verified_tls', 'over_tls', 'anywhere']);
 
 /** Where a LISTEN in transaction mode is heard. */
 export const listenSchema = z.enum(['shared', 'pin']);
@@ -192,7 +192,7 @@ export const POOL_SETTINGS = Object.freeze({
   pipelineResendRatio: ratio('pipeline_resend_ratio', 0.1),
   clientAuth: choice('client_auth', clientAuthSchema, 'scram-sha-256'),
   /** Where a server that asks for the password itself is given it. */
-  serverCleartext: choice('server_cleartext', serverCleartextSchema, 'over_tls'),
+  serverCleartext: choice('server_cleartext', serverCleartextSchema, 'over_verified_tls'),
 });
 
 type Table = typeof POOL_SETTINGS;
