@@ -75,9 +75,9 @@ export type Secrecy = 'clear' | 'encrypted' | 'verified';
 export function cleartextRefused({ tenant }: Dialled, secrecy: Secrecy): AppError {
   const lacks =
     secrecy === 'clear'
-      ? 'the connection to it is not encrypted'
-      : 'its certificate was not verified, so that it may be anybody';
-  const message = `the database server of tenant "${tenant.id}" asks for the password in clear, and`;
+      ? 'and the connection to it is not encrypted'
+      : 'and its certificate was not verified, so that it may be anybody';
+  const message = `the database server of tenant "${tenant.id}" asks for the password in clear,`;
   return proxyErrors.fail('CLEARTEXT_REFUSED', `${message} ${lacks}`, {
     detail: `host ${tenant.host}, port ${tenant.port}`,
     hint:
