@@ -38,6 +38,7 @@ export interface Surroundings {
   readonly file: ConfigFile | undefined;
   /** On the in-process bus no standby can follow. */
   readonly eventStream: 'on' | 'off';
+  readonly busReach: 'private' | 'shared';
 }
 
 /** Until a signal: both planes in this process, over the in-process bus unless `nats` is set. */
@@ -110,7 +111,7 @@ async function serve(
     const bus = openBus(settings, command, log);
     undo.add(() => bus.close());
     const readEnv = (variable: string) => env[variable];
-    const eventStream = settings.nats === undefined ? 'off' : 'on';
+    const isAlone = settings.nats === undefined;
     const surroundings: Surroundings = {
       bus,
       clock: systemClock,
@@ -118,7 +119,8 @@ async function serve(
       readEnv,
       version,
       file,
-      eventStream,
+      eventStream: isAlone ? 'off' : 'on',
+      busReach: isAlone ? 'private' : 'shared',
     };
     await Promise.race([start(surroundings, undo), signal]);
     log.info({ signal: await signal }, 'stopping');

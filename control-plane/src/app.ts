@@ -12,6 +12,8 @@ import { FileWatcher } from '@dbbouncer/shared/files/file-watcher.ts';
 import { isRegularFile } from '@dbbouncer/shared/files/regular-file.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { openConfigSigner } from '@dbbouncer/shared/secrets/config-keys.ts';
+import type { BusReach } from '@dbbouncer/shared/secrets/config-keys.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
@@ -44,6 +46,8 @@ export interface ControlPlaneOptions {
   readonly version: string;
   /** `off` where no standby can follow, as on an in-process bus. */
   readonly eventStream?: 'on' | 'off';
+  /** Whether others could write to the bus. Default: `shared`, and what is written is signed. */
+  readonly busReach?: BusReach;
 }
 
 export interface ControlPlane {
@@ -80,7 +84,8 @@ export async function startControlPlane(
   const keyring = new Keyring(keys, options.readEnv);
   const apiKey = loadApiKey(settings.apiKey, settings.dataDir);
   const tls = openTls(settings, { ...options, log });
-  const core = openCore({ ...options, ...settings, log });
+  const signer = openConfigSigner(settings, keyring, options.busReach ?? 'shared');
+  const core = openCore({ ...options, ...settings, signer, log });
   const stops: (() => Promise<void>)[] = [() => core.close()];
   const stopAll = once(() => runReversed(stops));
   const readiness = new Readiness(core, options.bus);

@@ -5,6 +5,8 @@
  */
 import { join } from 'node:path';
 import type { Bus, BusStatus } from '@dbbouncer/shared/bus/bus.ts';
+import { UNSIGNED } from '@dbbouncer/shared/contract/signed-message.ts';
+import type { ConfigSigner } from '@dbbouncer/shared/contract/signed-message.ts';
 import { makeFolder } from '@dbbouncer/shared/files/durable-folder.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
@@ -46,6 +48,8 @@ export interface CoreOptions {
    * them. Default: `on`.
    */
   readonly eventStream?: 'on' | 'off';
+  /** What proxies are told bears its signature. Default: none. */
+  readonly signer?: ConfigSigner;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -155,9 +159,10 @@ interface Publishing {
 }
 
 function startPublishing(store: EventStore, options: CoreOptions): Publishing {
-  const ports = { bus: options.bus, store, clock: options.clock, log: options.log };
+  const { signer = UNSIGNED } = options;
+  const ports = { bus: options.bus, signer, store, clock: options.clock, log: options.log };
   const events = options.eventStream === 'off' ? undefined : new EventPublisher(store, options.bus);
-  const deltas = new DeltaPublisher(store, options.bus, {
+  const deltas = new DeltaPublisher(store, options.bus, signer, {
     requireSameHistory: async () => await events?.requireSameHistory(),
     onRecovered: () => snapshots.onRecovered(),
     onPublished: () => snapshots.onPublished(),

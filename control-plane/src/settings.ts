@@ -10,6 +10,7 @@ export type ControlPlaneSettings = Pick<
   | 'apiPort'
   | 'apiKey'
   | 'masterKey'
+  | 'configSigningKeyFile'
   | 'tlsCertFile'
   | 'tlsKeyFile'
   | 'tlsMinVersion'

@@ -11,6 +11,8 @@ import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
+import { openConfigVerifier } from '@dbbouncer/shared/secrets/config-keys.ts';
+import type { BusReach } from '@dbbouncer/shared/secrets/config-keys.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { AttemptThrottle } from './access/attempt-throttle.ts';
@@ -59,6 +61,8 @@ import { ServerCancels } from './upstream/server-cancels.ts';
 
 export interface ProxyDependencies {
   readonly bus: Bus;
+  /** Whether others could write to the bus. Default: `shared`, and config must be signed. */
+  readonly busReach?: BusReach;
   readonly clock: Clock;
   readonly log: Logger;
   /** Environment variables that tenants' passwords may refer to. */
@@ -115,11 +119,13 @@ function makeParts(
   dependencies: ProxyDependencies,
   { proxyId, dir }: ProxyIdentity,
 ) {
-  const { bus, clock, log, readEnv } = dependencies;
+  const { bus, busReach = 'shared', clock, log, readEnv } = dependencies;
   const { dataDir, masterKey, host, metricsPort: port } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
-  const feed = new ConfigFeed({ bus, router, clock, log, disk: new DiskCopy({ dir, clock, log }) });
+  const verifier = openConfigVerifier(settings, keyring, clock, busReach);
+  const disk = new DiskCopy({ dir, clock, log });
+  const feed = new ConfigFeed({ bus, router, verifier, clock, log, disk });
   const gate = new DialGate({ clock, dialsMax: settings.maxServerDials });
   const pools = new Pools<PostgresBackend>({ clock, log, gate });
   const registry = new SessionRegistry();

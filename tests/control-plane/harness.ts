@@ -71,6 +71,7 @@ export class TestControlPlane implements AsyncDisposable {
     const log = createPinoLogger('debug', {}, { write: (line) => void this.#lines.push(line) });
     this.#running = await startControlPlane(settings, {
       bus: this.bus,
+      busReach: 'private',
       clock: systemClock,
       log,
       file,

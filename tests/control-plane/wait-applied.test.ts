@@ -42,6 +42,7 @@ async function startMember(): Promise<Member> {
   });
   const proxy = await startProxy(settings, {
     bus,
+    busReach: 'private',
     clock: systemClock,
     log: silentLogger,
     readEnv: () => undefined,

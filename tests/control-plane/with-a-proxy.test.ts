@@ -40,7 +40,8 @@ before(async () => {
     cwd: folder,
   });
   const tools = { clock: systemClock, log: silentLogger, readEnv: () => undefined };
-  const proxyOptions = { bus: plane.bus, ...tools, reportIntervalMs: 100, version: 'test' };
+  const own = { bus: plane.bus, busReach: 'private' as const };
+  const proxyOptions = { ...own, ...tools, reportIntervalMs: 100, version: 'test' };
   proxy = await startProxy(settings, proxyOptions);
   await eventually('it reports', async () => {
     const { json } = await plane.call('GET', '/fleet');

@@ -136,7 +136,8 @@ async function withoutConfig(): Promise<RawMessage> {
     env: { DBBOUNCER_MASTER_KEY: 'a master key for tests only' },
     cwd: dir,
   });
-  const surroundings = { bus, clock: systemClock, log: silentLogger, version: 'test' };
+  const busReach = 'private' as const;
+  const surroundings = { bus, busReach, clock: systemClock, log: silentLogger, version: 'test' };
   const bare = await startProxy(settings, { ...surroundings, readEnv: () => undefined });
   try {
     return await refused(connect({}, { host: '127.0.0.1', port: bare.postgresPort }));

@@ -110,6 +110,7 @@ export class TestProxy {
     const config = await publishFirst(bus, options.tenants, passwords);
     const proxy = await startProxy(settings, {
       bus,
+      busReach: 'private',
       clock: systemClock,
       log,
       readEnv: (name) => passwords.get(name),

@@ -113,7 +113,16 @@ async function start({ settings, scratch, clients, version, undo }: DemoParts): 
   undo.add(() => bus.close());
   const { controlPlane, proxy } = await startBoth(
     settings,
-    { bus, clock, log, version, readEnv: () => undefined, file: undefined, eventStream: 'off' },
+    {
+      bus,
+      clock,
+      log,
+      version,
+      readEnv: () => undefined,
+      file: undefined,
+      eventStream: 'off',
+      busReach: 'private',
+    },
     undo,
   );
   const { apiUrl, apiKeyFile = '' } = controlPlane;

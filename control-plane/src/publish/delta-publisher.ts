@@ -6,8 +6,9 @@
  * The newest delta on the bus is the truth about what proxies were told; recovery reads it and goes
  * on from its `to`:
  * - behind the log (the usual case, or the bus lost its tail): the missing events are published;
- * - empty, unreadable or too far behind: an empty delta at the head of the log is published
- *   instead. A proxy at the head ignores it, any other one sees a gap and fetches the snapshot;
+ * - empty, unreadable, not signed by us or too far behind: an empty delta at the head of the log is
+ *   published instead. A proxy at the head ignores it, any other one sees a gap and fetches the
+ *   snapshot;
  * - ahead of the log, or of a later term: nothing is published (HistoryConflict).
  */
 import type { Bus, BusLog, LogState } from '@dbbouncer/shared/bus/bus.ts';
@@ -15,6 +16,7 @@ import { decodeDelta, DELTA_LIMITS, encodeDelta } from '@dbbouncer/shared/contra
 import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { ConfigSigner } from '@dbbouncer/shared/contract/signed-message.ts';
 import { CONFIG_LOG } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
@@ -47,6 +49,7 @@ export class DeltaPublisher implements TailSteps {
   readonly name = 'publish/deltas';
   readonly #store: EventStore;
   readonly #log: BusLog;
+  readonly #signer: ConfigSigner;
   readonly #hooks: DeltaHooks;
   readonly #checkpoint: Position;
   #published: ConfigSnapshot | undefined;
@@ -55,9 +58,10 @@ export class DeltaPublisher implements TailSteps {
    */
   #attemptedTo: Position | undefined;
 
-  constructor(store: EventStore, bus: Bus, hooks: DeltaHooks) {
+  constructor(store: EventStore, bus: Bus, signer: ConfigSigner, hooks: DeltaHooks) {
     this.#store = store;
     this.#log = bus.log(CONFIG_LOG);
+    this.#signer = signer;
     this.#hooks = hooks;
     this.#checkpoint = store.checkpoint(this.name);
   }
@@ -78,7 +82,7 @@ export class DeltaPublisher implements TailSteps {
     await this.#hooks.requireSameHistory();
     const state = await this.#log.state();
     const last = await this.#log.last();
-    const told = last === undefined ? undefined : readDelta(last.data);
+    const told = last === undefined ? undefined : await this.#read(last.data);
     const head = this.#store.head();
     if (told !== undefined) this.#requireSameHistory(told, head);
     const position = told?.to ?? this.#positionOfUntold(state);
@@ -144,10 +148,17 @@ export class DeltaPublisher implements TailSteps {
    */
   async #append(id: string, text: string, after: RoutingConfig): Promise<'published' | 'lost'> {
     const { logCreatedAt, logSequence } = this.#requirePublished();
-    const stored = await this.#log.append(`${id}-after-${logSequence}`, Buffer.from(text));
+    const message = await this.#signer.sign('delta', Buffer.from(text));
+    const stored = await this.#log.append(`${id}-after-${logSequence}`, message);
     if (stored.duplicate || stored.sequence !== logSequence + 1) return 'lost';
     this.#published = { logCreatedAt, logSequence: stored.sequence, config: after };
     return 'published';
+  }
+
+  /** Nothing where it is no delta of ours: proxies have refused it, too. */
+  async #read(message: Uint8Array): Promise<ConfigDelta | undefined> {
+    const opened = await this.#signer.open('delta', message);
+    return opened.outcome === 'genuine' ? readDelta(opened.payload) : undefined;
   }
 
   /** Where proxies are that follow a log which was empty before and still is: at its snapshot. */

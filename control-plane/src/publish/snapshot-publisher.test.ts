@@ -8,6 +8,7 @@ import {
   decodeSnapshotHead,
 } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import { UNSIGNED } from '@dbbouncer/shared/contract/signed-message.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
@@ -50,6 +51,7 @@ describe('SnapshotPublisher', () => {
     beforeWrite = async () => {};
     published = undefined;
     publisher = new SnapshotPublisher({
+      signer: UNSIGNED,
       bus: watched(bus),
       clock,
       log: silentLogger,

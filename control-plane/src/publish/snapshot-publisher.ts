@@ -11,6 +11,7 @@ import {
 } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot, SnapshotHead } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { fromSnapshotBytes, toSnapshotBytes } from '@dbbouncer/shared/contract/snapshot-bytes.ts';
+import type { ConfigSigner } from '@dbbouncer/shared/contract/signed-message.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
@@ -36,6 +37,7 @@ export const SNAPSHOT_TIMES = Object.freeze({
 
 export interface SnapshotPorts {
   readonly bus: Bus;
+  readonly signer: ConfigSigner;
   readonly clock: Clock;
   readonly log: Logger;
   /** What the bus was told so far; nothing as long as that is not known. */
@@ -120,7 +122,7 @@ export class SnapshotPublisher {
     const current = this.#ports.published();
     if (current === undefined) return false;
     if (this.#stored !== undefined) return this.#stored.snapshot !== current;
-    const held = await readHead(await this.#objects.get(SUBJECTS.snapshotObject));
+    const held = await this.#readHead(await this.#objects.get(SUBJECTS.snapshotObject));
     if (held === undefined || !isSame(held, current)) return true;
     this.#remember(current);
     return false;
@@ -163,13 +165,26 @@ export class SnapshotPublisher {
     if (snapshot === undefined) {
       throw sharedErrors.fail('BUS_UNAVAILABLE', 'What the bus was told is not known yet.');
     }
-    const { clock } = this.#ports;
+    const { clock, signer } = this.#ports;
     const beganMs = clock.nowMs();
-    await this.#objects.put(SUBJECTS.snapshotObject, await encoded(snapshot, clock));
+    const message = await signer.sign('snapshot', await encoded(snapshot, clock));
+    await this.#objects.put(SUBJECTS.snapshotObject, message);
     const tookMs = clock.nowMs() - beganMs;
     this.#intervalMs = Math.max(SNAPSHOT_TIMES.intervalMs, tookMs * SNAPSHOT_TIMES.idleShare);
     this.#remember(snapshot);
     return snapshot;
+  }
+
+  /** Nothing where proxies could not use it. */
+  async #readHead(message: Uint8Array | undefined): Promise<SnapshotHead | undefined> {
+    if (message === undefined) return undefined;
+    const opened = await this.#ports.signer.open('snapshot', message);
+    if (opened.outcome === 'refused') return undefined;
+    try {
+      return decodeSnapshotHead(await fromSnapshotBytes(opened.payload));
+    } catch {
+      return undefined;
+    }
   }
 
   #remember(snapshot: ConfigSnapshot): void {
@@ -192,15 +207,6 @@ async function encoded(snapshot: ConfigSnapshot, clock: Clock): Promise<Uint8Arr
     sinceMs = clock.nowMs();
   }
   return await toSnapshotBytes(Buffer.concat(pieces));
-}
-
-async function readHead(data: Uint8Array | undefined): Promise<SnapshotHead | undefined> {
-  if (data === undefined) return undefined;
-  try {
-    return decodeSnapshotHead(await fromSnapshotBytes(data));
-  } catch {
-    return undefined;
-  }
 }
 
 function isSame(held: SnapshotHead, current: ConfigSnapshot): boolean {

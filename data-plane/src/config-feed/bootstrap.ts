@@ -3,6 +3,7 @@
  * to go on.
  * Leaves: what to make of the snapshot to judge.ts, following to feed.ts.
  */
+import type { ConfigVerifier } from '@dbbouncer/shared/contract/signed-message.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
@@ -30,13 +31,17 @@ const REQUEST_TIMEOUT_MS = 2_000;
  * one when there is no snapshot or it counts in another life of the log.
  * @throws BUS_UNAVAILABLE
  */
-export async function fetchBase(bus: Bus, demand: SnapshotDemand): Promise<Base> {
+export async function fetchBase(
+  bus: Bus,
+  verifier: ConfigVerifier,
+  demand: SnapshotDemand,
+): Promise<Base> {
   let data = demand === 'stored' ? await readObject(bus) : undefined;
   if (data === undefined) {
     await requestSnapshot(bus);
     data = await readObject(bus);
   }
-  const decoded = data === undefined ? undefined : await readSnapshotApart(data);
+  const decoded = data === undefined ? undefined : await readSnapshotApart(data, verifier);
   const { createdAt } = await bus.log(CONFIG_LOG).state();
   const counts = decoded?.kind === 'snapshot' && decoded.snapshot.logCreatedAt === createdAt;
   const followFrom = counts ? decoded.snapshot.logSequence + 1 : 1;

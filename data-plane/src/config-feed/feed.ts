@@ -13,6 +13,8 @@
  */
 import type { Bus, Subscription } from '@dbbouncer/shared/bus/bus.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { UNSIGNED } from '@dbbouncer/shared/contract/signed-message.ts';
+import type { ConfigVerifier, OpenedMessage } from '@dbbouncer/shared/contract/signed-message.ts';
 import { CONFIG_LOG } from '@dbbouncer/shared/contract/subjects.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
@@ -31,6 +33,8 @@ import { Swapper } from './swapper.ts';
 export interface FeedOptions {
   readonly bus: Bus;
   readonly router: Router;
+  /** Tells whether what comes is from a control plane. Default: everything is believed. */
+  readonly verifier?: ConfigVerifier;
   readonly clock: Clock;
   readonly log: Logger;
   /** Without it nothing outlives the process. */
@@ -48,6 +52,7 @@ const PAUSE_MAX_MS = 5_000;
 export class ConfigFeed {
   readonly #bus: Bus;
   readonly #router: Router;
+  readonly #verifier: ConfigVerifier;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #disk: DiskCopy | undefined;
@@ -69,6 +74,7 @@ export class ConfigFeed {
   constructor(options: FeedOptions) {
     this.#bus = options.bus;
     this.#router = options.router;
+    this.#verifier = options.verifier ?? UNSIGNED;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#disk = options.disk;
@@ -150,7 +156,7 @@ export class ConfigFeed {
 
   /** One pass through steps 1 and 2; resolves with why it ended. @throws BUS_UNAVAILABLE */
   async #round(demand: SnapshotDemand): Promise<string> {
-    const base = await fetchBase(this.#bus, demand);
+    const base = await fetchBase(this.#bus, this.#verifier, demand);
     if (!this.#isRunning()) return 'stopped';
     const found = this.#takeSnapshot(base);
     if (found === 'nothing') await this.#bootFromDisk();
@@ -187,26 +193,31 @@ export class ConfigFeed {
     this.#logCreatedAt = base.logCreatedAt;
     const { promise, resolve } = Promise.withResolvers<string>();
     const log = this.#bus.log(CONFIG_LOG);
-    const subscription = log.follow(base.followFrom, ({ data }) => this.#receive(data));
+    const subscription = log.follow(base.followFrom, async ({ data }) => {
+      const opened = await this.#verifier.open('delta', data);
+      // The round may have ended meanwhile.
+      if (this.#endRound === endRound) this.#receive(opened);
+    });
     const retry =
       found === 'nothing'
         ? this.#clock.after(SNAPSHOT_WAIT_MS, () => {
             if (this.#source !== 'bus') this.#endRound?.('no snapshot yet');
           })
         : undefined;
-    this.#endRound = (reason) => {
+    const endRound = (reason: string) => {
       this.#endRound = undefined;
       subscription.close();
       retry?.cancel();
       this.#swapper.flush();
       resolve(reason);
     };
+    this.#endRound = endRound;
     this.#changed();
     return promise;
   }
 
-  #receive(data: Uint8Array): void {
-    const verdict: Verdict = judgeDelta(this.#swapper.newest, data);
+  #receive(opened: OpenedMessage): void {
+    const verdict: Verdict = judgeDelta(this.#swapper.newest, opened);
     switch (verdict.kind) {
       case 'apply':
         this.#swapper.offer(verdict.config);

@@ -8,6 +8,7 @@ import { encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { encodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { decodeConfig, encodeConfig } from '@dbbouncer/shared/contract/config-text.ts';
+import type { OpenedMessage } from '@dbbouncer/shared/contract/signed-message.ts';
 import { someConfig, someTenant } from '../routing/testing.ts';
 import { judgeDelta, judgeSnapshot, readSnapshot, shareUnchanged } from './judge.ts';
 
@@ -18,9 +19,13 @@ function bytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
+function genuine(text: string): OpenedMessage {
+  return { outcome: 'genuine', payload: bytes(text) };
+}
+
 function judge(changes: Partial<ConfigDelta>) {
   const delta: ConfigDelta = { epoch: 3, from: 10, to: 11, changes: [], ...changes };
-  return judgeDelta(current, bytes(encodeDelta(delta)));
+  return judgeDelta(current, genuine(encodeDelta(delta)));
 }
 
 describe('judgeDelta', () => {
@@ -66,7 +71,7 @@ describe('judgeDelta', () => {
   });
 
   it('rejects what is not JSON at the position that is served', () => {
-    assert.deepEqual(judgeDelta(current, bytes('{"to":')), {
+    assert.deepEqual(judgeDelta(current, genuine('{"to":')), {
       kind: 'reject',
       rejection: { position: 10, reason: 'delta is not JSON' },
     });
@@ -74,11 +79,32 @@ describe('judgeDelta', () => {
 
   it('rejects an unknown form at the position it claims, without repeating its content', () => {
     const text = JSON.stringify({ epoch: 3, from: 10, to: 11, changes: [{ kind: 's3cret' }] });
-    const verdict = judgeDelta(current, bytes(text));
+    const verdict = judgeDelta(current, genuine(text));
     assert(verdict.kind === 'reject');
     assert.equal(verdict.rejection.position, 11);
     assert.match(verdict.rejection.reason, /^delta has an unknown form: .*changes\[0\]\.kind/);
     assert.doesNotMatch(verdict.rejection.reason, /s3cret|\n/);
+  });
+});
+
+describe('judgeDelta of what is not genuine', () => {
+  const refused = (text: string) =>
+    judgeDelta(current, { outcome: 'refused', reason: 'why', payload: bytes(text) });
+
+  it('rejects it at the position it claims, where a next delta could lead, else at its own', () => {
+    const positions = [
+      '{"to":11}',
+      '{"to":510}',
+      '{"to":511}',
+      '{"to":3}',
+      '{"to":-1}',
+      'text',
+    ].map((text) => {
+      const verdict = refused(text);
+      assert.equal(verdict.kind, 'reject');
+      return verdict.kind === 'reject' && verdict.rejection.position;
+    });
+    assert.deepEqual(positions, [11, 510, 10, 10, 10, 10]);
   });
 });
 

@@ -4,13 +4,14 @@
  * reason, or answered with a resync.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { applyDelta, decodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import { applyDelta, decodeDelta, DELTA_LIMITS } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { snapshotFrom } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { frameOf } from '@dbbouncer/shared/contract/config-text.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { fromSnapshotBytes } from '@dbbouncer/shared/contract/snapshot-bytes.ts';
+import type { OpenedMessage } from '@dbbouncer/shared/contract/signed-message.ts';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { finishWithRests } from '@dbbouncer/shared/kernel/steps.ts';
@@ -34,9 +35,13 @@ export type Verdict =
   /** Cannot be served: the last good config stays until a snapshot leads past it. */
   | { readonly kind: 'reject'; readonly rejection: Rejection };
 
-/** What to do with the bytes of a delta while `current` is served. */
-export function judgeDelta(current: RoutingConfig, data: Uint8Array): Verdict {
-  const text = asBuffer(data).toString('utf8');
+/** What to do with a delta while `current` is served; what is not genuine is never applied. */
+export function judgeDelta(current: RoutingConfig, opened: OpenedMessage): Verdict {
+  const text = asBuffer(opened.payload).toString('utf8');
+  if (opened.outcome === 'refused') {
+    const position = believableClaim(current, text);
+    return { kind: 'reject', rejection: { position, reason: opened.reason } };
+  }
   let delta: ConfigDelta;
   try {
     delta = decodeDelta(text);
@@ -120,6 +125,12 @@ function judgeConfig(
   const reason = findChangeInconsistency(current, next);
   if (reason === undefined) return { kind: 'apply', config: next };
   return { kind: 'reject', rejection: { position: next.position, reason } };
+}
+
+/** Where it claims to lead, if a next delta could: nobody else is to be told of other places. */
+function believableClaim({ position }: RoutingConfig, text: string): Position {
+  const claimed = claimedPosition(text, 'to') ?? position;
+  return claimed - position <= DELTA_LIMITS.eventsMax ? Math.max(claimed, position) : position;
 }
 
 function staleTerm(position: Position, epoch: number, current: number): Rejection {

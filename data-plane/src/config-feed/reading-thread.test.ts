@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { encodeConfig } from '@dbbouncer/shared/contract/config-text.ts';
 import { encodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
+import { UNSIGNED } from '@dbbouncer/shared/contract/signed-message.ts';
 import { toSnapshotBytes } from '@dbbouncer/shared/contract/snapshot-bytes.ts';
 import { someConfig, someTenant } from '../routing/testing.ts';
 import { judgeSnapshot } from './judge.ts';
@@ -20,7 +21,7 @@ describe('a snapshot', () => {
     it(`of ${count} tenants is read whole`, async () => {
       const config = someConfig(Array.from({ length: count }, (_, n) => someTenant(`t-${n}`)));
       const text = encodeSnapshot({ ...PLACE, config });
-      const decoded = await readSnapshotApart(bytes(text));
+      const decoded = await readSnapshotApart(bytes(text), UNSIGNED);
       assert.ok(decoded.kind === 'snapshot');
       const { config: read, ...place } = decoded.snapshot;
       assert.deepEqual(place, PLACE);
@@ -36,7 +37,7 @@ describe('a snapshot', () => {
       const tenants = Array.from({ length: 5 * MANY }, (_, n) => someTenant(`t-${n}`));
       const config = someConfig([...tenants, ...extra], { position: 9 });
       const text = Buffer.from(encodeSnapshot({ ...PLACE, config }));
-      const decoded = await readSnapshotApart(await toSnapshotBytes(text));
+      const decoded = await readSnapshotApart(await toSnapshotBytes(text), UNSIGNED);
       assert.ok(decoded.kind === 'snapshot');
       const verdict = judgeSnapshot(EMPTY_CONFIG, decoded.snapshot.config);
       assert.equal(verdict.kind, extra.length === 0 ? 'apply' : 'reject');
@@ -46,7 +47,10 @@ describe('a snapshot', () => {
   it('that is large and holds a tenant of an unknown form says which', async () => {
     const tenants = Array.from({ length: MANY }, (_, n) => someTenant(`t-${n}`));
     const text = encodeSnapshot({ ...PLACE, config: someConfig(tenants, { position: 42 }) });
-    const decoded = await readSnapshotApart(bytes(text.replace('"port":5432', '"port":"x"')));
+    const decoded = await readSnapshotApart(
+      bytes(text.replace('"port":5432', '"port":"x"')),
+      UNSIGNED,
+    );
     assert.ok(decoded.kind === 'undecodable');
     assert.equal(decoded.position, 42);
     assert.match(decoded.reason, /^snapshot has an unknown form: .*tenants\[0\]\.port/);

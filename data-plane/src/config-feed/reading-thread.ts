@@ -6,6 +6,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
+import type { ConfigVerifier } from '@dbbouncer/shared/contract/signed-message.ts';
 import { findInconsistency } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { PackedMap } from '@dbbouncer/shared/kernel/packed-map.ts';
@@ -36,8 +37,19 @@ interface SnapshotRest extends Omit<ConfigSnapshot, 'config'> {
   readonly config: Omit<ConfigSnapshot['config'], 'tenants'>;
 }
 
-/** As `readSnapshot`. @param data the caller's own, and gone afterwards */
-export async function readSnapshotApart(data: Uint8Array): Promise<DecodedSnapshot> {
+/**
+ * As `readSnapshot`, of what is genuine. The signature is checked here, where the keys are.
+ * @param message the caller's own, and gone afterwards
+ */
+export async function readSnapshotApart(
+  message: Uint8Array,
+  verifier: ConfigVerifier,
+): Promise<DecodedSnapshot> {
+  const opened = await verifier.open('snapshot', message);
+  if (opened.outcome === 'refused') {
+    return { kind: 'undecodable', position: undefined, reason: opened.reason };
+  }
+  const data = opened.payload;
   if (data.byteLength < APART_BYTES_MIN) return await readSnapshot(data);
   const transferList = [data.buffer as ArrayBuffer];
   const worker = new Worker(MAIN, { workerData: data, transferList, resourceLimits: LIMITS });

@@ -109,6 +109,16 @@ export class Keyring {
     return deriveKey(this.#primary(), `fleet/${purpose}`);
   }
 
+  /**
+   * What `deriveFleetSecret` gives with each key that the source holds now, the primary one first:
+   * what others have derived while another was primary.
+   * @throws SECRET_UNAVAILABLE when it cannot be read or holds no key.
+   */
+  deriveFleetSecrets(purpose: string): readonly Buffer[] {
+    this.reload();
+    return this.#keys.map((key) => deriveKey(key, `fleet/${purpose}`));
+  }
+
   #primary(): MasterKey {
     if (this.#keys.length === 0) this.#reload();
     const key = this.#keys[0];

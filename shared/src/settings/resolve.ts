@@ -44,6 +44,8 @@ const PATHS: readonly SettingName[] = [
   'natsTlsKeyFile',
   'natsNkeyFile',
   'natsCredsFile',
+  'configSigningKeyFile',
+  'configPublicKeysFile',
 ];
 /**
  * Kubernetes sets DBBOUNCER_API_PORT=tcp://… in every pod beside a service called dbbouncer-api.

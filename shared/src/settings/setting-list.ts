@@ -11,6 +11,7 @@ import type { LogLevel } from '../kernel/log.ts';
 import { API_SETTINGS } from './api-settings.ts';
 import { LISTEN_SETTINGS } from './listen-settings.ts';
 import { NATS_SETTINGS } from './nats-settings.ts';
+import { SIGNATURE_SETTINGS } from './signature-settings.ts';
 import { choice, duration, either, secretText, text, wholeNumber } from './setting-kinds.ts';
 import { setting } from './setting-spec.ts';
 import type { SettingSpec } from './setting-spec.ts';
@@ -78,6 +79,7 @@ export const SETTINGS = Object.freeze({
       ' Without it, master.key in the data folder is used',
     read: secretText(/\S/, 'not empty'),
   }),
+  ...SIGNATURE_SETTINGS,
   tlsCertFile: setting<string | undefined>({
     env: 'DBBOUNCER_TLS_CERT',
     yaml: 'tls_cert',
