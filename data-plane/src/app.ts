@@ -120,10 +120,16 @@ function makeParts(
   { proxyId, dir }: ProxyIdentity,
 ) {
   const { bus, busReach = 'shared', clock, log, readEnv } = dependencies;
-  const { dataDir, masterKey, host, metricsPort: port } = settings;
+  const { dataDir, masterKey, configSignature, configPublicKeysFile } = settings;
+  const { host, metricsPort: port } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
-  const verifier = openConfigVerifier(settings, keyring, clock, busReach);
+  const verifier = openConfigVerifier(
+    { configSignature, configPublicKeysFile },
+    keyring,
+    clock,
+    busReach,
+  );
   const disk = new DiskCopy({ dir, clock, log });
   const feed = new ConfigFeed({ bus, router, verifier, clock, log, disk });
   const gate = new DialGate({ clock, dialsMax: settings.maxServerDials });
