@@ -119,19 +119,11 @@ function makeParts(
   dependencies: ProxyDependencies,
   { proxyId, dir }: ProxyIdentity,
 ) {
-  const { bus, busReach = 'shared', clock, log, readEnv } = dependencies;
-  const { dataDir, masterKey, configSignature, configPublicKeysFile } = settings;
-  const { host, metricsPort: port } = settings;
+  const { bus, clock, log, readEnv } = dependencies;
+  const { dataDir, masterKey, host, metricsPort: port } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
-  const verifier = openConfigVerifier(
-    { configSignature, configPublicKeysFile },
-    keyring,
-    clock,
-    busReach,
-  );
-  const disk = new DiskCopy({ dir, clock, log });
-  const feed = new ConfigFeed({ bus, router, verifier, clock, log, disk });
+  const feed = makeFeed(settings, dependencies, { router, keyring, dir });
   const gate = new DialGate({ clock, dialsMax: settings.maxServerDials });
   const pools = new Pools<PostgresBackend>({ clock, log, gate });
   const registry = new SessionRegistry();
@@ -191,6 +183,17 @@ function makeParts(
       startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log }),
     listen: () => listenForClients(settings, services),
   };
+}
+
+function makeFeed(
+  { configSignature, configPublicKeysFile }: Settings,
+  { bus, busReach = 'shared', clock, log }: ProxyDependencies,
+  { router, keyring, dir }: { router: Router; keyring: Keyring; dir: string },
+): ConfigFeed {
+  const settings = { configSignature, configPublicKeysFile };
+  const verifier = openConfigVerifier(settings, keyring, clock, busReach);
+  const disk = new DiskCopy({ dir, clock, log });
+  return new ConfigFeed({ bus, router, verifier, clock, log, disk });
 }
 
 function makeReporter(

@@ -1,4 +1,4 @@
-/** What a control plane with a signing key writes to the bus, and what it makes of others' words. */
+/** What a control plane with a signing key writes to the bus, and makes of others' words there. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
