@@ -42,6 +42,8 @@ export interface CoreOptions {
    * process only.
    */
   readonly durability?: 'full' | 'normal';
+  /** Without a report for so long a proxy counts as lost. Default is FLEET_LIMITS.lostAfterMs. */
+  readonly proxyLostAfterMs?: number;
   readonly bus: Bus;
   /**
    * `off` keeps full events from the bus: a bus that ends with this process has nobody to follow
@@ -96,6 +98,8 @@ export interface PastReader {
   tenant(id: string, position: Position): FoldedPast;
   /** The last position whose event is not after `time`, which is written as events are stamped. */
   positionAt(time: string): Position;
+  /** When an event was written; nothing when there is none at that position. */
+  writtenAt(position: Position): string | undefined;
 }
 
 /** File name of the database within the data directory. */
@@ -119,7 +123,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
   });
   const gate = new WriteGate({ tryWriting: () => store.tryWriting(), clock, log });
   const commands = new CommandQueue(store, gate);
-  const fleet = new FleetState(() => clock.nowMs());
+  const fleet = new FleetState(() => clock.nowMs(), options.proxyLostAfterMs);
   const reports = listenForReports(bus, fleet, log);
   const publishing = startPublishing(store, options);
   return {
@@ -130,6 +134,10 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     past: {
       tenant: (id, position) => pastOfTenant(store, id, position),
       positionAt: (time) => store.lastByTime(time, 'up_to'),
+      writtenAt: (position) => {
+        for (const event of store.readAll(position - 1, 1)) return event.occurredAt;
+        return undefined;
+      },
     },
     history: new History(store),
     fleet,

@@ -15,6 +15,11 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'No tenant is registered under that id.',
   },
+  PROXY_NOT_FOUND: {
+    kind: 'client',
+    retryable: false,
+    summary: 'No proxy of that id was heard of lately.',
+  },
   EVENT_NOT_FOUND: {
     kind: 'client',
     retryable: false,

@@ -15,6 +15,7 @@ export type ControlPlaneSettings = Pick<
   | 'tlsKeyFile'
   | 'tlsMinVersion'
   | 'durability'
+  | 'proxyLostAfterMs'
   | 'environment'
   | 'apiRequestsPerMinute'
   | 'apiRequestsPerMinuteWithoutKey'

@@ -15,6 +15,16 @@ import { toPartsAnswer } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import { API_KEY, assertProblem, TestControlPlane, tenantBody } from './harness.ts';
 import type { Answer } from './harness.ts';
 
+const NO_TRAFFIC = {
+  queries: 0,
+  transactions: 0,
+  server_errors: 0,
+  proxy_errors: 0,
+  pins: 0,
+  query_ms: null,
+  acquire_ms: null,
+};
+
 let plane: TestControlPlane;
 before(async () => {
   plane = await TestControlPlane.start();
@@ -77,7 +87,14 @@ describe('POST /tenants', () => {
       on_proxies: { reached: 0, live: 0 },
       origin: 'api',
       version: 1,
-      stats: { active: 0, idle: 0, total: 0, waiting: 0 },
+      stats: {
+        active: 0,
+        idle: 0,
+        total: 0,
+        waiting: 0,
+        utilisation: 0,
+        ...NO_TRAFFIC,
+      },
     });
     assert.deepEqual((await plane.call('GET', '/tenants/acme')).json, answer.json);
   });
@@ -375,7 +392,14 @@ describe('GET /tenants', () => {
       ],
     );
     const { json } = await plane.call('GET', `/tenants/${id}`);
-    assert.deepEqual(json['stats'], { active: 3, idle: 2, total: 5, waiting: 6 });
+    assert.deepEqual(json['stats'], {
+      active: 3,
+      idle: 2,
+      total: 5,
+      waiting: 6,
+      utilisation: 0.15,
+      ...NO_TRAFFIC,
+    });
     const fleet = (await plane.call('GET', '/fleet')).json['proxies'] as readonly { id: string }[];
     assert.deepEqual(
       fleet.map((proxy) => proxy.id),

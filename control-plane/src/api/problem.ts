@@ -30,6 +30,7 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   SERVER_NOT_FOUND: 404,
   TENANT_NOT_FOUND: 404,
   EVENT_NOT_FOUND: 404,
+  PROXY_NOT_FOUND: 404,
   CONFIG_FILE_ABSENT: 404,
   ROUTE_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,

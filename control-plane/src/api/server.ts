@@ -24,6 +24,7 @@ import { registerDefaultsRoutes } from './defaults.ts';
 import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
 import { registerEventRoutes } from './event-routes.ts';
 import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './failures.ts';
+import { registerFleetRoutes } from './fleet-routes.ts';
 import { registerHistoryRoutes } from './history-routes.ts';
 import { requestIdOf } from './request-meta.ts';
 import { RouteTable } from './route-table.ts';
@@ -73,6 +74,7 @@ export async function createApi(
   registerHistoryRoutes(api, services);
   registerTenantBatch(api, services);
   registerConfigFileRoutes(api, services);
+  registerFleetRoutes(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;

@@ -1,9 +1,8 @@
 /**
- * The fleet, liveness, readiness and metrics. `/health` and `/ready` are open, so they say no more
+ * Liveness, readiness and metrics. `/health` and `/ready` are open, so they say no more
  * than an orchestrator needs; everything else needs the key.
  */
 import { z } from 'zod';
-import { fleetSchema, toFleetAnswer } from './answers.ts';
 import { apiErrors } from './api-errors.ts';
 import { problemResponse, problems } from './route-docs.ts';
 import type { Api } from './server.ts';
@@ -41,7 +40,7 @@ function configFileIn({
 }
 
 export function registerStatusRoutes(api: Api, services: ApiServices): void {
-  const { core, metrics } = services;
+  const { metrics } = services;
   api.route({
     method: 'GET',
     url: '/health',
@@ -71,19 +70,6 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
       }
       throw apiErrors.fail('NOT_READY', `Not ready: ${reason}.`);
     },
-  });
-  api.route({
-    method: 'GET',
-    url: '/fleet',
-    config: { access: 'viewer', tenants: 'none' },
-    schema: {
-      tags: TAGS,
-      operationId: 'getFleet',
-      summary: 'The proxies, the position each has applied, and how far the publishers are',
-      querystring: z.strictObject({}),
-      response: { 200: fleetSchema, ...problems() },
-    },
-    handler: () => toFleetAnswer(core.status(), core.fleet.proxies()),
   });
   api.route({
     method: 'GET',

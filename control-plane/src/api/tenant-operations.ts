@@ -5,15 +5,28 @@
  */
 import { TENANT_OPERATIONS } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import { z } from 'zod';
 import { tenantAnswerSchema } from './answers.ts';
+import { problems } from './route-docs.ts';
 import { reasonBody, withReason, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
-import { change, findTenant, idParams } from './tenant-requests.ts';
+import { change, findTenant, idParams, requireTenant } from './tenant-requests.ts';
+import { tenantProgressSchema, toTenantProgress } from './tenant-stats.ts';
 import { writeQuery } from './writes/write-options.ts';
 import { writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['Tenants'];
+
+const operatedSchema = tenantAnswerSchema
+  .extend({
+    progress: tenantProgressSchema.meta({
+      description:
+        'How far it had come at the time of the answer; GET /tenants/{id}/progress goes on from' +
+        ' there.',
+    }),
+  })
+  .meta({ id: 'OperatedTenant' });
 
 interface Words {
   readonly summary: string;
@@ -56,6 +69,21 @@ const WORDS: Readonly<Record<TenantOperation, Words>> = Object.freeze({
 
 export function registerTenantOperations(api: Api, services: ApiServices): void {
   for (const operation of TENANT_OPERATIONS) registerOperation(api, services, operation);
+  api.route({
+    method: 'GET',
+    url: '/tenants/:id/progress',
+    config: { access: 'viewer', tenants: 'path' },
+    schema: {
+      tags: TAGS,
+      operationId: 'getTenantProgress',
+      summary: 'How far the last pause, drain, resume or reconnect of a tenant is on each proxy',
+      params: idParams,
+      querystring: z.strictObject({}),
+      response: { 200: tenantProgressSchema, ...problems(404) },
+    },
+    handler: ({ params }) =>
+      toTenantProgress(requireTenant(services, params.id), services.core.fleet),
+  });
 }
 
 function registerOperation(api: Api, services: ApiServices, operation: TenantOperation): void {
@@ -72,14 +100,17 @@ function registerOperation(api: Api, services: ApiServices, operation: TenantOpe
       querystring: writeQuery,
       headers: writeHeaders,
       body: reasonBody,
-      response: writeResponses(200, tenantAnswerSchema, 404, 409, 412),
+      response: writeResponses(200, operatedSchema, 404, 409, 412),
     },
     handler: (request, reply) =>
       writes.perform(request, reply, (write) => {
         const current = findTenant(write.scope.tenants, request.params.id);
         const command = { kind: 'operate_tenant', id: current.config.id, operation } as const;
         const meta = withReason(write.meta, request.body?.reason);
-        return change({ ...write, meta }, core.fleet, command, current);
+        const done = change({ ...write, meta }, core.fleet, command, current);
+        const view = findTenant(write.scope.tenants, current.config.id);
+        const progress = () => ({ progress: toTenantProgress(view, core.fleet) });
+        return { ...done, body: { ...done.body, ...progress() }, now: progress };
       }),
   });
 }

@@ -14,8 +14,7 @@ import {
   tenantReplaceSchema,
 } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import { reachOf, requireReach } from './access.ts';
-import { tenantAnswerSchema, tenantListSchema, tenantStatsSchema } from './answers.ts';
-import { toTenantAnswer, toTenantStats } from './answers.ts';
+import { tenantAnswerSchema, tenantListSchema, toTenantAnswer } from './answers.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
@@ -32,6 +31,7 @@ import {
   requireTenant,
   secretMaker,
 } from './tenant-requests.ts';
+import { tenantStatsSchema, toTenantStats } from './tenant-stats.ts';
 import { changeQuery, tenantChangeQuery, tenantQuery } from './writes/write-options.ts';
 import { removalResponses, writeResponses } from './writes/write-responses.ts';
 
@@ -103,14 +103,14 @@ function registerReads(api: Api, services: ApiServices): void {
     schema: {
       tags: TAGS,
       operationId: 'getTenantStats',
-      summary: "A tenant's pools on all live proxies",
+      summary: "A tenant's pools and traffic on all live proxies, summed and one by one",
       params: idParams,
       querystring: noQuery,
       response: { 200: tenantStatsSchema, ...problems(404) },
     },
     handler: ({ params }) => {
       const view = requireTenant(services, params.id);
-      return toTenantStats(view, fleet);
+      return toTenantStats(view, tenants.getDefaults().defaults, fleet);
     },
   });
 }

@@ -1,18 +1,21 @@
 /**
  * What the proxies last said of themselves, in plain data. No I/O: reports and time are passed in.
+ * Leaves: what they say of one tenant to tenant-parts.ts, of the config to convergence.ts.
  */
 import { REPORT_INTERVAL_MS } from '@dbbouncer/shared/contract/proxy-report.ts';
-import type {
-  HaltedTenant,
-  PoolReport,
-  ProxyReport,
-} from '@dbbouncer/shared/contract/proxy-report.ts';
-import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
+import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import { addPools, NO_CONNECTIONS, partsOf, sumOf } from './tenant-parts.ts';
+import type { ConnectionTotals, TenantPart, TenantSums, WantedTenant } from './tenant-parts.ts';
+
+export type { ConnectionTotals, TenantSums, WantedTenant } from './tenant-parts.ts';
 
 export const FLEET_LIMITS = Object.freeze({
-  /** A proxy that says nothing for so long counts as lost: it missed five reports. */
+  /**
+   * Unless `proxy_lost_after` says otherwise, a proxy that says nothing for so long counts as lost:
+   * it missed five reports.
+   */
   lostAfterMs: 5 * REPORT_INTERVAL_MS,
   /** A lost proxy is forgotten after so long. */
   forgottenAfterMs: 60 * 60 * 1000,
@@ -29,20 +32,10 @@ export interface ProxyView {
   readonly report: ProxyReport;
 }
 
-/** Sums over the pools of all live proxies. */
-export interface ConnectionTotals {
-  readonly active: number;
-  readonly idle: number;
-  readonly total: number;
-  readonly waiting: number;
-}
-
-/** A tenant as the control plane has it now. */
-export interface WantedTenant {
-  readonly id: string;
-  readonly state: TenantTraffic;
-  /** Of its last change. */
-  readonly position: Position;
+/** What one proxy says of a tenant, if it says anything. */
+export interface TenantOnProxy {
+  readonly proxy: ProxyView;
+  readonly part: TenantPart | undefined;
 }
 
 /** On how many of the live proxies something is so. */
@@ -54,10 +47,16 @@ export interface Progress {
 export interface FleetReader {
   /** Every proxy heard of lately, ordered by id. */
   proxies(): readonly ProxyView[];
+  /** Nothing when it was not heard of lately. */
+  proxy(id: string): ProxyView | undefined;
   /** Of one tenant; zeros when no live proxy has a pool of it. */
   tenantTotals(id: string): ConnectionTotals;
   /** Of every tenant with a pool, by tenant key. */
   totalsByTenant(): ReadonlyMap<string, ConnectionTotals>;
+  /** A tenant on every proxy heard of lately, ordered by id. */
+  tenantOnProxies(id: string): readonly TenantOnProxy[];
+  /** Of one tenant, over all live proxies. */
+  tenantSums(id: string): TenantSums;
   /** Where the tenant's last change holds; its pause or drain counts when it is complete. */
   progressOf(tenant: WantedTenant): Progress;
   /** Live proxies that have not applied `position` yet. */
@@ -66,26 +65,32 @@ export interface FleetReader {
   onReport(listener: () => void): () => void;
 }
 
-interface Heard {
+class Heard {
   readonly report: ProxyReport;
   readonly atMs: number;
-}
+  #parts: ReadonlyMap<string, TenantPart> | undefined;
 
-const NO_CONNECTIONS: ConnectionTotals = Object.freeze({
-  active: 0,
-  idle: 0,
-  total: 0,
-  waiting: 0,
-});
+  constructor(report: ProxyReport, atMs: number) {
+    this.report = report;
+    this.atMs = atMs;
+  }
+
+  /** By `tenantKey`; sorted only when somebody asks, since most reports are never asked. */
+  get parts(): ReadonlyMap<string, TenantPart> {
+    return (this.#parts ??= partsOf(this.report));
+  }
+}
 
 export class FleetState implements FleetReader {
   readonly #nowMs: () => number;
+  readonly #lostAfterMs: number;
   readonly #heard = new Map<ProxyId, Heard>();
   readonly #listeners = new Set<() => void>();
 
   /** @param nowMs monotonic milliseconds, as `Clock.nowMs`. */
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, lostAfterMs: number = FLEET_LIMITS.lostAfterMs) {
     this.#nowMs = nowMs;
+    this.#lostAfterMs = lostAfterMs;
   }
 
   /**
@@ -97,52 +102,61 @@ export class FleetState implements FleetReader {
     const isKnown = this.#heard.delete(report.proxy);
     if (report.phase !== 'stopped') {
       if (!isKnown && !this.#makeRoom()) return 'fleet_full';
-      this.#heard.set(report.proxy, { report, atMs: this.#nowMs() });
+      this.#heard.set(report.proxy, new Heard(report, this.#nowMs()));
     }
     for (const listener of this.#listeners) listener();
     return 'taken';
   }
 
   proxies(): readonly ProxyView[] {
-    this.#forget();
-    const nowMs = this.#nowMs();
-    return [...this.#heard]
-      .map(([id, { report, atMs }]) => {
-        const silentMs = nowMs - atMs;
-        return { id, status: statusAfter(silentMs), silentMs, report };
-      })
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    return this.#sorted().map(([id, heard]) => this.#view(id, heard));
+  }
+
+  proxy(id: string): ProxyView | undefined {
+    return this.proxies().find((view) => view.id === id);
   }
 
   tenantTotals(id: string): ConnectionTotals {
-    return this.totalsByTenant().get(tenantKey(id)) ?? NO_CONNECTIONS;
+    const pools = this.#liveParts(id).flatMap((part) => part.pools);
+    return addPools(NO_CONNECTIONS, pools);
   }
 
   totalsByTenant(): ReadonlyMap<string, ConnectionTotals> {
     const totals = new Map<string, ConnectionTotals>();
-    for (const { report } of this.#live()) {
-      for (const pool of report.pools) {
-        const key = tenantKey(pool.tenant);
-        totals.set(key, sum(totals.get(key) ?? NO_CONNECTIONS, pool));
+    for (const { parts } of this.#live()) {
+      for (const [key, { pools }] of parts) {
+        if (pools.length > 0) totals.set(key, addPools(totals.get(key) ?? NO_CONNECTIONS, pools));
       }
     }
     return totals;
   }
 
+  tenantOnProxies(id: string): readonly TenantOnProxy[] {
+    const key = tenantKey(id);
+    return this.#sorted().map(([proxy, heard]) => ({
+      proxy: this.#view(proxy, heard),
+      part: heard.parts.get(key),
+    }));
+  }
+
+  tenantSums(id: string): TenantSums {
+    return sumOf(this.#liveParts(id));
+  }
+
   progressOf({ id, state, position }: WantedTenant): Progress {
+    const key = tenantKey(id);
     const live = this.#live();
-    const reached = live.filter(({ report }) => {
+    const reached = live.filter(({ report, parts }) => {
       if (report.appliedPosition < position) return false;
       if (state === 'active') return true;
-      const here = haltedIn(report, id)?.state;
-      return here === (state === 'paused' ? 'paused' : 'drained');
+      return parts.get(key)?.halted?.state === (state === 'paused' ? 'paused' : 'drained');
     });
     return { reached: reached.length, live: live.length };
   }
 
   lagging(position: Position): readonly ProxyId[] {
-    return this.#live()
-      .filter(({ report }) => report.appliedPosition < position)
+    return this.proxies()
+      .filter(({ status, report }) => status === 'live' && report.appliedPosition < position)
       .map(({ id }) => id);
   }
 
@@ -152,8 +166,24 @@ export class FleetState implements FleetReader {
     return () => void this.#listeners.delete(own);
   }
 
-  #live(): readonly ProxyView[] {
-    return this.proxies().filter(({ status }) => status === 'live');
+  #live(): readonly Heard[] {
+    const nowMs = this.#nowMs();
+    return [...this.#heard.values()].filter(({ atMs }) => nowMs - atMs < this.#lostAfterMs);
+  }
+
+  #liveParts(id: string): readonly TenantPart[] {
+    const key = tenantKey(id);
+    return this.#live().flatMap(({ parts }) => parts.get(key) ?? []);
+  }
+
+  #sorted(): readonly (readonly [ProxyId, Heard])[] {
+    this.#forget();
+    return [...this.#heard].sort(([a], [b]) => (a < b ? -1 : 1));
+  }
+
+  #view(id: ProxyId, { report, atMs }: Heard): ProxyView {
+    const silentMs = this.#nowMs() - atMs;
+    return { id, status: silentMs < this.#lostAfterMs ? 'live' : 'lost', silentMs, report };
   }
 
   #forget(): void {
@@ -170,23 +200,4 @@ export class FleetState implements FleetReader {
     if (silent?.status !== 'lost') return false;
     return this.#heard.delete(silent.id);
   }
-}
-
-/** What a proxy says about a tenant that it does not serve now. */
-export function haltedIn(report: ProxyReport, id: string): HaltedTenant | undefined {
-  const key = tenantKey(id);
-  return report.halted?.find(({ tenant }) => tenantKey(tenant) === key);
-}
-
-function statusAfter(silentMs: number): ProxyView['status'] {
-  return silentMs < FLEET_LIMITS.lostAfterMs ? 'live' : 'lost';
-}
-
-function sum(totals: ConnectionTotals, pool: PoolReport): ConnectionTotals {
-  return {
-    active: totals.active + pool.active,
-    idle: totals.idle + pool.idle,
-    total: totals.total + pool.total,
-    waiting: totals.waiting + pool.waiting,
-  };
 }

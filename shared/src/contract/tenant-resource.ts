@@ -45,6 +45,7 @@ const readOnlyFields = {
   stats: ignored,
   state: ignored,
   on_proxies: ignored,
+  progress: ignored,
   applied: ignored,
 } as const;
 

@@ -62,6 +62,15 @@ export const SETTINGS = Object.freeze({
       'Name of this proxy in the fleet; without it one is made and kept in the data folder',
     read: text(/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,31}$/, '1 to 32 letters, digits, "_" or "-"'),
   }),
+  proxyLostAfterMs: setting<number>({
+    env: 'DBBOUNCER_PROXY_LOST_AFTER',
+    yaml: 'proxy_lost_after',
+    default: 5_000,
+    defaultText: '5s',
+    description:
+      'A proxy that has not reported for so long counts as lost; proxies report every second',
+    read: duration(2_000, 600_000),
+  }),
   apiKey: setting<string | undefined>({
     env: 'DBBOUNCER_API_KEY',
     yaml: 'api_key',

@@ -20,6 +20,8 @@ export interface WriteAnswer {
   readonly body: object | null;
   /** What is kept and told again instead of `body`, where that holds what is told once. */
   readonly told?: object | undefined;
+  /** What of `body` is told as it is at the time of the reply. */
+  readonly now?: (() => object) | undefined;
   /** Whom it is about, where that is one tenant that is there afterwards. */
   readonly tenant?: TenantConfig | undefined;
   /** Proxies that applied it know of the write. */

@@ -195,12 +195,13 @@ function refuse(refusal: WrongVersion): void {
 /** A repetition reads byte by byte what was kept; what is done now passes the route's schema. */
 async function replyWith(
   reply: FastifyReply,
-  { status, headers, body, position, origin }: Done,
+  { status, headers, body: written, now, position, origin }: Done,
   applied: Applied | undefined,
 ): Promise<void> {
   reply.headers(headers);
   if (origin === 'replayed') reply.header('idempotency-replayed', 'true');
   if (origin !== 'done') reply.serializer(JSON.stringify);
+  const body = written === null ? null : { ...written, ...now?.() };
   if (applied === undefined) {
     await (body === null ? reply.code(status).send() : reply.code(status).send(body));
     return;
