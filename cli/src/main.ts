@@ -79,6 +79,14 @@ function actionsOf(version: string): Actions {
       const { runCsvImport } = await import('./config-import.ts');
       process.exitCode = await runCsvImport({ env, cwd }, file, options);
     },
+    async natsGrants(plane, proxyId) {
+      const { runNatsGrants } = await import('./security-commands.ts');
+      runNatsGrants(plane, proxyId);
+    },
+    async publicKey(flags) {
+      const { runPublicKey } = await import('./security-commands.ts');
+      runPublicKey({ flags, env, cwd });
+    },
     configCheck(file) {
       const reading = readConfigFile(file, (name) => env[name]);
       if (reading.outcome === 'ok') {

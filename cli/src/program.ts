@@ -11,6 +11,8 @@ import { addConfigCommands } from './config-program.ts';
 import type { ConfigActions } from './config-program.ts';
 import { addLogCommands } from './log-program.ts';
 import type { LogActions } from './log-program.ts';
+import { addSecurityCommands } from './security-program.ts';
+import type { SecurityActions } from './security-program.ts';
 
 export interface DemoOptions {
   readonly flags: Flags;
@@ -18,7 +20,7 @@ export interface DemoOptions {
   readonly clients: string;
 }
 
-export interface Actions extends LogActions, ConfigActions {
+export interface Actions extends LogActions, ConfigActions, SecurityActions {
   up(flags: Flags): Promise<void>;
   controlPlane(flags: Flags): Promise<void>;
   proxy(flags: Flags): Promise<void>;
@@ -111,6 +113,7 @@ export function createProgram(actions: Actions, version: string): Command {
   addDemo(program, actions);
   addConfigCommands(program, actions, addFlags);
   addLogCommands(program, actions, addFlags);
+  addSecurityCommands(program, actions, addFlags);
   program
     .command('version')
     .description('print the version')

@@ -1,6 +1,7 @@
 /** Which generated part stands in which document, and the document with all of them as of now. */
-import { CONFIGURATION, METRICS, withPart } from './document-parts.ts';
+import { CONFIGURATION, METRICS, NATS_CONF, SECURITY, withPart } from './document-parts.ts';
 import { controlPage, metricsTable, proxyPage, reasonTables } from './metrics-reference.ts';
+import { grantsTable, permissions } from './nats-reference.ts';
 import { settingsTable, tenantFieldsTable } from './settings-reference.ts';
 
 export const WRITE_COMMAND = 'node tests/architecture/write-references.ts';
@@ -9,6 +10,11 @@ export const WRITE_COMMAND = 'node tests/architecture/write-references.ts';
 export async function references(): Promise<Readonly<Record<string, Record<string, string>>>> {
   return {
     [CONFIGURATION]: { settings: settingsTable(), 'tenant-fields': tenantFieldsTable() },
+    [NATS_CONF]: {
+      'control-plane': permissions('control_plane'),
+      proxy: permissions('proxy'),
+    },
+    [SECURITY]: { grants: grantsTable() },
     [METRICS]: {
       proxy: metricsTable(await proxyPage()),
       'control-plane': metricsTable(await controlPage()),

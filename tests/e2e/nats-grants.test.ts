@@ -9,12 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { connect } from '@nats-io/transport-node';
-import type { NatsConnection } from '@nats-io/transport-node';
-import { Client } from 'pg';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import { dbbouncer, Program, ROOT } from '../support/processes.ts';
+import { answerWithin, refusesToListen, refusesToPublish } from './nats-refusals.ts';
 
 /** Named as the commands that log in with them. */
 const NATS_USERS = { 'control-plane': 'c0ntrol-password', proxy: 'pr0xy-password' };
@@ -101,10 +100,9 @@ describe('deploy/nats.conf', () => {
       // That the proxy's user can do something at all is what gives the refusals their meaning.
       const info = await connection.request('$JS.API.STREAM.INFO.DBBOUNCER_CONFIG');
       assert.match(info.string(), /"last_seq":[1-9]/);
-      for (const subject of FORBIDDEN_TO_PUBLISH) await refuses(connection, subject);
+      for (const subject of FORBIDDEN_TO_PUBLISH) await refusesToPublish(connection, subject);
       for (const subject of ['dbbouncer.>', '_INBOX_dbbouncer_control.>', '>']) {
-        const refusal = await firstError(connection.subscribe(subject));
-        assert.match(refusal, /permission/i, subject);
+        await refusesToListen(connection, subject);
       }
     } finally {
       await connection.close();
@@ -125,45 +123,3 @@ const FORBIDDEN_TO_PUBLISH = [
   '$JS.API.STREAM.PURGE.DBBOUNCER_CONFIG',
   '$O.DBBOUNCER_SNAPSHOTS.M.bGF0ZXN0',
 ];
-
-async function refuses(connection: NatsConnection, subject: string): Promise<void> {
-  const outcome = await connection.request(subject, '{}', { timeout: 2_000 }).then(
-    (answer) => `answered: ${answer.string()}`,
-    (error: Error) => error.message,
-  );
-  assert.match(outcome, /permission/i, subject);
-}
-
-async function firstError(messages: AsyncIterable<unknown>): Promise<string> {
-  try {
-    for await (const message of messages) return `heard ${JSON.stringify(message)}`;
-    return 'ended without a word';
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
-
-/** 42, asked through the proxy, as soon as it knows the tenant. */
-async function answerWithin(timeoutMs: number, port: number): Promise<unknown> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const client = new Client({
-      host: '127.0.0.1',
-      port,
-      user: 'postgres',
-      password: 'secret',
-      database: 'postgres',
-      options: '-c tenant_id=acme',
-    });
-    client.on('error', () => {});
-    try {
-      await client.connect();
-      return (await client.query('SELECT 42 AS answer')).rows[0].answer;
-    } catch (error) {
-      if (performance.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    } finally {
-      await client.end().catch(() => {});
-    }
-  }
-}

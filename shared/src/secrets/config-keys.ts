@@ -36,14 +36,26 @@ export interface VerifyingSettings {
 
 /** What a control plane signs with. @throws SETTINGS_INVALID when the file cannot be used */
 export function openConfigSigner(
-  { configSigningKeyFile: path }: SigningSettings,
+  settings: SigningSettings,
   keyring: Keyring,
   busReach: BusReach,
 ): ConfigSigner {
-  if (busReach === 'private') return UNSIGNED;
-  if (path === undefined) return configSigner(derivedSigningKey(keyring));
+  return busReach === 'private' ? UNSIGNED : configSigner(signingKey(settings, keyring));
+}
+
+/**
+ * The public half of what a control plane with these settings signs with, as PEM.
+ * @throws SETTINGS_INVALID, SECRET_UNAVAILABLE when there is none to read
+ */
+export function configPublicKey(settings: SigningSettings, keyring: Keyring): string {
+  const key = signingKey(settings, keyring)();
+  return createPublicKey(key).export({ format: 'pem', type: 'spki' }).toString();
+}
+
+function signingKey({ configSigningKeyFile: path }: SigningSettings, keyring: Keyring) {
+  if (path === undefined) return derivedSigningKey(keyring);
   const key = parseSigningKey(readKeyFile(path), path);
-  return configSigner(() => key);
+  return () => key;
 }
 
 /** What a proxy checks with. @throws SETTINGS_INVALID when the file cannot be used */
