@@ -1,16 +1,17 @@
 /** The generated parts of docs/: as the code has it, and honest about what has no effect. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { describe, it } from 'node:test';
 import { SETTINGS } from '@dbbouncer/shared/settings/setting-list.ts';
 import { partNames, withPart } from './document-parts.ts';
 import { controlPage, ownMetrics, proxyPage } from './metrics-reference.ts';
 import { references, updated, WRITE_COMMAND } from './references.ts';
 import { WITHOUT_EFFECT } from './settings-reference.ts';
-import { readSourceTree } from './source-tree.ts';
+import { readSourceTree, ROOT } from './source-tree.ts';
 
 for (const [path, parts] of Object.entries(await references())) {
-  describe(path.slice(path.lastIndexOf('/docs/') + 1), () => {
+  describe(relative(ROOT, path), () => {
     const document = readFileSync(path, 'utf8');
 
     it('has the parts that are generated and no others', () => {
