@@ -25,6 +25,12 @@ export const SUBJECTS = Object.freeze({
   cancel: (proxy: ProxyId) => `dbbouncer.cancel.${proxy}`,
   /** The same of all proxies whose short cancel keys have this number. */
   cancelNumber: (number: number) => `dbbouncer.cancel.number.${number}`,
+  /** What proxies need of the fleet-wide budget, for a subscriber; budget.ts. */
+  budgetNeeds: 'dbbouncer.budget.needs.*',
+  budgetNeedsOf: (proxy: ProxyId) => `dbbouncer.budget.needs.${proxy}`,
+  /** A proxy obeys here, and looks here for what others have left behind. */
+  budgetGrant: (proxy: ProxyId) => `dbbouncer.budget.grant.${proxy}`,
+  budgetLook: (proxy: ProxyId) => `dbbouncer.budget.look.${proxy}`,
   /** Under which each plane receives answers: a proxy must not read those to a control plane. */
   controlPlaneInbox: '_INBOX_dbbouncer_control',
   proxyInbox: '_INBOX_dbbouncer_proxy',
