@@ -50,7 +50,12 @@ export type BudgetShare = Readonly<z.infer<typeof budgetShareSchema>>;
 /** One tenant on one proxy, as it is at this moment. Slots, all of them. */
 export const tenantNeedsSchema = z.object({
   tenant: tenantSchema,
-  /** Without a lease, and with one; both as the proxy obeys them. */
+  /** Whether its figures are its part of the tenant, or were granted and not released since. */
+  follows: z.enum(['formula', 'grant']),
+  /**
+   * Without a lease, and with one; both as the proxy obeys them. A floor is never above the
+   * formula.
+   */
   floor: count,
   limit: count,
   /** Occupied, from before the dial until the server has closed. */
@@ -79,7 +84,10 @@ export const proxyNeedsSchema = z.object({
   appliedPosition: count,
   /** `leaving`: all is closed, and the share is given back for good. */
   state: z.enum(['serving', 'leaving']),
+  /** First those that hold more than they may, all of them; then others that hold or want. */
   tenants: list(tenantNeedsSchema),
+  /** How many that hold more than they may did not fit: else what is not listed does not. */
+  aboveOmitted: count,
 });
 export type ProxyNeeds = Readonly<z.infer<typeof proxyNeedsSchema>>;
 
@@ -92,7 +100,10 @@ export const budgetGrantSchema = z.object({
   term: z.int().min(1),
   /** Rises with every grant to a proxy in a term. */
   number: z.int().min(1),
-  /** Of the newest needs that were heard; the lease ends `leaseMs` after it. */
+  /**
+   * Of the newest needs that were heard; the lease ends `leaseMs` after it, or later if it did so
+   * already. What is granted is obeyed also where no lease follows from it.
+   */
   stampMs: z.number().min(0),
   leaseMs: z.int().min(1),
   /** Absent: as it is. */
@@ -110,6 +121,8 @@ export const grantAnswerSchema = z.discriminatedUnion('outcome', [
     outcome: z.literal('obeyed'),
     /** Tenants that hold more than they may now; they shrink as their leases end. */
     above: list(z.object({ tenant: tenantSchema, held: count })),
+    /** How many of those did not fit: what this grant takes away is then not known to be free. */
+    aboveOmitted: count,
     /** The page that `tell` asked for; `more`: another follows. */
     told: z.object({ tenants: list(tenantNeedsSchema), more: z.boolean() }).optional(),
   }),
