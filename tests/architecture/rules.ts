@@ -221,6 +221,16 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/pool',
     'data-plane/src/upstream',
   ),
+  'data-plane/src/budget': room(
+    'allowed',
+    ...GROUND,
+    PROXY_ERRORS,
+    'shared/src/bus',
+    'shared/src/files',
+    'data-plane/src/pool',
+    'data-plane/src/routing',
+    'data-plane/src/upstream/upstream.ts',
+  ),
   'data-plane/src/probes': room(
     'pure',
     ...GROUND,
