@@ -262,8 +262,9 @@ const CLIENT_LIMITS: Readonly<Record<ClientLimit, string>> = Object.freeze({
 
 const WAITS: Readonly<Record<WaitReason, string>> = Object.freeze({
   pool_full: 'the tenant has `max_connections`, or all of them but the reserve',
+  budget: 'this proxy has its part of `max_connections`, which holds over all proxies',
   draining:
-    'the same, and some of them are of a former configuration and end with their transactions',
+    'as `pool_full`, and some of them are of a former configuration and end with their transactions',
   connecting: 'server connections are being opened or cleaned',
   login_failing: 'the database server cannot be reached or refuses the login',
   paused: 'the tenant is paused',

@@ -5,8 +5,7 @@
  * whoever takes the slot.
  */
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
-import type { CapMember, CapNeeds } from './tenant-cap.ts';
-import type { SlotCap } from './slot-cap.ts';
+import type { CapMember, CapNeeds, TenantCap } from './tenant-cap.ts';
 
 export interface LoneSlotOptions {
   readonly clock: Clock;
@@ -24,7 +23,7 @@ export type GiveBack = () => void;
  * time
  */
 export function takeLoneSlot(
-  cap: SlotCap,
+  cap: TenantCap,
   options: LoneSlotOptions,
 ): Promise<GiveBack | undefined> {
   return new Promise((resolve) => {
@@ -34,7 +33,7 @@ export function takeLoneSlot(
 
 class LoneSlot implements CapMember {
   readonly needs: CapNeeds;
-  readonly #cap: SlotCap;
+  readonly #cap: TenantCap;
   readonly #options: LoneSlotOptions;
   readonly #resolve: (giveBack: GiveBack | undefined) => void;
   readonly #sinceMs: number;
@@ -42,7 +41,7 @@ class LoneSlot implements CapMember {
   #stopWaiting: () => void = () => {};
 
   constructor(
-    cap: SlotCap,
+    cap: TenantCap,
     options: LoneSlotOptions,
     resolve: (giveBack: GiveBack | undefined) => void,
   ) {
@@ -51,12 +50,17 @@ class LoneSlot implements CapMember {
     this.#resolve = resolve;
     this.#sinceMs = options.clock.nowMs();
     const waiting = () => this.#state === 'waiting';
+    const wanted = () => (this.#state === 'over' ? 0 : 1);
     this.needs = {
       retiring: 0,
       get waiting() {
         return waiting() ? 1 : 0;
       },
       idleSinceMs: undefined,
+      get wanted() {
+        return wanted();
+      },
+      takeWantedPeak: wanted,
       claimsBefore: (sinceMs) => (waiting() && this.#sinceMs < sinceMs ? 1 : 0),
       dialForMs: () => (waiting() ? this.#sinceMs : undefined),
     };
@@ -74,7 +78,9 @@ class LoneSlot implements CapMember {
     this.#cap.join(this);
     if (signal.aborted) return giveUp();
     this.#cap.deal(this.#sinceMs);
-    if (this.#state === 'waiting') this.#cap.relieve(this.#sinceMs);
+    if (this.#state !== 'waiting') return;
+    this.#cap.relieve(this.#sinceMs);
+    this.#cap.lacks();
   }
 
   /** There is room, and it is this one's turn. */
@@ -87,6 +93,9 @@ class LoneSlot implements CapMember {
 
   closeLongestIdle(): void {}
   wantKept(): void {}
+  limitChanged(): void {
+    if (this.#state === 'waiting') this.#cap.deal(this.#options.clock.nowMs());
+  }
 
   #giveBack(): void {
     if (this.#state !== 'occupied') return;

@@ -43,6 +43,8 @@ export class PoolCore<B extends Backend, W> {
   #traffic: TenantTraffic;
   /** When it last changed: waits count from here, unless they began later. */
   #turnedMs = -Infinity;
+  /** The most that were leased since somebody took it. */
+  #leasedPeak = 0;
   /** Slots to open above the minimum, and until when. */
   #warmUp = { slots: 0, untilMs: -Infinity };
 
@@ -120,7 +122,14 @@ export class PoolCore<B extends Backend, W> {
     const slot = this.idle.last;
     if (slot === undefined) return undefined;
     this.#move(slot, this.leased);
+    if (this.leased.size > this.#leasedPeak) this.#leasedPeak = this.leased.size;
     return slot.backend;
+  }
+
+  takeLeasedPeak(): number {
+    const peak = Math.max(this.#leasedPeak, this.leased.size);
+    this.#leasedPeak = this.leased.size;
+    return peak;
   }
 
   /** A slot that was only checked is idle for as long as before. */
@@ -187,6 +196,12 @@ export class PoolCore<B extends Backend, W> {
     if (this.drainReason !== undefined) return { pauseBegan: false };
     const { serverLoginRetryMs } = this.settings;
     return { pauseBegan: this.backoff.failed(slot.round, error, nowMs, serverLoginRetryMs) };
+  }
+
+  /** The slot is free; nothing was learned of the server. */
+  dialGivenUp(slot: Slot<B>): void {
+    assert(slot.state === 'dialing', 'a dial ends once');
+    this.free(slot);
   }
 
   /** The server has closed, or was never reached. */

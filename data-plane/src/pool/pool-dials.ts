@@ -15,11 +15,13 @@ import { dialError } from './pool-errors.ts';
 import type { PoolNeeds } from './pool-needs.ts';
 import type { PoolCounters } from './pool-stats.ts';
 import type { Slot } from './slot.ts';
+import type { SlotCap } from './slot-cap.ts';
 
 export interface PoolDialsOptions<B extends Backend> {
   readonly tenant: string;
   readonly core: PoolCore<B, unknown>;
   readonly needs: PoolNeeds<B, unknown>;
+  readonly cap: SlotCap;
   readonly gate: DialGate;
   readonly upstream: Upstream<B>;
   readonly counters: PoolCounters;
@@ -42,6 +44,7 @@ export class PoolDials<B extends Backend> implements GateMember {
     this.#dialer = new Dialer(options.upstream, options.gate, {
       succeeded: (slot, backend) => this.#succeeded(slot, backend),
       failed: (slot, cause) => this.#failed(slot, cause),
+      mayGoOn: () => this.#mayGoOn(),
       closed: options.closed,
     });
   }
@@ -60,8 +63,11 @@ export class PoolDials<B extends Backend> implements GateMember {
     this.#askForTurn(nowMs);
   }
 
-  /** One dial; the caller has seen that there is room for it. */
+  /** One dial; the caller has seen that there is room for it, if it is still there. */
   begin(): void {
+    const { cap } = this.#options;
+    cap.heed();
+    if (cap.isFull) return;
     this.#options.counters.dials += 1;
     this.#dialer.begin(this.#options.core.beginDial());
   }
@@ -87,7 +93,15 @@ export class PoolDials<B extends Backend> implements GateMember {
     if (purpose !== undefined) gate.queue(this, purpose);
   }
 
+  /** A process that was stopped meanwhile learns here what it may not have any more. */
+  #mayGoOn(): boolean {
+    const { cap } = this.#options;
+    cap.heed();
+    return cap.occupied <= cap.limit;
+  }
+
   #succeeded(slot: Slot<B>, backend: B): void {
+    this.#options.cap.heed();
     const { core, clock, log, opened } = this.#options;
     const nowMs = clock.nowMs();
     const { recovered } = core.dialSucceeded(slot, backend, nowMs);
@@ -97,6 +111,10 @@ export class PoolDials<B extends Backend> implements GateMember {
 
   #failed(slot: Slot<B>, cause: DialFailure): void {
     const { tenant, core, clock, log, counters, failed } = this.#options;
+    if (cause === 'given_up') {
+      core.dialGivenUp(slot);
+      return failed();
+    }
     const nowMs = clock.nowMs();
     const error = dialError(tenant, cause, log);
     const { pauseBegan } = core.dialFailed(slot, error, nowMs);

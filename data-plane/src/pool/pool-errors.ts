@@ -4,6 +4,7 @@
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { proxyErrors } from '../errors.ts';
+import type { DialFailure } from './dialer.ts';
 import type { SlotCap } from './slot-cap.ts';
 import { waitText, whyWaiting } from './wait-reason.ts';
 import type { WaitBooks } from './wait-reason.ts';
@@ -20,9 +21,10 @@ export function acquireTimeout(tenant: string, pool: WaitBooks, cap: SlotCap): A
     {
       detail: `reason: ${reason}${failed ?? ''}`,
       hint:
-        cap.room === 0
-          ? 'Shorten transactions, or raise max_connections or acquire_timeout of the tenant.'
-          : 'Look at the database server: it accepts connections slowly or refuses them.',
+        cap.room > 0
+          ? 'Look at the database server: it accepts connections slowly or refuses them.'
+          : (cap.shortage?.hint ??
+            'Shorten transactions, or raise max_connections or acquire_timeout of the tenant.'),
       ...(dialError && { cause: dialError }),
     },
   );
@@ -62,7 +64,7 @@ export function shuttingDown(): AppError {
  */
 export function dialError(
   tenant: string,
-  cause: { readonly error: unknown } | 'closed_after_login',
+  cause: Exclude<DialFailure, 'given_up'>,
   log: Logger,
 ): AppError {
   if (cause === 'closed_after_login') return closedAfterLogin(tenant);

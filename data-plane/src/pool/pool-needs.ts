@@ -43,6 +43,14 @@ export class PoolNeeds<B extends Backend, W> implements CapNeeds {
     return this.#core.idle.first?.idleSinceMs;
   }
 
+  get wanted(): number {
+    return this.#core.leased.size + this.#core.line.size;
+  }
+
+  takeWantedPeak(): number {
+    return this.#core.takeLeasedPeak() + this.#core.line.size;
+  }
+
   get retiring(): number {
     return this.#core.drainReason === undefined ? 0 : this.#core.occupied;
   }

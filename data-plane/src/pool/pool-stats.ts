@@ -51,7 +51,7 @@ export interface PoolStats {
 export function newCounters(): PoolCounters {
   return {
     leases: 0,
-    waits: { paused: 0, pool_full: 0, draining: 0, login_failing: 0, connecting: 0 },
+    waits: { paused: 0, pool_full: 0, budget: 0, draining: 0, login_failing: 0, connecting: 0 },
     waitedMs: 0,
     exhausted: 0,
     acquireTimeouts: 0,

@@ -70,20 +70,19 @@ export class Pool<B extends Backend> {
     this.identity = identity;
     this.#clock = clock;
     this.#log = options.log.child({ tenant, database, endpoint, user });
-    const cap = options.cap ?? new TenantCap(settings.maxConnections, reserveOf(settings));
-    const gate = options.gate ?? new DialGate({ clock, dialsMax: Infinity });
     const { traffic = 'active', random = systemRandom } = options;
+    const { cap = new TenantCap(settings.maxConnections, reserveOf(settings)) } = options;
+    const { gate = new DialGate({ clock, dialsMax: Infinity }) } = options;
     const core = new PoolCore<B, Waiter<B>>({ settings, traffic, cap, random });
     const needs = new PoolNeeds({ core, cap, dialsMax: limits.dialsMax, gate });
     this.#cap = cap;
     this.#core = core;
     this.#needs = needs;
-    const parts = { tenant, core, needs, cap, upstream, clock, log: this.#log };
-    const counters = this.#counters;
+    const counts = { counters: this.#counters, log: this.#log };
+    const parts = { tenant, core, needs, cap, upstream, clock, ...counts };
     this.#dials = new PoolDials({
       ...parts,
       gate,
-      counters,
       opened: (slot, nowMs) => this.#giveBack(slot, nowMs),
       failed: () => this.#slotFreed(),
       closed: (slot) => this.#serverClosed(slot),
@@ -92,7 +91,6 @@ export class Pool<B extends Backend> {
     this.#minimum = new PoolMinimum({ core, dials: this.#dials, hindrance, nowMs: clock.nowMs() });
     this.#upkeep = new Upkeep({
       ...parts,
-      counters,
       rested: (slot, nowMs) => this.#giveBack(slot, nowMs),
       broken: (slot, reason, nowMs) => {
         this.#close(slot, reason);
@@ -103,7 +101,6 @@ export class Pool<B extends Backend> {
       ...parts,
       waitersMax: limits.waitersMax,
       hindrance,
-      counters,
     });
     const notices = new WaitNotices(parts);
     this.#timer = new DueTimer(clock, (nowMs) => {
@@ -116,6 +113,7 @@ export class Pool<B extends Backend> {
       dialOne: () => this.#dials.begin(),
       closeLongestIdle: (reason) => this.#closeLongestIdle(reason),
       wantKept: () => this.#keeping.want(),
+      limitChanged: () => this.#limitChanged(clock.nowMs()),
     };
     cap.join(this.#member);
     this.condition = new PoolCondition(core, cap, this.#member);
@@ -150,7 +148,7 @@ export class Pool<B extends Backend> {
     }
     this.#dials.forClients(nowMs);
     this.#cap.relieve(nowMs);
-    if (this.#cap.room === 0) this.#cap.wantKept();
+    if (this.#cap.room === 0) this.#cap.askForRoom();
     this.#timer.armFor(this.#needs.nextDueMs(nowMs), nowMs);
   }
 
@@ -209,8 +207,7 @@ export class Pool<B extends Backend> {
     const nowMs = this.#clock.nowMs();
     this.#core.settings = settings;
     this.#cap.resize(settings.maxConnections, nowMs, reserveOf(settings));
-    if (this.#cap.kept >= this.#cap.limit) this.#keeping.tell('over_limit');
-    this.#settle(nowMs);
+    this.#limitChanged(nowMs);
   }
 
   /**
@@ -379,6 +376,11 @@ export class Pool<B extends Backend> {
   }
 
   // --- what follows from a change ---
+
+  #limitChanged(nowMs: number): void {
+    if (this.#cap.kept >= this.#cap.limit) this.#keeping.tell('over_limit');
+    this.#settle(nowMs);
+  }
 
   /** Serves, dials and refuses as far as it goes now. A call from within `granted` is taken up. */
   #settle(nowMs: number): void {

@@ -11,6 +11,7 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantTraffic } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { Backend, CloseReason } from '../upstream/upstream.ts';
+import type { LimitPart } from './limit-part.ts';
 import { DORMANT_POOL_MS } from './limits.ts';
 import { Pool } from './pool.ts';
 import { shuttingDown } from './pool-errors.ts';
@@ -32,10 +33,13 @@ export interface PoolTerms {
 export type PoolSpec<B extends Backend> = Pick<PoolOptions<B>, 'identity' | 'upstream'> & PoolTerms;
 
 /** What all pools have in common. */
-export type PoolsOptions<B extends Backend> = Pick<
+export interface PoolsOptions<B extends Backend> extends Pick<
   PoolOptions<B>,
   'clock' | 'log' | 'gate' | 'limits' | 'random'
->;
+> {
+  /** Where limits hold over several proxies: what of them is this one's. */
+  readonly partOf?: (tenant: string) => LimitPart;
+}
 
 /** A pool that was current until a swap. */
 export interface Retired<B extends Backend> {
@@ -131,7 +135,7 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
   ): Promise<GiveBack | undefined> {
     if (!this.isOpen) return undefined;
     const key = tenantKey(tenant);
-    const cap = capIn(this.#caps, key, settings.maxConnections);
+    const cap = this.#tenantCap(tenant, settings.maxConnections);
     const giveBack = await takeLoneSlot(cap, options);
     if (giveBack === undefined) {
       forgetUnused(this.#caps, key);
@@ -169,12 +173,18 @@ export class Pools<B extends Backend> implements Iterable<Pool<B>> {
   /** The limits of the new pool, which hold as it has them for its older siblings too. */
   #capOf({ identity, settings, userMax }: PoolSpec<B>): UserCap {
     const nowMs = this.#options.clock.nowMs();
-    const tenant = capIn(this.#caps, tenantKey(identity.tenant), settings.maxConnections);
-    const user = capIn(this.#userCaps, userKey(identity), userMax);
+    const tenant = this.#tenantCap(identity.tenant, settings.maxConnections);
+    const user = capIn(this.#userCaps, userKey(identity), () => new TenantCap(userMax));
     const cap = new UserCap(tenant, user, identity.user);
     cap.resizeUser(userMax, nowMs);
     cap.resize(settings.maxConnections, nowMs, reserveOf(settings));
     return cap;
+  }
+
+  #tenantCap(tenant: string, limit: number): TenantCap {
+    const { partOf } = this.#options;
+    const make = () => new TenantCap(limit, undefined, partOf?.(tenant));
+    return capIn(this.#caps, tenantKey(tenant), make);
   }
 
   #forgetCaps(identity: PoolIdentity): void {
@@ -187,12 +197,15 @@ function userKey({ tenant, purpose, user }: PoolIdentity): string {
   return JSON.stringify([tenantKey(tenant), purpose, user]);
 }
 
-function capIn(caps: Map<string, TenantCap>, key: string, limit: number): TenantCap {
-  const cap = caps.get(key) ?? new TenantCap(limit);
+function capIn(caps: Map<string, TenantCap>, key: string, make: () => TenantCap): TenantCap {
+  const cap = caps.get(key) ?? make();
   caps.set(key, cap);
   return cap;
 }
 
 function forgetUnused(caps: Map<string, TenantCap>, key: string): void {
-  if (caps.get(key)?.isUnused === true) caps.delete(key);
+  const cap = caps.get(key);
+  if (cap?.isUnused !== true) return;
+  caps.delete(key);
+  cap.end();
 }

@@ -2,10 +2,15 @@
  * The limit under which a pool occupies slots, as the pool sees it: its tenant's alone
  * (tenant-cap.ts), or that and its user's (user-cap.ts).
  */
+import type { Shortage } from './limit-part.ts';
 import type { CapMember, Reserve } from './tenant-cap.ts';
 
 export interface SlotCap {
   readonly limit: number;
+  /** What is set: over all proxies, where `limit` is this one's part of it. */
+  readonly most: number;
+  /** Why `limit` is below it; undefined: it is not. */
+  readonly shortage: Shortage | undefined;
   readonly occupied: number;
   /** The part of the limit that is kept for clients that have waited long. */
   readonly reserve: Reserve;
@@ -45,5 +50,8 @@ export interface SlotCap {
   isWantedBeside(member: CapMember): boolean;
   owesSibling(member: CapMember, sinceMs: number, nowMs: number): boolean;
   relieve(nowMs: number): void;
-  wantKept(): void;
+  /** Somebody waits, and there is no room: who may have some to give is asked. */
+  askForRoom(): void;
+  /** Looks at the clock whether what it may have still holds. */
+  heed(): void;
 }

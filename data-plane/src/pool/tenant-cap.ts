@@ -9,6 +9,7 @@
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import type { CloseReason } from '../upstream/upstream.ts';
+import type { DividedLimit, LimitPart, Shortage } from './limit-part.ts';
 import { SIBLING_PATIENCE_MS } from './limits.ts';
 import type { SlotCap } from './slot-cap.ts';
 
@@ -23,6 +24,10 @@ export interface CapNeeds {
   readonly waiting: number;
   /** Since when its longest idle slot is idle; undefined when none is. */
   readonly idleSinceMs: number | undefined;
+  /** Slots in use, and clients in line. */
+  readonly wanted: number;
+  /** The most of these since it was last taken, or now. */
+  takeWantedPeak(): number;
   /** How many of its waiters came before `sinceMs` and need a slot that a sibling gives up. */
   claimsBefore(sinceMs: number, nowMs: number): number;
   /** Arrival of the waiter its next dial would be for; undefined when it wants no dial now. */
@@ -35,6 +40,8 @@ export interface CapMember {
   closeLongestIdle(reason: CloseReason): void;
   /** Tells who keeps slots that clients could use them. */
   wantKept(): void;
+  /** The limit has changed: what follows from it is done, with room or without. */
+  limitChanged(): void;
 }
 
 /** The last slots of a limit, kept for clients that have waited `timeoutMs`. */
@@ -49,9 +56,13 @@ export function reserveOf(settings: PoolSettings): Reserve {
 
 const NO_RESERVE: Reserve = Object.freeze({ connections: 0, timeoutMs: 0 });
 
-export class TenantCap implements SlotCap {
+export class TenantCap implements SlotCap, DividedLimit {
   readonly settingName = 'max_connections';
+  readonly #part: LimitPart | undefined;
+  /** What is set; `#limit` is what of it this proxy may have. */
+  #most: number;
   #limit: number;
+  #reserveSet: Reserve;
   #reserve: Reserve;
   #occupied = 0;
   #closing = 0;
@@ -59,13 +70,26 @@ export class TenantCap implements SlotCap {
   #members: readonly CapMember[] = [];
   #dealing = false;
 
-  constructor(limit: number, reserve: Reserve = NO_RESERVE) {
-    this.#limit = limit;
-    this.#reserve = reserve;
+  /** @param part what of the limit is this proxy's; undefined: all of it */
+  constructor(most: number, reserve: Reserve = NO_RESERVE, part?: LimitPart) {
+    this.#part = part;
+    this.#most = most;
+    this.#limit = Math.min(most, part?.slots ?? most);
+    this.#reserveSet = reserve;
+    this.#reserve = this.#reserveWithin();
+    part?.bind(this);
   }
 
   get limit(): number {
     return this.#limit;
+  }
+
+  get most(): number {
+    return this.#most;
+  }
+
+  get shortage(): Shortage | undefined {
+    return this.#limit < this.#most ? this.#part?.shortage : undefined;
   }
 
   get occupied(): number {
@@ -125,19 +149,40 @@ export class TenantCap implements SlotCap {
     this.#members = this.#members.filter((other) => other !== member);
   }
 
+  /** The limit is of no use any more. */
+  end(): void {
+    this.#part?.unbind();
+  }
+
+  get wanted(): number {
+    return this.#members.reduce((sum, { needs }) => sum + needs.wanted, this.#kept);
+  }
+
+  takeWantedPeak(): number {
+    return this.#members.reduce((sum, { needs }) => sum + needs.takeWantedPeak(), this.#kept);
+  }
+
   /**
    * Raising hands out the room at once; lowering closes idle slots now and others when they are
    * given back.
    */
   resize(limit: number, nowMs: number, reserve: Reserve = NO_RESERVE): void {
-    this.#reserve = reserve;
+    this.#reserveSet = reserve;
     this.setLimit(limit);
     this.deal(nowMs);
   }
 
+  partChanged(): void {
+    const before = this.#limit;
+    this.setLimit(this.#most);
+    if (this.#limit !== before) for (const member of this.#members) member.limitChanged();
+  }
+
   /** The same without handing out room. */
-  setLimit(limit: number): void {
-    this.#limit = limit;
+  setLimit(most: number): void {
+    this.#most = most;
+    this.#limit = Math.min(most, this.#part?.slots ?? most);
+    this.#reserve = this.#reserveWithin();
     while (this.isExceeded) {
       const victim = this.#longestIdle();
       if (victim === undefined) break;
@@ -181,6 +226,7 @@ export class TenantCap implements SlotCap {
     this.#occupied -= 1;
     if (was === 'closing') this.#closing -= 1;
     assert(this.#closing >= 0 && this.#occupied >= this.#closing, 'each slot is freed once');
+    if (this.#occupied >= this.#limit) this.#part?.shrunk();
   }
 
   /** Gives free room to the pools whose waiters came first. */
@@ -239,10 +285,26 @@ export class TenantCap implements SlotCap {
     }
   }
 
-  /** Asks for slots that are kept, in all pools of the tenant. */
-  wantKept(): void {
+  /** Asks for slots that are kept, in all pools of the tenant, and for those of other proxies. */
+  askForRoom(): void {
+    this.lacks();
     if (this.#kept === 0) return;
     for (const member of this.#members) member.wantKept();
+  }
+
+  lacks(): void {
+    if (this.#limit < this.#most) this.#part?.lacking();
+  }
+
+  heed(): void {
+    this.#part?.heed();
+  }
+
+  /** As large a part of the reserve as of the limit. */
+  #reserveWithin(): Reserve {
+    if (this.#limit === this.#most) return this.#reserveSet;
+    const { connections, timeoutMs } = this.#reserveSet;
+    return { connections: Math.floor((connections * this.#limit) / this.#most), timeoutMs };
   }
 
   #limitFor(waitedMs: number): number {

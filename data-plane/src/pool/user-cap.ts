@@ -6,6 +6,7 @@
  * once for the tenant and once for the user.
  */
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
+import type { Shortage } from './limit-part.ts';
 import type { SlotCap } from './slot-cap.ts';
 import type { CapMember, CapNeeds, Reserve, TenantCap } from './tenant-cap.ts';
 
@@ -52,6 +53,14 @@ export class UserCap implements SlotCap {
 
   get limit(): number {
     return this.#binding.limit;
+  }
+
+  get most(): number {
+    return this.#binding.most;
+  }
+
+  get shortage(): Shortage | undefined {
+    return this.#binding.shortage;
   }
 
   get occupied(): number {
@@ -127,8 +136,12 @@ export class UserCap implements SlotCap {
     this.#user.vacate(was);
   }
 
-  wantKept(): void {
-    this.#tenant.wantKept();
+  askForRoom(): void {
+    this.#tenant.askForRoom();
+  }
+
+  heed(): void {
+    this.#tenant.heed();
   }
 
   deal(nowMs: number): void {
@@ -182,6 +195,14 @@ class NeedsWithin implements CapNeeds {
 
   get idleSinceMs(): number | undefined {
     return this.#needs.idleSinceMs;
+  }
+
+  get wanted(): number {
+    return Math.min(this.#needs.wanted, this.#user.limit);
+  }
+
+  takeWantedPeak(): number {
+    return Math.min(this.#needs.takeWantedPeak(), this.#user.limit);
   }
 
   claimsBefore(sinceMs: number, nowMs: number): number {

@@ -13,7 +13,9 @@ export type WaitReason =
   | 'paused'
   /** The tenant has as many server connections as it may have. */
   | 'pool_full'
-  /** The same, and some of them are of a former config and end with their transactions. */
+  /** It has as many as this proxy may have of them: max_connections holds over all proxies. */
+  | 'budget'
+  /** The same as pool_full, and some of them are of a former config and end with their transactions. */
   | 'draining'
   /** The database server cannot be reached or refuses the login. */
   | 'login_failing'
@@ -36,7 +38,8 @@ export function whyWaiting(pool: WaitBooks, cap: SlotCap): WaitReason {
   if (isTrying && backoff.error !== undefined) return 'login_failing';
   const isConnecting = dialing.size > 0 && dialing.size === occupied;
   if (isConnecting || cap.room > 0) return 'connecting';
-  return cap.retiring > 0 ? 'draining' : 'pool_full';
+  if (cap.retiring > 0) return 'draining';
+  return cap.shortage !== undefined && cap.occupied >= cap.limit ? 'budget' : 'pool_full';
 }
 
 /** The state of things behind `reason`, with its numbers. */
@@ -46,6 +49,8 @@ export function waitText(reason: WaitReason, pool: WaitBooks, cap: SlotCap): str
       return 'the tenant is paused';
     case 'pool_full':
       return `${inUse(cap)}${elsewhere(pool, cap)}${reserveText(cap)}`;
+    case 'budget':
+      return `${partInUse(cap)}${elsewhere(pool, cap)}${shortageText(cap)}`;
     case 'draining':
       return (
         `${inUse(cap)}, ${cap.retiring} of them by connections of a former configuration,` +
@@ -60,6 +65,16 @@ export function waitText(reason: WaitReason, pool: WaitBooks, cap: SlotCap): str
     default:
       return reason satisfies never;
   }
+}
+
+function partInUse({ limit, most, settingName, occupied }: SlotCap): string {
+  const all = `${settingName} (${most}, over all proxies)`;
+  if (limit === 0 && occupied === 0) return `this proxy may have none of ${all}`;
+  return `this proxy may have ${limit} of ${all}, and ${occupied} are in use`;
+}
+
+function shortageText({ shortage }: SlotCap): string {
+  return shortage === undefined ? '' : `: ${shortage.text}`;
 }
 
 function inUse(cap: SlotCap): string {

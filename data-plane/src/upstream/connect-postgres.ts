@@ -33,6 +33,7 @@ import { ServerReads } from './server-reads.ts';
 import { negotiate, WAYS } from './server-socket.ts';
 import type { Way } from './server-socket.ts';
 import type { ServerTls, ServerTlsStore } from './server-tls.ts';
+import { SlotGone } from './slot-gone.ts';
 import { tlsFailure } from './tls-failure.ts';
 import type { ServerEvents } from './upstream.ts';
 
@@ -133,7 +134,7 @@ async function connectInOneWay(
     return backend;
   } catch (error) {
     transport.destroy();
-    if (error instanceof AppError) throw error;
+    if (error instanceof AppError || error instanceof SlotGone) throw error;
     if (options.signal.aborted) throw unreachableServer(options, givenUp(options.signal), step);
     const failure = tlsFailure(error);
     if (failure !== undefined) throw tlsFailed(options, failure, error);

@@ -35,6 +35,8 @@ import { cleartextRefused, refusedLogin } from './dial-errors.ts';
 import type { DialStep, Dialled, Secrecy } from './dial-errors.ts';
 import { isSocketFolder } from './endpoint.ts';
 import type { PostgresBackend } from './postgres-backend.ts';
+import { assertSlot } from './slot-gone.ts';
+import type { ServerEvents } from './upstream.ts';
 
 const NONCE_BYTES = 18;
 
@@ -43,6 +45,8 @@ export interface LoginOptions extends Dialled {
   readonly applicationName: string;
   /** Where a server that asks for the password itself is given it. */
   readonly cleartext: PoolSettings['serverCleartext'];
+  /** Asked before each packet: a process that was stopped meanwhile may have lost its slot. */
+  readonly events: ServerEvents;
 }
 
 export interface LoginWay {
@@ -54,7 +58,7 @@ export interface LoginWay {
 /**
  * Resolves when the server is ready for queries.
  * @throws AppError UPSTREAM_REFUSED | CLEARTEXT_REFUSED; UnfitCredential, WireError,
- * ConversationLost
+ * ConversationLost, SlotGone
  */
 export async function logIn(
   backend: PostgresBackend,
@@ -64,6 +68,7 @@ export async function logIn(
   way: LoginWay,
 ): Promise<void> {
   const { user, database, applicationName } = options;
+  assertSlot(options.events);
   backend.write(
     encodeStartupMessage({
       parameters: [
@@ -119,6 +124,7 @@ interface ServerLogin extends Pick<LoginWay, 'secrecy'> {
 async function answer(login: ServerLogin, message: BackendMessage): Promise<void> {
   const { backend, credential, options } = login;
   const asked = decodeAuthentication(message.body);
+  if (asked.kind !== 'Ok') assertSlot(options.events);
   switch (asked.kind) {
     case 'Ok':
       return;
@@ -170,6 +176,7 @@ async function scram(login: ServerLogin, offered: readonly string[]): Promise<vo
   });
   backend.write(encodeSASLInitialResponse(choice.mechanism, client.first()));
   const clientFinal = await client.final(await saslData(login, 'SASLContinue'));
+  assertSlot(options.events);
   backend.write(encodeSASLResponse(clientFinal));
   client.verify(await saslData(login, 'SASLFinal'));
 }

@@ -40,6 +40,11 @@ export interface Backend {
 export interface ServerEvents {
   /** The server has closed its side (or the socket is destroyed): the slot is free. */
   closed(): void;
+  /**
+   * Asked before anything that brings a dial nearer to its end is sent: whether there is still a
+   * slot for it. Without one the dial fails, and nothing more is sent. Absent: there always is.
+   */
+  mayGoOn?(): boolean;
 }
 
 export interface Upstream<B extends Backend> {
