@@ -16,9 +16,11 @@ import type { BusReach } from '@dbbouncer/shared/secrets/config-keys.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { AttemptThrottle } from './access/attempt-throttle.ts';
+import { budgetSideOf } from './budget-side.ts';
+import type { BudgetSide } from './budget-side.ts';
 import { BufferPool } from './buffers/buffer-pool.ts';
+import type { DiskCopy } from './config-feed/disk-copy.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
-import { DiskCopy } from './config-feed/disk-copy.ts';
 import { takeIdentity } from './identity/proxy-identity.ts';
 import type { ProxyIdentity } from './identity/proxy-identity.ts';
 import { LifeCycle } from './life-cycle.ts';
@@ -114,18 +116,16 @@ export async function startProxy(
 }
 
 /** Everything the proxy is made of, knowing each other; no port is open yet. */
-function makeParts(
-  settings: Settings,
-  dependencies: ProxyDependencies,
-  { proxyId, dir }: ProxyIdentity,
-) {
+function makeParts(settings: Settings, dependencies: ProxyDependencies, identity: ProxyIdentity) {
+  const { proxyId } = identity;
   const { bus, clock, log, readEnv } = dependencies;
   const { dataDir, masterKey, host, metricsPort: port } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log);
-  const feed = makeFeed(settings, dependencies, { router, keyring, dir });
-  const gate = new DialGate({ clock, dialsMax: settings.maxServerDials });
-  const pools = new Pools<PostgresBackend>({ clock, log, gate });
+  // Before what follows it knows of a config: nobody may open more than it says.
+  const budget = budgetSideOf(settings, { bus, router, clock, log, identity });
+  const feed = makeFeed(settings, dependencies, { router, keyring, disk: budget.disk });
+  const pools = makePools(settings, budget, { clock, log });
   const registry = new SessionRegistry();
   const clients = () => registry.size;
   const clientLimits = new ClientLimits(clientsServed(settings.maxClientConnections, log));
@@ -136,6 +136,7 @@ function makeParts(
   const metrics = new Metrics({
     pools: poolTally,
     buffers,
+    budget: budget.fleet,
     sessions: meter,
     clients,
     clientLimits,
@@ -145,7 +146,7 @@ function makeParts(
   const timeLimits = new TimeLimits({ registry, router, clock });
   const halted = obeySwaps(router, registry, metrics, clock);
   const common = { proxyId, keyring, router, clock, log };
-  const serverSide = serverSideOf(settings, { ...common, buffers });
+  const serverSide = serverSideOf(settings, { ...common, buffers, life: budget.life });
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
     whenConfigured: feed.whenReady(),
@@ -179,6 +180,7 @@ function makeParts(
     }),
     probes: probesOf(serverSide, { bus, proxy: proxyId, pools }),
     remote: services.elsewhere,
+    budget,
     startTelemetry: (readiness: () => Readiness) =>
       startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log }),
     listen: () => listenForClients(settings, services),
@@ -188,12 +190,21 @@ function makeParts(
 function makeFeed(
   { configSignature, configPublicKeysFile }: Settings,
   { bus, busReach = 'shared', clock, log }: ProxyDependencies,
-  { router, keyring, dir }: { router: Router; keyring: Keyring; dir: string },
+  { router, keyring, disk }: { router: Router; keyring: Keyring; disk: DiskCopy },
 ): ConfigFeed {
   const settings = { configSignature, configPublicKeysFile };
   const verifier = openConfigVerifier(settings, keyring, clock, busReach);
-  const disk = new DiskCopy({ dir, clock, log });
   return new ConfigFeed({ bus, router, verifier, clock, log, disk });
+}
+
+function makePools(
+  { maxServerDials: dialsMax }: Settings,
+  { fleet }: BudgetSide,
+  parts: { readonly clock: Clock; readonly log: Logger },
+): Pools<PostgresBackend> {
+  const gate = new DialGate({ clock: parts.clock, dialsMax });
+  const partOf = fleet && ((tenant: string) => fleet.partOf(tenant));
+  return new Pools<PostgresBackend>({ ...parts, gate, ...(partOf && { partOf }) });
 }
 
 function makeReporter(

@@ -19,13 +19,14 @@ export interface DrainOptions {
 /** How long servers may take to close their connections; the process ends with them anyway. */
 const POOLS_TIMEOUT_MS = 3_000;
 
+/** @returns whether server connections are left that have not closed */
 export async function drain({
   registry,
   pools,
   clock,
   log,
   timeoutMs,
-}: DrainOptions): Promise<void> {
+}: DrainOptions): Promise<'nothing' | 'connections'> {
   const ending = proxyErrors.fail('SHUTTING_DOWN', 'the proxy is shutting down', {
     hint: 'Connect again; another proxy, or the next start of this one, will serve.',
   });
@@ -38,16 +39,18 @@ export async function drain({
     );
     registry.kill(ending, 'let_finish');
   }
-  await within(clock, POOLS_TIMEOUT_MS, pools.shutdown());
+  const closed = await within(clock, POOLS_TIMEOUT_MS, pools.shutdown());
+  return closed === 'in_time' ? 'nothing' : 'connections';
 }
 
 /** Resolves with `work` or after `timeoutMs`, whatever comes first. */
-function within(clock: Clock, timeoutMs: number, work: Promise<void>): Promise<void> {
+function within(clock: Clock, timeoutMs: number, work: Promise<void>): Promise<'in_time' | 'late'> {
   return new Promise((resolve) => {
-    const timer = clock.after(timeoutMs, resolve);
-    void work.finally(() => {
+    const timer = clock.after(timeoutMs, () => resolve('late'));
+    const done = () => {
       timer.cancel();
-      resolve();
-    });
+      resolve('in_time');
+    };
+    void work.finally(done);
   });
 }

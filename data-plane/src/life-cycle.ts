@@ -26,6 +26,8 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
   readonly probes: { start(): void; stop(): void };
   /** Does what other members of the fleet ask. */
   readonly remote: { start(): void; stop(): void };
+  /** What of the fleet's server connections is this proxy's. */
+  readonly budget: { start(): void; end(closed: boolean): Promise<void> };
   readonly janitor: { stop(): void };
   readonly timeLimits: { stop(): void };
   /** Watches the files of its certificate. */
@@ -63,13 +65,14 @@ export class LifeCycle {
   }
 
   async #open(): Promise<OpenPorts> {
-    const { feed, reporter, probes, remote, startTelemetry, listen } = this.#parts;
+    const { feed, reporter, probes, remote, budget, startTelemetry, listen } = this.#parts;
     this.#telemetry = await startTelemetry(() => this.#readiness());
     this.#listener = await listen();
     feed.start();
     reporter.start();
     probes.start();
     remote.start();
+    budget.start();
     this.#phase = 'serving';
     return { listenPort: this.#listener.port, metricsPort: this.#telemetry.port };
   }
@@ -84,7 +87,8 @@ export class LifeCycle {
     reporter.drain();
     this.#parts.probes.stop();
     this.#listener?.stop();
-    await drain({ registry, pools, clock, log, timeoutMs });
+    const left = await drain({ registry, pools, clock, log, timeoutMs });
+    await this.#parts.budget.end(left === 'nothing');
     this.#parts.remote.stop();
     janitor.stop();
     timeLimits.stop();

@@ -23,6 +23,8 @@ import { ServerTlsStore } from './upstream/server-tls.ts';
 
 interface Parts {
   readonly proxyId: ProxyId;
+  /** Which start of this proxy it is. */
+  readonly life: number;
   readonly keyring: Keyring;
   readonly router: Router;
   readonly buffers: BufferPool;
@@ -34,12 +36,12 @@ export type ServerSide = ReturnType<typeof serverSideOf>;
 
 export function serverSideOf(
   { tcpKeepaliveIdleMs, serverTlsMode, serverTlsCaFile }: Settings,
-  { proxyId, keyring, router, buffers, clock, log }: Parts,
+  { proxyId, life, keyring, router, buffers, clock, log }: Parts,
 ) {
   return {
     credentials: new CredentialStore(keyring),
     // The name under which surviving proxies find what a lost one has left behind.
-    applicationName: () => `dbb:${proxyId}:${router.current.epoch}`,
+    applicationName: () => `dbb:${proxyId}:${life}`,
     serverTls: new ServerTlsStore(keyring, { mode: serverTlsMode, caFile: serverTlsCaFile }),
     servers: new KnownServers(clock),
     endpoints: new EndpointsHealth(clock),

@@ -79,6 +79,12 @@ export async function proxyPage(): Promise<string> {
       freeBytes: 0,
       takenBytes: 1,
     },
+    budget: {
+      tenants: () => [{ tenant: 'acme', cap: 2, limit: 2, floor: 1, held: 1 }],
+      standing: 'leased',
+      leaseAgeMs: 500,
+      floorOneTotal: 0,
+    },
     sessions,
     clients: () => 1,
     clientLimits: { tenants: [{ tenant: 'acme', count: 1 }], refused: new Map([['tenant', 1]]) },
@@ -264,7 +270,7 @@ const WAITS: Readonly<Record<WaitReason, string>> = Object.freeze({
   pool_full: 'the tenant has `max_connections`, or all of them but the reserve',
   budget: 'this proxy has its part of `max_connections`, which holds over all proxies',
   draining:
-    'as `pool_full`, and some of them are of a former configuration and end with their transactions',
+    'as `pool_full`; some of them are of a former configuration and end with their transactions',
   connecting: 'server connections are being opened or cleaned',
   login_failing: 'the database server cannot be reached or refuses the login',
   paused: 'the tenant is paused',

@@ -281,6 +281,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   ),
   'data-plane/src/client-ports.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/server-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
+  'data-plane/src/budget-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/app.ts': room('allowed', 'shared/src', 'data-plane/src'),
 
   'cli/src': room(
@@ -360,6 +361,7 @@ export const PACKAGE_HOMES: readonly (readonly [packages: RegExp, homes: readonl
       'shared/src/contract',
       'shared/src/settings',
       'control-plane/src',
+      'data-plane/src/budget',
       'data-plane/src/config-feed',
       'data-plane/src/identity',
     ],

@@ -18,7 +18,6 @@ import { code, markdownTable } from './document-parts.ts';
 /** Read and checked, and heeded by nothing in this version; references.test.ts looks for users. */
 export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
   'mysqlPort',
-  'fleetBudget',
   'expectedProxies',
   'healthCheckIntervalMs',
   'healthCheckTimeoutMs',
@@ -167,7 +166,7 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
     ' `dbbouncer_state_leaks_total` what should not be there: at `all`, at a `sample` of one in a' +
     ' hundred, or `off`. See [metrics](metrics.md#what-clients-leave).',
   application_name:
-    '`pooled`: server connections are called `dbb:<proxy>:<epoch>`. `exact`:' +
+    '`pooled`: server connections are called `dbb:<proxy>:<life>`. `exact`:' +
     ' like the client that they serve.',
   max_prepared_statements:
     'Prepared statements on one server connection; beyond it the least recently used is closed.',

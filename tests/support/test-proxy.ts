@@ -30,7 +30,7 @@ import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operat
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
-import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { resolveSettings } from '@dbbouncer/shared/settings/resolve.ts';
@@ -67,6 +67,8 @@ export interface TestProxyOptions {
   /** Environment variables that secrets of tenants refer to, besides their passwords. */
   readonly secrets?: Readonly<Record<string, string>>;
   readonly log?: Logger;
+  /** Its data folder, which outlives it; default: one of its own, which does not. */
+  readonly dir?: string;
 }
 
 const REPORT_TIMEOUT_MS = 10_000;
@@ -75,7 +77,7 @@ const REPORT_INTERVAL_MS = 100;
 
 interface TestProxyParts {
   readonly bus: Bus;
-  readonly dir: string;
+  readonly ownDir: string | undefined;
   readonly passwords: Map<string, string>;
   readonly config: RoutingConfig;
 }
@@ -85,25 +87,30 @@ export class TestProxy {
   readonly #passwords: Map<string, string>;
   readonly #bus: Bus;
   readonly #proxy: RunningProxy;
-  readonly #dir: string;
+  readonly #ownDir: string | undefined;
   #config: RoutingConfig;
 
   private constructor(proxy: RunningProxy, parts: TestProxyParts) {
     this.#proxy = proxy;
     this.#bus = parts.bus;
-    this.#dir = parts.dir;
+    this.#ownDir = parts.ownDir;
     this.#passwords = parts.passwords;
     this.#config = parts.config;
   }
 
   static async start(options: TestProxyOptions): Promise<TestProxy> {
-    const dir = await mkdtemp(join(tmpdir(), 'dbbouncer-test-proxy-'));
+    const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'dbbouncer-test-proxy-')));
     const bus = createMemoryBus();
     const passwords = new Map<string, string>(Object.entries(options.secrets ?? {}));
     const log = options.log ?? silentLogger;
     const { settings } = resolveSettings({
       flags: { dataDir: dir, host: '127.0.0.1', postgresPort: '0', metricsPort: '0' },
-      env: { DBBOUNCER_MASTER_KEY: 'a master key for tests only', ...options.env },
+      env: {
+        DBBOUNCER_MASTER_KEY: 'a master key for tests only',
+        // No control plane deals out a budget here, unless a test plays it.
+        DBBOUNCER_FLEET_BUDGET: 'per_proxy',
+        ...options.env,
+      },
       cwd: dir,
     });
     // Before the proxy asks for it: it waits a second where there is none.
@@ -118,11 +125,21 @@ export class TestProxy {
       reportIntervalMs: REPORT_INTERVAL_MS,
     });
     await proxy.whenReady;
-    return new TestProxy(proxy, { bus, dir, passwords, config });
+    const ownDir = options.dir === undefined ? dir : undefined;
+    return new TestProxy(proxy, { bus, ownDir, passwords, config });
   }
 
   get port(): number {
     return this.#proxy.postgresPort;
+  }
+
+  get proxyId(): ProxyId {
+    return this.#proxy.proxyId;
+  }
+
+  /** On which the test is its control plane. */
+  get bus(): Bus {
+    return this.#bus;
   }
 
   get metricsUrl(): string {
@@ -225,7 +242,7 @@ export class TestProxy {
   async #end(): Promise<void> {
     await this.#proxy.stop();
     await this.#bus.close();
-    await rm(this.#dir, { recursive: true, force: true });
+    if (this.#ownDir !== undefined) await rm(this.#ownDir, { recursive: true, force: true });
   }
 }
 

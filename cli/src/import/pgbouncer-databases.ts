@@ -191,7 +191,7 @@ class Entry {
       this.#pairs.set(pair.key, pair);
     }
     if (this.#pairs.has('application_name')) {
-      const text = `${setting.name}: application_name: connections are called dbb:<proxy>:<epoch>`;
+      const text = `${setting.name}: application_name: connections are called dbb:<proxy>:<life>`;
       findings.note('differs', this.spot, text);
     }
   }

@@ -16,7 +16,7 @@ import type { KeptBudget, KeptChange } from './kept-budget.ts';
 export interface BudgetTenant {
   readonly id: TenantId;
   readonly maxConnections: number;
-  /** `declared_server`: its database server has a cap of its own; nothing follows from the share. */
+  /** `declared_server`: its database server has a cap; nothing follows from the share. */
   readonly formula: 'applies' | 'declared_server';
   /** Where its connections go; tenants of one server are looked for together. */
   readonly server: string;

@@ -58,6 +58,7 @@ export class NeedsList {
     this.#options = options;
   }
 
+  /** @param uses with `heartbeat` all; with `news` those that may be news, or above their cap */
   next(occasion: Occasion, uses: Iterable<TenantUse>, nowMs: number) {
     const above: TenantNeeds[] = [];
     const news: TenantNeeds[] = [];
@@ -71,10 +72,13 @@ export class NeedsList {
       else if (occasion === 'heartbeat') rest.push(needs);
     };
     for (const use of uses) sort(use);
-    for (const [key, { needs }] of this.#told) {
-      if (!seen.has(key)) sort({ key, tenant: needs.tenant, held: 0, wanted: 0 });
+    if (occasion === 'heartbeat') {
+      // Of those who are not in use any more the last thing told is not true any more either.
+      for (const [key, { needs }] of Array.from(this.#told)) {
+        if (!seen.has(key)) sort({ key, tenant: needs.tenant, held: 0, wanted: 0 });
+      }
+      this.#giveTurns(seen, sort);
     }
-    if (occasion === 'heartbeat') this.#giveTurns(seen, sort);
     rest.sort((a, b) => this.#toldMs(a) - this.#toldMs(b));
     const tenants = [...above, ...news, ...rest].slice(0, BUDGET_LIMITS.tenantsMax);
     for (const needs of tenants) this.#tell(needs, nowMs);

@@ -17,7 +17,7 @@ import type {
 } from '@dbbouncer/shared/contract/budget.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import { Allowance } from './allowance.ts';
-import type { BudgetTenant, BudgetTenants, SaidOfTenant } from './allowance.ts';
+import type { BudgetTenant, BudgetTenants, Figures, SaidOfTenant } from './allowance.ts';
 import type { KeptBudget, KeptChange } from './kept-budget.ts';
 import { NeedsList } from './needs-list.ts';
 import type { Occasion, Standing, TenantUse } from './needs-list.ts';
@@ -82,13 +82,18 @@ export class Obedience {
     return cap > 1 && this.lookedAt(key) !== 'yes' ? 1 : cap;
   }
 
-  /** What it may have without a lease. */
-  floorOf(key: string): number {
-    return this.#allowance.figures(key).floor;
+  /** What it may have without a lease and with one. */
+  figures(key: string): Figures {
+    return this.#allowance.figures(key);
   }
 
   isLeased(nowMs: number): boolean {
     return nowMs < this.#leaseEndMs;
+  }
+
+  /** When a control plane was last obeyed. */
+  get heardMs(): number {
+    return this.#heardMs;
   }
 
   get leaseEndMs(): number {

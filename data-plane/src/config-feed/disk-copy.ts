@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { configFrom, configPieces } from '@dbbouncer/shared/contract/config-text.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
+import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { finishWithRests } from '@dbbouncer/shared/kernel/steps.ts';
 
@@ -19,6 +20,10 @@ export interface DiskCopyOptions {
   readonly log: Logger;
   /** How long a change waits for more before it is written. Default is 500. */
   readonly delayMs?: number;
+  /** What has to be on disk before a copy is; while it fails, no copy is written. */
+  readonly before?: () => Promise<void>;
+  /** Told once a copy is on disk. */
+  readonly written?: () => void;
 }
 
 const DELAY_MS = 500;
@@ -32,16 +37,24 @@ export class DiskCopy {
   #timer: Timer | undefined;
   #writing: Promise<void> | undefined;
   #lastWriteMs = 0;
+  #keptPosition: Position = 0;
 
   constructor(options: DiskCopyOptions) {
     this.#path = join(options.dir, 'config.json');
     this.#options = options;
   }
 
+  /** Of the copy on disk, as far as it was read or written: no older config will be served. */
+  get keptPosition(): Position {
+    return this.#keptPosition;
+  }
+
   /** The copy, or nothing when there is none that can be read. */
   async load(): Promise<RoutingConfig | undefined> {
     try {
-      return await finishWithRests(configFrom(await readFile(this.#path)));
+      const config = await finishWithRests(configFrom(await readFile(this.#path)));
+      if (this.#keptPosition === 0) this.#keptPosition = config.position;
+      return config;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       const reason = error instanceof Error ? error.name : 'unknown';
@@ -84,10 +97,13 @@ export class DiskCopy {
   }
 
   async #write(config: RoutingConfig): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock, log, before, written } = this.#options;
     const startedMs = clock.nowMs();
     try {
+      await before?.();
       await replaceFile(this.#path, configPieces(config));
+      this.#keptPosition = config.position;
+      written?.();
     } catch (error) {
       log.warn({ error, path: this.#path }, 'the config copy cannot be written');
     }

@@ -15,7 +15,7 @@ export type WaitReason =
   | 'pool_full'
   /** It has as many as this proxy may have of them: max_connections holds over all proxies. */
   | 'budget'
-  /** The same as pool_full, and some of them are of a former config and end with their transactions. */
+  /** As pool_full, and some of them are of a former config and end with their transactions. */
   | 'draining'
   /** The database server cannot be reached or refuses the login. */
   | 'login_failing'

@@ -24,6 +24,7 @@ beforeEach(() => {
   metrics = new Metrics({
     pools: new PoolTally(() => pools),
     buffers,
+    budget: undefined,
     sessions,
     certificateNotAfterMs: () => undefined,
     clients: () => 12,

@@ -8,6 +8,8 @@
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Gauge } from 'prom-client';
+import { budgetMetrics } from './budget-metrics.ts';
+import type { ReadBudget } from './budget-metrics.ts';
 import { bufferMetrics } from './buffer-metrics.ts';
 import type { ReadBuffers } from './buffer-metrics.ts';
 import { byLabel, durationsOf, health, histogram, perTenant, plain, sum } from './metric-values.ts';
@@ -18,6 +20,8 @@ import type { SessionTally } from './session-tally.ts';
 export interface MetricSources {
   readonly pools: PoolTally;
   readonly buffers: ReadBuffers;
+  /** Undefined: there is none, each proxy has limits of its own. */
+  readonly budget: ReadBudget | undefined;
   readonly sessions: SessionTally;
   /** Clients that are connected, those that still log in included. */
   readonly clients: () => number;
@@ -51,7 +55,8 @@ export class Metrics {
     this.#registerShared();
     this.#registerListening();
     this.#registerTls();
-    for (const { type, name, help, read } of bufferMetrics(sources.buffers)) {
+    const others = [...bufferMetrics(sources.buffers), ...budgetMetrics(sources.budget)];
+    for (const { type, name, help, read } of others) {
       this.#add(type, name, help, read);
     }
     this.#registerProxy();

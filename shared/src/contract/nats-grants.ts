@@ -57,6 +57,25 @@ const USES: Readonly<Record<keyof typeof SUBJECTS, SubjectUse | 'within_another'
     ['control_plane'],
   ),
   probe: subject(SUBJECTS.probe, 'Has a proxy try a server', ['control_plane'], ['proxy_own']),
+  budgetNeeds: 'within_another',
+  budgetNeedsOf: subject(
+    SUBJECTS.budgetNeedsOf,
+    'What a proxy needs of the budget of its fleet',
+    ['proxy_own'],
+    ['control_plane'],
+  ),
+  budgetGrant: subject(
+    SUBJECTS.budgetGrant,
+    'Grants a proxy its part of it',
+    ['control_plane'],
+    ['proxy_own'],
+  ),
+  budgetLook: subject(
+    SUBJECTS.budgetLook,
+    'Has a proxy look for what a lost one has left',
+    ['control_plane'],
+    ['proxy_own'],
+  ),
   cancel: subject(
     SUBJECTS.cancel,
     'Hands a cancel to the proxy of its session',
