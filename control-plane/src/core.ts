@@ -4,6 +4,7 @@
  * settings.ts and the app.
  */
 import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
 import type { Bus, BusStatus } from '@dbbouncer/shared/bus/bus.ts';
 import { UNSIGNED } from '@dbbouncer/shared/contract/signed-message.ts';
 import type { ConfigSigner } from '@dbbouncer/shared/contract/signed-message.ts';
@@ -11,6 +12,7 @@ import { makeFolder } from '@dbbouncer/shared/files/durable-folder.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { CanaryWatch } from './canary/watch.ts';
 import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
 import { WriteGate } from './commands/write-gate.ts';
@@ -79,6 +81,8 @@ export interface ControlPlaneCore {
   readonly past: PastReader;
   readonly history: History;
   readonly fleet: FleetReader;
+  /** Changes that some proxies try. */
+  readonly canaries: Pick<CanaryWatch, 'size' | 'ended' | 'evidence'>;
   /** Has proxies try servers. */
   readonly probes: Pick<Probes, 'probe'>;
   /** Makes the read models anew from the events, while everything else goes on. @throws STORE_* */
@@ -126,6 +130,14 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
   const fleet = new FleetState(() => clock.nowMs(), options.proxyLostAfterMs);
   const reports = listenForReports(bus, fleet, log);
   const publishing = startPublishing(store, options);
+  const history = new History(store);
+  const probes = new Probes({ bus, fleet, clock });
+  const canaries = new CanaryWatch({
+    ...{ commands, tenants: store, history, fleet, probes, clock },
+    newId: randomUUID,
+    log: log.child({ part: 'canary' }),
+  });
+  canaries.start();
   return {
     commands,
     tenants: store,
@@ -139,9 +151,10 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
         return undefined;
       },
     },
-    history: new History(store),
+    history,
     fleet,
-    probes: new Probes({ bus, fleet, clock }),
+    canaries,
+    probes,
     rebuildReadModels: () => store.rebuildReadModelsOnline(),
     rebuiltUpTo: () => store.rebuiltUpTo,
     status: () => ({
@@ -152,6 +165,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
       ...publishing.status(),
     }),
     close: async () => {
+      await canaries.close();
       commands.close();
       gate.close();
       reports.close();

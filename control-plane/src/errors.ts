@@ -40,6 +40,26 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'The tenant is being drained; resume it first.',
   },
+  CANARY_RUNNING: {
+    kind: 'client',
+    retryable: true,
+    summary: 'A change of the tenant is being tried by some proxies; nothing else changes it.',
+  },
+  CANARY_NOT_RUNNING: {
+    kind: 'client',
+    retryable: false,
+    summary: 'No change of the tenant is being tried, or it has been decided by now.',
+  },
+  CANARIES_FULL: {
+    kind: 'capacity',
+    retryable: true,
+    summary: 'As many changes are being tried by some proxies as may be; nothing was changed.',
+  },
+  CANARY_TOO_FEW_PROXIES: {
+    kind: 'client',
+    retryable: true,
+    summary: 'A change is tried by some proxies against others: two must be live at least.',
+  },
   SERVER_NOT_FOUND: {
     kind: 'client',
     retryable: false,

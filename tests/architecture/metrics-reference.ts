@@ -117,7 +117,13 @@ export async function controlPage(): Promise<string> {
     events: { phase: 'off' as const, position: 0 },
     snapshotPosition: undefined,
   });
-  const metrics = new ControlMetrics({ fleet, tenants: store, status }, { status: configFile });
+  const canaries = {
+    size: 0,
+    ended: { promoted: 1, rolled_back: 1 },
+    evidence: () => undefined,
+  };
+  const source = { fleet, tenants: store, canaries, status };
+  const metrics = new ControlMetrics(source, { status: configFile });
   metrics.observeRequest({ method: 'GET', route: '/tenants', status: 200, durationMs: 1 });
   return metrics.render();
 }

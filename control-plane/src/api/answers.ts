@@ -9,6 +9,7 @@ import { toTenantFields } from '@dbbouncer/shared/contract/tenant-conversion.ts'
 import { operationsOf, tenantStateSchema } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantFieldsSchema } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import { describeSecret } from '@dbbouncer/shared/secrets/password.ts';
+import { canaryAnswerSchema, toCanaryAnswer } from './canary-answers.ts';
 import { tenantOriginSchema } from '../domain/tenant/events.ts';
 import type { ConnectionTotals, FleetReader, TenantSums } from '../fleet/fleet-state.ts';
 import type { Percentiles } from '../fleet/tenant-parts.ts';
@@ -79,6 +80,7 @@ export const tenantAnswerSchema = z
     state: tenantStateSchema.meta({
       description: 'What pause, resume and drain have made of it.',
     }),
+    canary: canaryAnswerSchema.nullable(),
     on_proxies: onProxiesSchema,
     version: z.int().meta({ description: 'The ETag without its quotes.' }),
     created_at: z.iso.datetime(),
@@ -120,6 +122,7 @@ export function toRecordedTenant(view: TenantView, defaults: PoolSettings): Reco
     effective: toPoolAnswer(effectivePool({ defaults }, view.config)),
     origin: view.origin,
     state: operationsOf(view.config).state,
+    canary: toCanaryAnswer(view),
     version: view.version,
     created_at: view.createdAt,
     updated_at: view.updatedAt,

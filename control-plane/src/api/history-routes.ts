@@ -13,6 +13,7 @@ import { recordedServerSchema, toRecordedServer } from './database-servers.ts';
 import type { ServerDifference } from '../history/server-history.ts';
 import { decodePlace, encodeCursor } from './cursor.ts';
 import { eventFields, toEventAnswer } from './event-answers.ts';
+import { changesSchema } from './field-changes.ts';
 import { cursorSchema, limitSchema, momentSchema, positionOf } from './event-requests.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
@@ -21,18 +22,6 @@ import { idParams } from './tenant-requests.ts';
 
 const TAGS = ['History'];
 
-const changeSchema = z
-  .strictObject({
-    field: z.string().meta({
-      description: 'As in the tenant, with dots into what is nested.',
-      examples: ['max_connections', 'server_tls.mode', 'users.ann.pool_mode'],
-    }),
-    from: z.unknown().meta({ description: 'null: there was none, or the default held.' }),
-    to: z.unknown().meta({ description: 'Of a secret no more than "changed".' }),
-  })
-  .meta({ id: 'FieldChange', examples: [{ field: 'max_connections', from: 10, to: 20 }] });
-
-const changesSchema = z.array(changeSchema);
 const summarySchema = z.string().meta({
   description: 'One line for people.',
   examples: ['max_connections 10 -> 20, password changed'],

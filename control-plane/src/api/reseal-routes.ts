@@ -97,7 +97,7 @@ async function reseal(
     const { config, version } = view;
     const renewed = renewSecrets(keyring, config, undefined);
     if (isDeepStrictEqual(renewed, config)) return false;
-    const { operations: _, ...tenant } = renewed;
+    const { operations: _, canary: __, ...tenant } = renewed;
     try {
       const command = { kind: 'replace_tenant', tenant } as const;
       await core.commands.handle(command, { ...meta, expectedVersion: version });

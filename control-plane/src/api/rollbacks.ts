@@ -20,7 +20,7 @@ import { renewSecrets } from './renew-secrets.ts';
 import { reasonBody, reasonField, withReason, writeHeaders } from './request-meta.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
-import { idParams } from './tenant-requests.ts';
+import { canaryCare, idParams } from './tenant-requests.ts';
 import type { Write, WriteAnswer } from './writes/write.ts';
 import { tenantChangeQuery, tenantQuery, writeQuery } from './writes/write-options.ts';
 import { writeResponses } from './writes/write-responses.ts';
@@ -104,6 +104,7 @@ function registerTenantRollback(api: Api, services: ApiServices): void {
         const command = { kind: 'roll_back_tenant', id, to, past } as const;
         const done = write.scope.handle(command, {
           ...withReason(write.meta, request.body.reason),
+          whileCanary: canaryCare(write),
           expectedVersion: current && expectedVersion(write.precondition, current),
         });
         if (done.events.some(({ type }) => COMES_OR_GOES.has(type))) requireScope(request, 'admin');

@@ -18,6 +18,7 @@ import { installAccess } from './access.ts';
 import type { TlsMaterial } from './api-tls.ts';
 import { InvalidFields } from './api-errors.ts';
 import { registerApiKeyRoutes } from './api-keys.ts';
+import { registerCanaryRoutes } from './canaries.ts';
 import { registerConfigFileRoutes } from './config-file-routes.ts';
 import { registerServerRoutes } from './database-servers.ts';
 import { registerDefaultsRoutes } from './defaults.ts';
@@ -64,6 +65,7 @@ export async function createApi(
   const api = withZod(instance);
   registerTenantRoutes(api, services);
   registerTenantOperations(api, services);
+  registerCanaryRoutes(api, services);
   registerDefaultsRoutes(api, services);
   registerServerRoutes(api, services);
   registerApiKeyRoutes(api, services);

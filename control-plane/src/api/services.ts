@@ -19,6 +19,7 @@ export interface ApiServices {
     | 'history'
     | 'past'
     | 'fleet'
+    | 'canaries'
     | 'rebuildReadModels'
     | 'rebuiltUpTo'
     | 'status'

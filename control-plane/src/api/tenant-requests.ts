@@ -5,6 +5,7 @@
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { newestOf } from '@dbbouncer/shared/contract/canary.ts';
 import type { MakeSecret } from '@dbbouncer/shared/contract/secret.ts';
 import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -17,6 +18,7 @@ import type { TenantReader, TenantView } from '../store/read-models.ts';
 import { tenantNotFound } from './access.ts';
 import { toTenantAnswer } from './answers.ts';
 import type { TenantAnswer } from './answers.ts';
+import { toCanaryAnswer } from './canary-answers.ts';
 import { invalidField } from './api-errors.ts';
 import { etagOf, expectedVersion } from './preconditions.ts';
 import type { ApiServices } from './services.ts';
@@ -40,8 +42,14 @@ export function findTenant(tenants: TenantReader, id: string): TenantView {
 export function handle(write: Write, command: TenantCommand, current?: TenantView): TenantResult {
   return write.scope.handle(command, {
     ...write.meta,
+    whileCanary: canaryCare(write),
     expectedVersion: current && expectedVersion(write.precondition, current),
   });
+}
+
+/** Who forces a change does not wait for one that is being tried. */
+export function canaryCare({ precondition }: Write): 'refuse' | 'end' {
+  return precondition.version === 'forced' ? 'end' : 'refuse';
 }
 
 /** Does a command that leaves the tenant there, and answers with it. @throws what commands throw */
@@ -56,14 +64,15 @@ export function change(
   const { defaults } = write.scope.tenants.getDefaults();
   const body = toTenantAnswer(view, defaults, fleet);
   const headers = { etag: etagOf(view.version) };
-  return { status: 200, headers, body, position, tenant: view.config };
+  return { status: 200, headers, body, position, tenant: newestOf(view.config) };
 }
 
 /** The tenant as an answer, with its ETag. */
 export function answer({ core }: ApiServices, reply: FastifyReply, view: TenantView): TenantAnswer {
   reply.header('etag', etagOf(view.version));
   const { defaults } = core.tenants.getDefaults();
-  return toTenantAnswer(view, defaults, core.fleet);
+  const canary = toCanaryAnswer(view, core.canaries.evidence(view.config.id));
+  return { ...toTenantAnswer(view, defaults, core.fleet), canary };
 }
 
 /**

@@ -15,6 +15,7 @@ import {
 } from '@dbbouncer/shared/contract/tenant-resource.ts';
 import { reachOf, requireReach } from './access.ts';
 import { tenantAnswerSchema, tenantListSchema, toTenantAnswer } from './answers.ts';
+import { canaryQuery, triedFirst } from './canaries.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
@@ -32,7 +33,7 @@ import {
   secretMaker,
 } from './tenant-requests.ts';
 import { tenantStatsSchema, toTenantStats } from './tenant-stats.ts';
-import { changeQuery, tenantChangeQuery, tenantQuery } from './writes/write-options.ts';
+import { changeQuery, tenantQuery } from './writes/write-options.ts';
 import { removalResponses, writeResponses } from './writes/write-responses.ts';
 
 const TAGS = ['Tenants'];
@@ -160,7 +161,7 @@ function registerChanges(api: Api, services: ApiServices): void {
         ` ${ANOTHER_SERVER}` +
         ' An id that is not registered answers 404: POST /tenants registers.',
       params: idParams,
-      querystring: tenantChangeQuery,
+      querystring: canaryQuery,
       headers: changeHeaders,
       body: tenantReplaceSchema,
       response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 424, 428),
@@ -172,7 +173,8 @@ function registerChanges(api: Api, services: ApiServices): void {
         requireSameId(config.id, request.body.id);
         const given = new GivenSecrets(secretMaker(services, config.id));
         const tenant = replaceTenantConfig(config, request.body, given.make);
-        const done = change(write, core.fleet, { kind: 'replace_tenant', tenant }, current);
+        const command = triedFirst(services, request, { kind: 'replace_tenant', tenant });
+        const done = change(write, core.fleet, command, current);
         given.requireEnough(request, config, done.tenant);
         return done;
       }),
@@ -187,7 +189,7 @@ function registerChanges(api: Api, services: ApiServices): void {
       summary: 'Change some settings of a tenant',
       description: `What is not given stays; null goes back to the default. ${ANOTHER_SERVER}`,
       params: idParams,
-      querystring: tenantChangeQuery,
+      querystring: canaryQuery,
       headers: changeHeaders,
       body: tenantPatchSchema,
       response: writeResponses(200, tenantAnswerSchema, 404, 409, 412, 424, 428),
@@ -199,7 +201,8 @@ function registerChanges(api: Api, services: ApiServices): void {
         requireSameId(config.id, request.body.id);
         const given = new GivenSecrets(secretMaker(services, config.id));
         const changes = toTenantChanges(config, request.body, given.make);
-        const command = { kind: 'update_tenant', id: config.id, changes } as const;
+        const updating = { kind: 'update_tenant', id: config.id, changes } as const;
+        const command = triedFirst(services, request, updating);
         const done = change(write, core.fleet, command, current);
         given.requireEnough(request, config, done.tenant);
         return done;

@@ -24,6 +24,11 @@ export type CommandMode = 'commit' | 'dry_run';
 export interface Expectation {
   /** The version the sender saw (If-Match); without it the command applies to whatever is there. */
   readonly expectedVersion?: number | undefined;
+  /**
+   * When a change of the tenant is being tried: `end`: it is rolled back before this one is made.
+   * Default: `refuse`.
+   */
+  readonly whileCanary?: 'refuse' | 'end' | undefined;
 }
 
 export interface CommandMeta extends EventMeta, Expectation {
@@ -86,7 +91,8 @@ export interface Commands {
    * Resolves when the change is on disk and visible to reads. Commands take effect in the order of
    * the calls.
    * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, TENANT_BEING_DRAINED,
-   * TENANT_ABSENT_THEN, VALIDATION_FAILED, VERSION_CONFLICT: nothing changed.
+   * TENANT_ABSENT_THEN, CANARY_RUNNING, CANARY_NOT_RUNNING, VALIDATION_FAILED, VERSION_CONFLICT:
+   * nothing changed.
    * @throws STORE_BUSY, STORE_READ_ONLY, STORE_CLOSED: nothing changed; STORE_OUTCOME_UNKNOWN.
    */
   handle(command: TenantCommand, meta: CommandMeta): Promise<TenantResult>;

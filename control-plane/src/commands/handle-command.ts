@@ -59,6 +59,9 @@ export function handleCommand(store: EventStore, command: Command, meta: Command
     case 'adopt_tenant':
     case 'roll_back_tenant':
     case 'restore_tenant':
+    case 'start_canary':
+    case 'promote_canary':
+    case 'roll_back_canary':
       return handleTenant(store, command, meta);
     default:
       return unreachable(command);
@@ -74,7 +77,8 @@ function handleTenant(store: EventStore, command: TenantCommand, meta: CommandMe
   if (before !== undefined || command.kind === 'restore_tenant') {
     requireExpected(`Tenant "${before?.config.id ?? id}" is`, loaded.version, meta);
   }
-  const decided = decideTenant(command, stateOf(before), store.getDefaults().defaults);
+  const { defaults } = store.getDefaults();
+  const decided = decideTenant(command, stateOf(before), defaults, meta.whileCanary);
   const events = append(store, stream, loaded.version, decided, meta);
   return { ...latest(events, before ?? loaded), view: store.getTenant(id), events };
 }

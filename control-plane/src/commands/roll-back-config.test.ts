@@ -23,10 +23,10 @@ function configAt(store: EventStore, position: number): RoutingConfig {
   return foldRouting(initialConfig(store.epoch), store.readAll(0, position));
 }
 
-/** What a rollback is about: neither where in the log, nor what is operated on tenants. */
+/** What a rollback is about: not where in the log, what is operated on tenants, or tried. */
 function settingsOf({ defaults, servers, tenants }: RoutingConfig) {
   const settings = (tenant: TenantConfig) => {
-    return { ...tenant, id: tenant.id.toLowerCase(), operations: undefined };
+    return { ...tenant, id: tenant.id.toLowerCase(), operations: undefined, canary: undefined };
   };
   return {
     defaults,

@@ -82,7 +82,9 @@ export class TransactionScope implements WorkScope {
   }
 
   rollBackConfig(request: RollBackConfig, meta: EventMeta): ConfigRollback {
-    const handle = (command: ConfigCommand) => this.handle(command, meta).events;
+    // Going back is for when things are bad: what is being tried goes first.
+    const how = { ...meta, whileCanary: 'end' } as const;
+    const handle = (command: ConfigCommand) => this.handle(command, how).events;
     return rollBackConfig(this.#store, request, handle);
   }
 

@@ -88,7 +88,8 @@ function refusalOf(
   meta: EventMeta,
 ): readonly FieldProblem[] {
   try {
-    work.handle(command, meta);
+    // What the file says holds, whatever is being tried.
+    work.handle(command, { ...meta, whileCanary: 'end' });
     return [];
   } catch (error) {
     if (!(error instanceof AppError) || error.kind !== 'client') throw error;

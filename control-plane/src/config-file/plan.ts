@@ -163,7 +163,7 @@ function register(id: TenantId, entry: TenantInFile, secrets: Secrets): TenantCo
 
 /** What was operated on a tenant is no setting: a file neither says nor undoes it. */
 function isAsWritten(entry: TenantInFile, config: TenantConfig, secrets: Secrets): boolean {
-  const { operations: _, ...settings } = config;
+  const { operations: _, canary: __, ...settings } = config;
   return isDeepStrictEqual(written(entry, config, secrets), settings);
 }
 

@@ -77,6 +77,8 @@ describe('an event of any shape there ever was', () => {
     assert.deepEqual(defaults, DEFAULT_POOL_SETTINGS);
     assert.deepEqual([...servers.keys()], ['main']);
     assert.equal(tenants.get('first')?.port, 5433);
+    assert.equal(tenants.get('first')?.database, 'promoted_db');
+    assert.equal(tenants.get('first')?.canary, undefined);
     assert.deepEqual(tenants.get('first')?.pool, { poolMode: 'transaction' });
     assert.equal(tenants.get('second')?.operations?.state, 'draining');
     assert.equal(tenants.get('second')?.initSql, undefined);

@@ -15,7 +15,8 @@ import type { TenantEvent } from './tenant/events.ts';
 import { ABSENT, evolveTenant } from './tenant/state.ts';
 
 interface When {
-  when(command: TenantCommand): Then;
+  /** @param whileCanary as `decideTenant` has it */
+  when(command: TenantCommand, whileCanary?: 'refuse' | 'end'): Then;
 }
 
 interface Then {
@@ -29,8 +30,9 @@ export function given(...events: readonly TenantEvent[]): When {
 
 export function givenDefaults(defaults: PoolSettings, ...events: readonly TenantEvent[]): When {
   return {
-    when(command) {
-      const decide = () => decideTenant(command, events.reduce(evolveTenant, ABSENT), defaults);
+    when(command, whileCanary) {
+      const decide = () =>
+        decideTenant(command, events.reduce(evolveTenant, ABSENT), defaults, whileCanary);
       return {
         thenEvents: (...expected) => assert.deepEqual(decide(), expected),
         thenRefused: (code, message = /./) =>

@@ -47,10 +47,19 @@ export class Probes {
     this.#options = options;
   }
 
-  /** Asks live proxies, one after the other, until one has tried. Takes some 12 s at most. */
-  async probe(tenant: TenantConfig, settings: PoolSettings): Promise<Probed> {
+  /**
+   * Asks live proxies, one after the other, until one has tried. Takes some 12 s at most.
+   * @param among who may be asked; without it, everybody
+   */
+  async probe(
+    tenant: TenantConfig,
+    settings: PoolSettings,
+    among?: readonly ProxyId[],
+  ): Promise<Probed> {
     const { fleet, clock } = this.#options;
-    const live = fleet.proxies().filter(({ status }) => status === 'live');
+    const live = fleet
+      .proxies()
+      .filter(({ id, status }) => status === 'live' && among?.includes(id) !== false);
     if (live.length === 0) return noAnswer('no_live_proxy', 'No proxy is live that could try.');
     const endMs = clock.nowMs() + PROBE_TIMES.tryMs;
     let last: Probed | undefined;

@@ -47,7 +47,9 @@ function fieldsOf(tenant: TenantAsOf, marks: SecretMarks): Fields {
   if (tenant === undefined) return new Map();
   const { config, origin } = tenant;
   const fields = toTenantFields(config, (secret) => marks.describe(secret));
-  return new Map(leaves({ ...fields, origin, state: operationsOf(config).state }, ''));
+  const canary = config.canary && config.canary.proxies.join(', ');
+  const state = operationsOf(config).state;
+  return new Map(leaves({ ...fields, origin, state, ...(canary && { canary }) }, ''));
 }
 
 /** Of two sets of fields, those that differ. */

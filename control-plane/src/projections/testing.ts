@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { DEFAULT_POOL_SETTINGS } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { TENANT_OPERATIONS } from '@dbbouncer/shared/contract/tenant-operations.ts';
-import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { ManualClock } from '../../../tests/support/manual-clock.ts';
 import type { Command } from '../commands/commands.ts';
 import { handleCommand } from '../commands/handle-command.ts';
@@ -28,6 +28,13 @@ const port = fc.integer({ min: 1, max: 3 });
 const limit = fc.integer({ min: 1, max: 4 });
 const pool = fc.record({ minConnections: limit, maxConnections: limit }, { requiredKeys: [] });
 const tenant = fc.record({ id: ids, port, pool }).map((fields) => sampleTenant(fields));
+
+const CANARY = {
+  proxies: ['p1' as ProxyId],
+  share: 0.5,
+  startedAt: '2026-01-01T00:00:00.000Z',
+  promoteAfterMs: 60_000,
+};
 
 const serverNames = fc.constantFrom('s', 'S', 't');
 const serverCommand: fc.Arbitrary<Command> = fc.oneof(
@@ -52,6 +59,12 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     .map((fields): Command => ({ kind: 'operate_tenant', ...fields })),
   ids.map((id): Command => ({ kind: 'remove_tenant', id })),
   serverCommand,
+  fc.record({ id: ids, port }).map(({ id, port: next }): Command => {
+    const change = { kind: 'update_tenant', id, changes: { port: next } } as const;
+    return { kind: 'start_canary', change, canary: CANARY, before: [] };
+  }),
+  ids.map((id): Command => ({ kind: 'promote_canary', id })),
+  ids.map((id): Command => ({ kind: 'roll_back_canary', id, cause: 'aborted' })),
   fc.record({ minConnections: limit, maxConnections: limit }).map((own): Command => {
     return { kind: 'set_defaults', defaults: { ...DEFAULT_POOL_SETTINGS, ...own } };
   }),
@@ -91,7 +104,8 @@ export function storeAfter(steps: readonly (Step | Command)[]): EventStore {
 
 /** Everything as it was at a position. @throws what refuses it */
 export function rollBack(store: EventStore, to: number): ConfigRollback {
-  const work = (command: Command) => handleCommand(store, command, META).events;
+  const meta = { ...META, whileCanary: 'end' } as const;
+  const work = (command: Command) => handleCommand(store, command, meta).events;
   return store.atomically(() => rollBackConfig(store, { to, renew: (was) => was }, work));
 }
 

@@ -10,7 +10,7 @@ import type { ControlPlaneCore } from '../core.ts';
 import { timestampMs } from '@dbbouncer/shared/kernel/clock.ts';
 import type { ConnectionTotals } from '../fleet/fleet-state.ts';
 
-export type MetricsSource = Pick<ControlPlaneCore, 'fleet' | 'tenants' | 'status'>;
+export type MetricsSource = Pick<ControlPlaneCore, 'fleet' | 'tenants' | 'canaries' | 'status'>;
 
 export interface RequestFacts {
   readonly method: string;
@@ -52,6 +52,7 @@ export class ControlMetrics {
     registerConnections(this.#registry, source);
     registerEvents(this.#registry, source);
     registerFleet(this.#registry, source);
+    registerCanaries(this.#registry, source);
     if (configFile !== undefined) registerConfigFile(this.#registry, configFile);
   }
 
@@ -132,6 +133,21 @@ function registerFleet(registry: Registry, { fleet, tenants, status }: MetricsSo
       for (const status of ['live', 'lost'] as const) {
         this.set({ status }, views.filter((view) => view.status === status).length);
       }
+    },
+  });
+}
+
+function registerCanaries(registry: Registry, { canaries }: MetricsSource): void {
+  const running = 'Changes of tenants that some proxies try now';
+  gauge(registry, 'dbbouncer_canaries_running', running, () => canaries.size);
+  new Counter({
+    name: 'dbbouncer_canaries_ended_total',
+    help: 'Changes that some proxies tried, by how it ended, since this process started',
+    labelNames: ['outcome'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [outcome, count] of Object.entries(canaries.ended)) this.inc({ outcome }, count);
     },
   });
 }

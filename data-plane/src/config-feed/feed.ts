@@ -168,7 +168,7 @@ export class ConfigFeed {
    */
   #takeSnapshot({ decoded }: Base): 'config' | 'nothing' {
     if (decoded === undefined) return 'nothing';
-    const current = this.#router.current.config;
+    const current = this.#router.current.told;
     if (decoded.kind === 'undecodable') {
       const { position = current.position, reason } = decoded;
       this.#reject({ position, reason });

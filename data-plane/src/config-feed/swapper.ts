@@ -35,7 +35,7 @@ export class Swapper {
 
   /** The newest config, served or not: what the next delta has to fit. */
   get newest(): RoutingConfig {
-    return this.#pending ?? this.#router.current.config;
+    return this.#pending ?? this.#router.current.told;
   }
 
   /** Swaps since the start. */

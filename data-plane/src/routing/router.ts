@@ -5,7 +5,9 @@
  */
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { Canaries } from './canaries.ts';
 import { findChangeInconsistency, RoutingSnapshot } from './snapshot.ts';
 
 /** Called after the swap with both snapshots; `tenantChanges` tells what differs. */
@@ -19,10 +21,13 @@ export type SwapResult =
 export class Router {
   readonly #log: Logger;
   readonly #listeners = new Set<SwapListener>();
+  readonly #canaries: Canaries;
   #current = new RoutingSnapshot(EMPTY_CONFIG);
 
-  constructor(log: Logger) {
+  /** @param proxy whose name canaries are given to */
+  constructor(log: Logger, proxy?: ProxyId) {
     this.#log = log;
+    this.#canaries = new Canaries(proxy);
   }
 
   get current(): RoutingSnapshot {
@@ -32,11 +37,11 @@ export class Router {
   /** Serves `config` from the next decision on, or refuses it whole with a reason. Synchronous. */
   replace(config: RoutingConfig): SwapResult {
     const previous = this.#current;
-    // 1. Build what will be served; nothing of it is visible yet.
-    const next = new RoutingSnapshot(config);
-    // 2. Check it against the one that is served, which was checked before.
-    const reason = findChangeInconsistency(previous.config, config);
+    // 1. Check it against the one that is served, which was checked before.
+    const reason = findChangeInconsistency(previous.told, config);
     if (reason !== undefined) return { kind: 'refused', reason };
+    // 2. Build what will be served; nothing of it is visible yet.
+    const next = new RoutingSnapshot(this.#canaries.follow(previous, config), config);
     // 3. Store one reference: decisions before it used the old snapshot, decisions after it use the
     // new one.
     this.#current = next;

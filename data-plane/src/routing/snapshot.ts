@@ -9,8 +9,7 @@ import { findServerInconsistency } from '@dbbouncer/shared/contract/database-ser
 import {
   effectivePool,
   findInconsistency,
-  findPoolInconsistency,
-  poolBounds,
+  findTenantInconsistency,
 } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type {
@@ -28,11 +27,15 @@ import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 const settingsByDefaults = new WeakMap<PoolSettings, WeakMap<TenantConfig, PoolSettings>>();
 
 export class RoutingSnapshot {
+  /** As this proxy serves it: of a tenant with a canary, what is for this proxy. */
   readonly config: RoutingConfig;
+  /** As the control plane told it: what the next delta follows on. */
+  readonly told: RoutingConfig;
   readonly #settings: WeakMap<TenantConfig, PoolSettings>;
 
-  constructor(config: RoutingConfig) {
+  constructor(config: RoutingConfig, told: RoutingConfig = config) {
     this.config = config;
+    this.told = told;
     this.#settings = settingsByDefaults.get(config.defaults) ?? new WeakMap();
     settingsByDefaults.set(config.defaults, this.#settings);
   }
@@ -138,7 +141,7 @@ function lookForInconsistency(previous: RoutingConfig, next: RoutingConfig): str
     const tenant = next.tenants.look(key);
     if (tenant === undefined) continue;
     if (key !== tenantKey(tenant.id)) return `tenant "${tenant.id}" is indexed as "${key}"`;
-    const problem = findPoolInconsistency(poolBounds(next, tenant));
+    const problem = findTenantInconsistency(next, tenant);
     if (problem !== undefined) return `tenant "${tenant.id}": ${problem}`;
   }
   return undefined;

@@ -6,8 +6,9 @@
  */
 import { z } from 'zod';
 import { PackedMap } from '../kernel/packed-map.ts';
-import { isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
-import type { Position, TenantId } from '../kernel/ids.ts';
+import { isProxyId, isTenantId, TENANT_ID_RULE, tenantKey } from '../kernel/ids.ts';
+import type { Position, ProxyId, TenantId } from '../kernel/ids.ts';
+import { CANARY_PROMOTE_AFTER_MS, CANARY_PROXIES_MAX } from './canary-limits.ts';
 import { findServerInconsistency, NO_SERVERS } from './database-servers.ts';
 import type { DeclaredServers } from './database-servers.ts';
 import { DEFAULT_POOL_SETTINGS, poolOverridesSchema } from './pool-settings.ts';
@@ -22,8 +23,8 @@ export type Protocol = z.infer<typeof protocolSchema>;
 const hostSchema = z.string().min(1).max(255);
 const nameSchema = z.string().min(1).max(63);
 
-export const tenantConfigSchema = z.strictObject({
-  id: z.custom<TenantId>((v) => typeof v === 'string' && isTenantId(v), TENANT_ID_RULE),
+/** All that can be set of a tenant. */
+export const tenantSettingsSchema = z.strictObject({
   protocol: protocolSchema,
   host: hostSchema,
   port: z.int().min(1).max(65_535),
@@ -36,8 +37,31 @@ export const tenantConfigSchema = z.strictObject({
   /** Only what this tenant sets itself. */
   pool: poolOverridesSchema,
   ...storedPartFields,
+});
+export type TenantSettings = Readonly<z.infer<typeof tenantSettingsSchema>>;
+
+/** A change that some proxies try before it holds for all. */
+export const canarySchema = z.strictObject({
+  proxies: z
+    .array(z.custom<ProxyId>((v) => typeof v === 'string' && isProxyId(v)))
+    .min(1)
+    .max(CANARY_PROXIES_MAX),
+  /** What they serve. */
+  candidate: tenantSettingsSchema,
+  /** Of the proxies, as it was asked for. */
+  share: z.number().gt(0).lt(1),
+  startedAt: z.iso.datetime(),
+  promoteAfterMs: z.int().min(CANARY_PROMOTE_AFTER_MS.min).max(CANARY_PROMOTE_AFTER_MS.max),
+});
+export type Canary = Readonly<z.infer<typeof canarySchema>>;
+
+export const tenantConfigSchema = z.strictObject({
+  id: z.custom<TenantId>((v) => typeof v === 'string' && isTenantId(v), TENANT_ID_RULE),
+  ...tenantSettingsSchema.shape,
   /** Absent: nobody has operated on the tenant. No change of settings touches it. */
   operations: tenantOperationsSchema.optional(),
+  /** Absent: all proxies serve the same. */
+  canary: canarySchema.optional(),
 });
 export type TenantConfig = Readonly<z.infer<typeof tenantConfigSchema>>;
 
@@ -102,10 +126,20 @@ export function findInconsistency(config: RoutingConfig): string | undefined {
   if (problem !== undefined) return problem;
   for (const [key, tenant] of config.tenants) {
     if (key !== tenantKey(tenant.id)) return `tenant "${tenant.id}" is indexed as "${key}"`;
-    const problem = findPoolInconsistency(poolBounds(config, tenant));
+    const problem = findTenantInconsistency(config, tenant);
     if (problem !== undefined) return `tenant "${tenant.id}": ${problem}`;
   }
   return undefined;
+}
+
+/** Of what any proxy would serve of it. */
+export function findTenantInconsistency(
+  config: Pick<RoutingConfig, 'defaults'>,
+  { pool, canary }: Pick<TenantConfig, 'pool' | 'canary'>,
+): string | undefined {
+  const problem = findPoolInconsistency(poolBounds(config, { pool }));
+  if (problem !== undefined || canary === undefined) return problem;
+  return findPoolInconsistency(poolBounds(config, canary.candidate));
 }
 
 export function findPoolInconsistency(pool: PoolBounds): string | undefined {

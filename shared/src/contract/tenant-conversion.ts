@@ -34,7 +34,7 @@ export function newTenantConfig(
  * All of a tenant's settings but a password that was not given: that one stays as it is. What was
  * operated on the tenant is no setting.
  */
-export type TenantReplacement = Omit<TenantConfig, 'password' | 'operations'> & {
+export type TenantReplacement = Omit<TenantConfig, 'password' | 'operations' | 'canary'> & {
   readonly password?: Secret | undefined;
 };
 
@@ -54,7 +54,10 @@ export function replaceTenantConfig(
   });
 }
 
-type OwnField = Exclude<keyof TenantConfig, 'id' | 'pool' | 'operations' | keyof TenantParts>;
+type OwnField = Exclude<
+  keyof TenantConfig,
+  'id' | 'pool' | 'operations' | 'canary' | keyof TenantParts
+>;
 
 /**
  * Only what is to change; a pool setting of null goes back to the default, a part of null is taken

@@ -44,6 +44,7 @@ const readOnlyFields = {
   updated_at: ignored,
   stats: ignored,
   state: ignored,
+  canary: ignored,
   on_proxies: ignored,
   progress: ignored,
   applied: ignored,

@@ -23,6 +23,11 @@ export function timestampMs(timestamp: string): number {
   return Date.parse(timestamp);
 }
 
+/** The timestamp that is `ms` later. */
+export function timestampAfter(timestamp: string, ms: number): string {
+  return new Date(timestampMs(timestamp) + ms).toISOString();
+}
+
 export const systemClock: Clock = Object.freeze({
   nowMs: () => performance.now(),
   idleMs: () => performance.eventLoopUtilization().idle,

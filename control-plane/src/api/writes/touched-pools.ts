@@ -3,12 +3,14 @@
  * Owns: which pools those are. Leaves: what becomes of one to pool-effects.ts.
  */
 import { z } from 'zod';
+import { servedBy } from '@dbbouncer/shared/contract/canary.ts';
 import type { ConfigChange } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ProxyView } from '../../fleet/fleet-state.ts';
 import { poolEffect, poolEffectSchema } from './pool-effects.ts';
 import type { PoolEffect } from './pool-effects.ts';
@@ -36,6 +38,8 @@ export const touchedPoolsShape = {
   pools_omitted: z.int().meta({ description: `Pools beyond the first ${POOLS_MAX}.` }),
 };
 
+type ReportedPool = ProxyView['report']['pools'][number];
+
 export interface TouchedTenants {
   /** As they are. */
   readonly before: (id: string) => TenantConfig | undefined;
@@ -55,25 +59,28 @@ export function touchedPools(
     else if (change.kind === 'tenant_removed') after.set(tenantKey(change.id), undefined);
     else if (change.kind === 'defaults_set') touchesAll = true;
   }
-  const effectOn = (pool: ProxyView['report']['pools'][number]): PoolEffect | undefined => {
+  const effectOn = (proxy: ProxyId, pool: ReportedPool): PoolEffect | undefined => {
     const key = tenantKey(pool.tenant);
-    if (after.has(key)) return poolEffect(pool, tenants.before(key), after.get(key));
+    const as = (tenant: TenantConfig | undefined) => tenant && servedBy(proxy, tenant);
+    if (after.has(key)) return poolEffect(pool, as(tenants.before(key)), as(after.get(key)));
     // Other defaults change sizes and times, and no connection.
     return touchesAll ? 'kept' : undefined;
   };
   const pools = live.flatMap((proxy) => [
     ...held(proxy, effectOn),
-    ...[...after.values()].flatMap((tenant) => opened(proxy, tenant, tenants)),
+    ...[...after.values()].flatMap((tenant) =>
+      opened(proxy, tenant && servedBy(proxy.id, tenant), tenants),
+    ),
   ]);
   return { pools: pools.slice(0, POOLS_MAX), pools_omitted: Math.max(0, pools.length - POOLS_MAX) };
 }
 
 function held(
   { id: proxy, report }: ProxyView,
-  effectOn: (pool: ProxyView['report']['pools'][number]) => PoolEffect | undefined,
+  effectOn: (proxy: ProxyId, pool: ReportedPool) => PoolEffect | undefined,
 ): readonly TouchedPool[] {
   return report.pools.flatMap((pool) => {
-    const effect = effectOn(pool);
+    const effect = effectOn(proxy, pool);
     if (effect === undefined) return [];
     const { tenant, database, user, active, idle, total, waiting } = pool;
     return [{ proxy, tenant, database, user, effect, active, idle, total, waiting }];

@@ -3,6 +3,7 @@
  * refused. Looks at the changed tenants, at others that resemble them, and at the fleet's reports.
  */
 import { z } from 'zod';
+import { newestOf } from '@dbbouncer/shared/contract/canary.ts';
 import type { ConfigChange } from '@dbbouncer/shared/contract/config-delta.ts';
 import { effectivePool } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -71,10 +72,10 @@ export function* warningsOf(
   }
 }
 
-/** As the write would leave them, in the order of the changes. */
+/** As the write would leave them, or have them tried; in the order of the changes. */
 export function tenantsSetBy({ delta }: Pick<WorkChanges, 'delta'>): readonly TenantConfig[] {
   return delta.changes.flatMap((change: ConfigChange) =>
-    change.kind === 'tenant_set' ? [change.tenant] : [],
+    change.kind === 'tenant_set' ? [newestOf(change.tenant)] : [],
   );
 }
 

@@ -2,7 +2,7 @@
  * What an operator can ask of a tenant. Secrets arrive sealed or as references.
  */
 import type { PoolChangeSet } from '@dbbouncer/shared/contract/pool-settings.ts';
-import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import type { Canary, TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type {
   TenantChangeSet,
   TenantReplacement,
@@ -10,7 +10,7 @@ import type {
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { Position, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
-import type { TenantOrigin } from './events.ts';
+import type { CanaryCause, CountedBefore, TenantOrigin } from './events.ts';
 
 export interface RegisterTenant {
   readonly kind: 'register_tenant';
@@ -75,6 +75,30 @@ export interface RestoreTenant {
   readonly past: TenantPast;
 }
 
+/** Has some proxies serve what the change would make of the tenant, before all do. */
+export interface StartCanary {
+  readonly kind: 'start_canary';
+  readonly change: ReplaceTenant | UpdateTenant;
+  readonly canary: Omit<Canary, 'candidate'>;
+  readonly before: readonly CountedBefore[];
+}
+
+/** Has all proxies serve what the canaries do. */
+export interface PromoteCanary {
+  readonly kind: 'promote_canary';
+  readonly id: TenantId;
+  /** Of the canary that is meant; without it, of the one that runs. */
+  readonly startedAt?: string | undefined;
+}
+
+/** Has the canaries serve what all others do. */
+export interface RollBackCanary {
+  readonly kind: 'roll_back_canary';
+  readonly id: TenantId;
+  readonly cause: CanaryCause;
+  readonly startedAt?: string | undefined;
+}
+
 /** What the events of a tenant say of its past, which no later event changes. */
 export interface TenantPast {
   /** At the position in question; nothing when it was not registered then. */
@@ -91,7 +115,10 @@ export type TenantCommand =
   | RemoveTenant
   | AdoptTenant
   | RollBackTenant
-  | RestoreTenant;
+  | RestoreTenant
+  | StartCanary
+  | PromoteCanary
+  | RollBackCanary;
 
 export type TenantPatch = Omit<TenantChangeSet, 'pool'> & {
   readonly pool?: PoolChangeSet | undefined;
@@ -99,5 +126,6 @@ export type TenantPatch = Omit<TenantChangeSet, 'pool'> & {
 
 /** The id a command is about, as its sender wrote it. */
 export function tenantIdOf(command: TenantCommand): TenantId {
+  if (command.kind === 'start_canary') return tenantIdOf(command.change);
   return 'tenant' in command ? command.tenant.id : command.id;
 }

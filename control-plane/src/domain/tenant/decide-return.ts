@@ -3,6 +3,7 @@
  * The past may be one that today's rules or the fleet's settings of today no longer allow.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { withoutCanary } from '@dbbouncer/shared/contract/canary.ts';
 import type { PoolSettings } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
@@ -50,7 +51,8 @@ export function restore(
     });
   }
   if (past.last === undefined) throw unheardOf(id);
-  const { tenant, position } = past.last;
+  const { position } = past.last;
+  const tenant = withoutCanary(past.last.tenant);
   requireConsistentTenant(tenant, defaults);
   return [restored(tenant, position)];
 }
@@ -62,7 +64,7 @@ function restored(tenant: TenantConfig, to: Position): TenantEvent {
 
 /** `tenant` with what is operated on `present`: a rollback lets nobody in or out. */
 function withTrafficOf(present: TenantConfig, tenant: TenantConfig): TenantConfig {
-  const { operations: _, ...settings } = tenant;
+  const { operations: _, canary: __, ...settings } = tenant;
   const { operations } = present;
   return operations === undefined ? settings : { ...settings, operations };
 }

@@ -22,6 +22,7 @@ import {
   requireConsistentTls,
   requireConsistentUsers,
 } from './consistency.ts';
+import { promote, rollBackCanary, settleCanary, startCanary } from './decide-canary.ts';
 import { restore, rollBack } from './decide-return.ts';
 import type { PoolChanges, TenantChanges, TenantEvent } from './events.ts';
 import { evolveConfig, withoutUndefined, withPoolChanges } from './state.ts';
@@ -30,10 +31,33 @@ import type { TenantPool, TenantState } from './state.ts';
 /**
  * What `command` makes happen; nothing when it changes nothing.
  * @param defaults the fleet's settings of now: limits must agree on what will really hold.
+ * @param whileCanary `end`: a canary that runs is rolled back before other settings come.
  * @throws TENANT_NOT_FOUND, TENANT_EXISTS, TENANT_PROTOCOL_FIXED, TENANT_BEING_DRAINED,
- * TENANT_ABSENT_THEN, VALIDATION_FAILED
+ * TENANT_ABSENT_THEN, CANARY_RUNNING, CANARY_NOT_RUNNING, VALIDATION_FAILED
  */
 export function decideTenant(
+  command: TenantCommand,
+  state: TenantState,
+  defaults: PoolSettings,
+  whileCanary: 'refuse' | 'end' = 'refuse',
+): readonly TenantEvent[] {
+  if (state.status === 'absent' || LEAVES_CANARY.has(command.kind)) {
+    return decide(command, state, defaults);
+  }
+  const { events, tenant } = settleCanary(state.tenant, whileCanary);
+  return [...events, ...decide(command, { ...state, tenant }, defaults)];
+}
+
+/** What is done to traffic, or to the canary itself. */
+const LEAVES_CANARY: ReadonlySet<TenantCommand['kind']> = new Set([
+  'register_tenant',
+  'operate_tenant',
+  'adopt_tenant',
+  'promote_canary',
+  'roll_back_canary',
+]);
+
+function decide(
   command: TenantCommand,
   state: TenantState,
   defaults: PoolSettings,
@@ -55,6 +79,14 @@ export function decideTenant(
       return state.origin === 'file' ? [] : [{ type: 'TenantAdopted', data: {} }];
     case 'remove_tenant':
       return [{ type: 'TenantRemoved', data: {} }];
+    case 'start_canary': {
+      const { tenant } = state;
+      return startCanary(command, tenant, decide(command.change, state, defaults));
+    }
+    case 'promote_canary':
+      return promote(command, state.tenant, defaults);
+    case 'roll_back_canary':
+      return rollBackCanary(command, state.tenant);
     default:
       return unreachable(command);
   }

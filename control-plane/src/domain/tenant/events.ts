@@ -2,8 +2,9 @@
  * What can have happened to a tenant. Stored for ever: add fields or types, never change a meaning.
  */
 import { z } from 'zod';
+import { CANARY_PROXIES_MAX } from '@dbbouncer/shared/contract/canary-limits.ts';
 import { poolChangesSchema } from '@dbbouncer/shared/contract/pool-settings.ts';
-import { tenantConfigSchema } from '@dbbouncer/shared/contract/routing-config.ts';
+import { canarySchema, tenantConfigSchema } from '@dbbouncer/shared/contract/routing-config.ts';
 import { secretSchema } from '@dbbouncer/shared/contract/secret.ts';
 import { partChangeFields } from '@dbbouncer/shared/contract/tenant-parts.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -23,6 +24,37 @@ export type TenantChanges = Readonly<z.infer<typeof tenantChangesSchema>>;
  */
 export const tenantOriginSchema = z.enum(['api', 'file']);
 export type TenantOrigin = z.infer<typeof tenantOriginSchema>;
+
+/** Why a change that some proxies tried holds for none of them any more. */
+export const canaryCauseSchema = z.enum([
+  'aborted',
+  'overruled',
+  'errors',
+  'dial_failures',
+  'rejected',
+  'not_applied',
+  'proxy_lost',
+  'no_evidence',
+  'contradicted',
+]);
+export type CanaryCause = z.infer<typeof canaryCauseSchema>;
+
+/** Proxies whose counts are kept: those that try the change, and as many of the others. */
+export const COUNTED_BEFORE_MAX = 2 * CANARY_PROXIES_MAX;
+
+const count = z.int().min(0);
+
+/**
+ * What a proxy had counted of the tenant when a canary began: what it says later is held against
+ * it. Without counts: it did not tell.
+ */
+export const countedBeforeSchema = z.strictObject({
+  proxy: z.string(),
+  startedAt: z.string(),
+  queries: count.optional(),
+  errors: count.optional(),
+});
+export type CountedBefore = Readonly<z.infer<typeof countedBeforeSchema>>;
 
 /** The whole tenant as it is from now on, and where in the log it was so before. */
 const broughtBack = { tenant: tenantConfigSchema, to: z.int().min(1) };
@@ -63,6 +95,21 @@ export const tenantEventSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('TenantRestored'),
     data: z.strictObject({ ...broughtBack, origin: tenantOriginSchema }),
+  }),
+  /** Some proxies serve other settings from now on, to try them. */
+  z.strictObject({
+    type: z.literal('CanaryStarted'),
+    data: z.strictObject({
+      canary: canarySchema,
+      before: z.array(countedBeforeSchema).max(COUNTED_BEFORE_MAX),
+    }),
+  }),
+  /** All proxies serve these settings from now on. */
+  bare('CanaryPromoted'),
+  /** All proxies serve the settings of before. */
+  z.strictObject({
+    type: z.literal('CanaryRolledBack'),
+    data: z.strictObject({ cause: canaryCauseSchema }),
   }),
 ]);
 export type TenantEvent = Readonly<z.infer<typeof tenantEventSchema>>;

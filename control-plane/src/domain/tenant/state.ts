@@ -1,6 +1,7 @@
 /**
  * What a tenant is after its events: the one fold that views, routing config and decisions share.
  */
+import { candidateOf, withoutCanary } from '@dbbouncer/shared/contract/canary.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { operated, operationsOf } from '@dbbouncer/shared/contract/tenant-operations.ts';
 import type { TenantOperation } from '@dbbouncer/shared/contract/tenant-operations.ts';
@@ -63,6 +64,13 @@ export function evolveConfig(
       return undefined;
     case 'TenantRolledBack':
       return event.data.tenant;
+    case 'CanaryStarted':
+      return { ...tenant, canary: event.data.canary };
+    case 'CanaryPromoted':
+      assert(tenant.canary !== undefined, 'only a canary that runs is promoted');
+      return candidateOf(tenant, tenant.canary.candidate);
+    case 'CanaryRolledBack':
+      return withoutCanary(tenant);
     default:
       return unreachable(event);
   }
