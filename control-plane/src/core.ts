@@ -133,7 +133,12 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
   const history = new History(store);
   const probes = new Probes({ bus, fleet, clock });
   const canaries = new CanaryWatch({
-    ...{ commands, tenants: store, history, fleet, probes, clock },
+    commands,
+    tenants: store,
+    history,
+    fleet,
+    probes,
+    clock,
     newId: randomUUID,
     log: log.child({ part: 'canary' }),
   });

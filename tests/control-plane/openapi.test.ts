@@ -94,6 +94,8 @@ describe('/openapi.json', () => {
         'post /read-models/rebuild',
         'post /secrets/reseal',
         'post /tenants',
+        'post /tenants/{id}/canary/abort',
+        'post /tenants/{id}/canary/promote',
         'post /tenants/{id}/drain',
         'post /tenants/{id}/kill',
         'post /tenants/{id}/pause',

@@ -77,7 +77,11 @@ const loginAt = (proxy: string, tenant: string): Login => ({
 
 async function addTenant(id: string): Promise<void> {
   await api.addTenant({
-    ...{ id, port: here.port, dbname: 'shop', username: USER, password: PASSWORD },
+    id,
+    port: here.port,
+    dbname: 'shop',
+    username: USER,
+    password: PASSWORD,
     pool_mode: 'transaction',
     min_connections: 0,
   });

@@ -37,7 +37,11 @@ const pool = (fields: Partial<ProxyReport['pools'][number]> = {}) => ({
   protocol: 'postgres' as const,
   database: 'd',
   user: 'u',
-  ...{ active: 0, idle: 0, total: 0, waiting: 0, longestWaitMs: 0 },
+  active: 0,
+  idle: 0,
+  total: 0,
+  waiting: 0,
+  longestWaitMs: 0,
   ...fields,
 });
 

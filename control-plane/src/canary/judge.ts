@@ -120,10 +120,11 @@ export function errorRate({ queries, errors }: Counts): number {
 
 function worseThan(tried: Counts, { others, before }: Evidence): string | undefined {
   const { attemptsMin, errorsMin, margin } = JUDGEMENT;
-  if (Math.max(tried.queries, tried.errors) < attemptsMin || tried.errors < errorsMin) return;
+  const answers = Math.max(tried.queries, tried.errors);
+  if (answers < attemptsMin || tried.errors < errorsMin) return undefined;
   const rest = sum(others);
   const usual = Math.max(errorRate(rest), errorRate(before));
-  if (errorRate(tried) <= usual + margin) return;
+  if (errorRate(tried) <= usual + margin) return undefined;
   return `${told(tried)} at the canaries; ${told(rest)} at the others, ${told(before)} before`;
 }
 

@@ -207,17 +207,24 @@ export class CanaryWatch {
   #decide(key: string, running: RunningCanary, verdict: Exclude<Verdict, { kind: 'wait' }>): void {
     const { log } = this.#options;
     const { tenant } = running;
-    const done = this.#carryOut(running, verdict)
-      .then((ended) => {
+    const decide = async () => {
+      try {
+        const ended = await this.#carryOut(running, verdict);
         log.info({ tenant, verdict: ended.kind, reason: ended.reason }, 'a canary has ended');
-        if (this.#running.get(key) === running) this.#running.delete(key);
-      })
-      .catch((error: unknown) => {
-        if (isOver(error)) this.#running.delete(key);
+        this.#forget(key, running);
+      } catch (error) {
+        if (isOver(error)) this.#forget(key, running);
         else log.warn({ tenant, error }, 'a canary cannot be ended just now');
-      })
-      .finally(() => this.#deciding.delete(key));
-    this.#deciding.set(key, done);
+      } finally {
+        this.#deciding.delete(key);
+      }
+    };
+    this.#deciding.set(key, decide());
+  }
+
+  /** Another one may have begun since. */
+  #forget(key: string, running: RunningCanary): void {
+    if (this.#running.get(key) === running) this.#running.delete(key);
   }
 
   /** @throws what commands throw */
