@@ -17,7 +17,7 @@ import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
 import { WriteGate } from './commands/write-gate.ts';
 import type { WriteState } from './commands/write-gate.ts';
-import { FleetState } from './fleet/fleet-state.ts';
+import { FLEET_LIMITS, FleetState } from './fleet/fleet-state.ts';
 import type { FleetReader } from './fleet/fleet-state.ts';
 import { Probes } from './fleet/probes.ts';
 import { listenForReports } from './fleet/report-listener.ts';
@@ -127,7 +127,8 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
   });
   const gate = new WriteGate({ tryWriting: () => store.tryWriting(), clock, log });
   const commands = new CommandQueue(store, gate);
-  const fleet = new FleetState(() => clock.nowMs(), options.proxyLostAfterMs);
+  const { proxyLostAfterMs: lostAfterMs = FLEET_LIMITS.lostAfterMs } = options;
+  const fleet = new FleetState(() => clock.nowMs(), lostAfterMs);
   const reports = listenForReports(bus, fleet, log);
   const publishing = startPublishing(store, options);
   const history = new History(store);
@@ -139,6 +140,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     fleet,
     probes,
     clock,
+    lostAfterMs,
     newId: randomUUID,
     log: log.child({ part: 'canary' }),
   });

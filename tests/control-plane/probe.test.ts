@@ -276,6 +276,8 @@ describe('the budget of a server', () => {
         tenants: 2,
         proxies: 2,
         budget: 98,
+        declared_as: null,
+        declared_max_connections: null,
         max_connections: 100,
         reserved_connections: 3,
       },
@@ -290,6 +292,25 @@ describe('the budget of a server', () => {
     const other = await plane.change('PATCH', path, { body: elsewhere });
     assert.equal((other.json['servers'] as Fields[])[0]?.['max_connections'], null);
     assert.ok(!warningsOf(other).has('server_overcommitted'), other.text);
+  });
+
+  it('is not above the cap that is declared for it, which may be above what it lets in', async () => {
+    await register('reason=x', { ...shared, host: 'capped.example' });
+    sendReport(plane.bus, 'p-1', { servers: [{ host: 'capped.example', port: 5432, limits }] });
+    await live('p-1');
+    const declare = async (max_connections: number) => {
+      const body = { host: 'Capped.example', max_connections };
+      const answer = await plane.call('PUT', '/servers/capped?dry_run=true', { body });
+      const [server] = answer.json['servers'] as Fields[];
+      return [server?.['budget'], warningsOf(answer).get('server_overcommitted')];
+    };
+    assert.deepEqual(await declare(30), [30, undefined]);
+    const [budget, warning = ''] = await declare(98);
+    assert.ok(Number(budget) <= 98, String(budget));
+    assert.match(
+      String(warning),
+      /Server "capped" at Capped\.example:5432 is declared with 98 .* lets in 100, 3 of/,
+    );
   });
 
   it('is told of the servers that proxies know, when the defaults change', async () => {

@@ -84,6 +84,7 @@ describe('POST /tenants', () => {
       idle_timeout: '1m30s',
       effective: { ...toPoolAnswer(DEFAULT_POOL_SETTINGS), idle_timeout: '1m30s' },
       state: 'active',
+      canary: null,
       on_proxies: { reached: 0, live: 0 },
       origin: 'api',
       version: 1,

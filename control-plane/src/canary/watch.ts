@@ -16,7 +16,6 @@ import type { Commands } from '../commands/commands.ts';
 import { decodeEvent } from '../domain/domain-event.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import { controlErrors } from '../errors.ts';
-import { FLEET_LIMITS } from '../fleet/fleet-state.ts';
 import type { FleetReader } from '../fleet/fleet-state.ts';
 import type { Probes } from '../fleet/probes.ts';
 import type { History } from '../history/history.ts';
@@ -40,6 +39,8 @@ export interface CanaryWatchOptions {
   readonly history: Pick<History, 'head' | 'find' | 'eventsAfter' | 'subscribe'>;
   readonly fleet: Pick<FleetReader, 'proxies' | 'onReport'>;
   readonly probes: Pick<Probes, 'probe'>;
+  /** After that silence a proxy counts as lost. */
+  readonly lostAfterMs: number;
   /** A new unique id per call. */
   readonly newId: () => string;
   readonly clock: Clock;
@@ -195,12 +196,12 @@ export class CanaryWatch {
   }
 
   #evidenceOf(running: RunningCanary): Evidence {
-    const { fleet, clock } = this.#options;
+    const { fleet, clock, lostAfterMs } = this.#options;
     return evidenceOf(running, {
       fleet: fleet.proxies(),
       elapsedMs: timestampMs(clock.timestamp()) - timestampMs(running.canary.startedAt),
       heardForMs: clock.nowMs() - this.#heardSinceMs,
-      lostAfterMs: FLEET_LIMITS.lostAfterMs,
+      lostAfterMs,
     });
   }
 
