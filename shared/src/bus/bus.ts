@@ -1,7 +1,8 @@
 /**
- * The bus port: ordered logs, named objects, keys with revisions and plain subjects. Two adapters
- * pass `bus.contract.ts`: NATS JetStream (nats-bus.ts) and the in-process one (memory-bus.ts). It
- * carries bytes; contract/ knows what they mean.
+ * The bus port: ordered logs, named objects, keys with revisions and plain subjects. Three adapters
+ * pass `bus.contract.ts`: NATS JetStream (nats-bus.ts), the in-process one (memory-bus.ts), and
+ * that one lent to other processes of the machine (ipc-bus.ts). It carries bytes; contract/ knows
+ * what they mean.
  * Bytes given to the bus or received from it are never changed afterwards, by either side: nothing
  * is copied.
  * Handlers are never called before the call that registers them has returned; one that throws is
