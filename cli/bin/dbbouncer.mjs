@@ -12,9 +12,9 @@ import { createRequire } from 'module';
 import { dirname, join } from 'path';
 import { fileURLToPath } from 'url';
 
-/** The first release that runs TypeScript without a flag or a warning. */
-const NEEDED = [24, 12];
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** The first release that binds ports and socket files for others to listen on (BoundSocket). */
+const NEEDED = [24, 21];
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR2'];
 
 const here = dirname(fileURLToPath(import.meta.url));
 

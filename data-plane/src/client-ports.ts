@@ -1,14 +1,18 @@
 /**
  * Where clients come in: a TCP port and, if it is wanted, a socket file, both through one doorway.
- * Owns: which settings and which protocol each of them has.
+ * Owns: which settings and which protocol each of them has; which of them a supervisor holds for
+ * its workers.
  */
 import { parseCidr } from '@dbbouncer/shared/kernel/ip-address.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { OpenListener } from './life-cycle.ts';
 import { Doorway } from './listener/doorway.ts';
 import type { Reception } from './listener/doorway.ts';
+import { holdTcp, holdUnix } from './listener/held-sockets.ts';
 import { TcpListener } from './listener/tcp-listener.ts';
+import type { TcpPlace } from './listener/tcp-listener.ts';
 import { UnixListener } from './listener/unix-listener.ts';
+import type { UnixPlace } from './listener/unix-listener.ts';
 import { refusePostgresClient, servePostgresClient } from './session/postgres/login.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { SOCKET_PATH_BYTES_MAX, socketFile } from './wire/postgres/socket-file.ts';
@@ -16,10 +20,43 @@ import { SOCKET_PATH_BYTES_MAX, socketFile } from './wire/postgres/socket-file.t
 /** Clients beyond the limit that are let in to read that there are too many. */
 const TOLD_MAX = 50;
 
+/** Sockets that a worker was born with, by their descriptors. */
+export interface InheritedPorts {
+  readonly tcpFd: number;
+  readonly unixFd: number | undefined;
+}
+
+/** Sockets that are bound and accept nobody. */
+export interface HeldPorts {
+  readonly port: number;
+  /** As a worker is to inherit them: TCP first, then the socket file if there is one. */
+  readonly fds: readonly number[];
+  close(): void;
+}
+
+/** @throws AppError SETTINGS_INVALID a port or socket file cannot be had; nothing is held then */
+export async function holdClientPorts(settings: Settings): Promise<HeldPorts> {
+  const tcp = await holdTcp(tcpPlace(settings));
+  const file = unixPlace(settings, tcp.port);
+  if (file === undefined) return { port: tcp.port, fds: [tcp.fd], close: () => tcp.close() };
+  try {
+    const unix = await holdUnix(file);
+    const close = (): void => {
+      unix.close();
+      tcp.close();
+    };
+    return { port: tcp.port, fds: [tcp.fd, unix.fd], close };
+  } catch (error) {
+    tcp.close();
+    throw error;
+  }
+}
+
 /** @throws AppError SETTINGS_INVALID a port or socket file cannot be had; nothing is open then */
 export async function listenForClients(
   settings: Settings,
   services: SessionServices,
+  inherited?: InheritedPorts,
 ): Promise<OpenListener> {
   const { clock, log } = services;
   const doorway = new Doorway({
@@ -38,9 +75,8 @@ export async function listenForClients(
   const common = { backlog: settings.backlog, keepaliveIdleMs: settings.tcpKeepaliveIdleMs, log };
   const tcp = await TcpListener.listen({
     ...common,
-    host: settings.host,
-    port: settings.postgresPort,
-    portSetting: '--postgres-port',
+    ...tcpPlace(settings),
+    inheritedFd: inherited?.tcpFd,
     accept: doorway.to(reception, 'tcp'),
   });
   const stop = (unix?: UnixListener): void => {
@@ -48,13 +84,13 @@ export async function listenForClients(
     unix?.stop();
     doorway.close();
   };
-  if (settings.unixSocketDir === undefined) return { port: tcp.port, stop };
+  const file = unixPlace(settings, tcp.port);
+  if (file === undefined) return { port: tcp.port, stop };
   try {
     const unix = await UnixListener.listen({
       ...common,
-      path: socketFile(settings.unixSocketDir, tcp.port),
-      pathBytesMax: SOCKET_PATH_BYTES_MAX,
-      mode: Number.parseInt(settings.unixSocketMode, 8),
+      ...file,
+      inheritedFd: inherited?.unixFd,
       accept: doorway.to(reception, 'unix'),
     });
     return { port: tcp.port, stop: () => stop(unix) };
@@ -62,4 +98,20 @@ export async function listenForClients(
     stop();
     throw error;
   }
+}
+
+function tcpPlace({ host, postgresPort, reusePort }: Settings): TcpPlace {
+  const sharing = reusePort === 'on' ? 'shared' : 'exclusive';
+  return { host, port: postgresPort, sharing, portSetting: '--postgres-port' };
+}
+
+/** Nothing when no socket file is wanted. */
+function unixPlace(settings: Settings, port: number): UnixPlace | undefined {
+  const { unixSocketDir: folder, unixSocketMode } = settings;
+  if (folder === undefined) return undefined;
+  return {
+    path: socketFile(folder, port),
+    pathBytesMax: SOCKET_PATH_BYTES_MAX,
+    mode: Number.parseInt(unixSocketMode, 8),
+  };
 }

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { isAlive, ownMark } from './process-mark.ts';
-import { takeIdentity } from './proxy-identity.ts';
+import { familyId, takeIdentity, takeWorkerIdentity } from './proxy-identity.ts';
 
 let root: string;
 let dataDir: string;
@@ -153,5 +153,45 @@ describe('takeIdentity', () => {
     const identity = takeIdentity(dataDir);
     await rm(dataDir, { recursive: true });
     identity.release();
+  });
+});
+
+describe('takeWorkerIdentity', () => {
+  it('names each worker after the supervisor and its folder', () => {
+    const family = familyId(dataDir, 'eu');
+    const [one, two] = [takeWorkerIdentity(dataDir, family), takeWorkerIdentity(dataDir, family)];
+    assert.deepEqual([one.proxyId, two.proxyId], ['eu-1', 'eu-2']);
+    assert.equal(two.dir, join(dataDir, 'proxies', '2'));
+    one.release();
+    const third = takeWorkerIdentity(dataDir, family);
+    assert.equal(third.proxyId, 'eu-1', 'the folder that is free, and the id of whoever has it');
+    third.release();
+    two.release();
+  });
+
+  it('does not touch the id that is kept in the folder', () => {
+    const alone = takeIdentity(dataDir);
+    alone.release();
+    takeWorkerIdentity(dataDir, familyId(dataDir)).release();
+    const again = takeIdentity(dataDir);
+    assert.equal(again.proxyId, alone.proxyId);
+    again.release();
+  });
+});
+
+describe('familyId', () => {
+  it('is made once and kept', () => {
+    const made = familyId(dataDir);
+    assert.match(made, /^p-[a-z2-7]{8}$/);
+    assert.equal(familyId(dataDir), made);
+  });
+
+  it('may be configured with 27 characters, not with 28', () => {
+    assert.equal(familyId(dataDir, 'x'.repeat(27)).length, 27);
+    assert.throws(() => familyId(dataDir, 'x'.repeat(28)), {
+      code: 'SETTINGS_INVALID',
+      message: /has 28 characters; with several workers 27 are allowed$/,
+    });
+    assert.throws(() => familyId(dataDir, 'no id'), { code: 'SETTINGS_INVALID' });
   });
 });

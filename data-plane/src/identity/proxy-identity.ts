@@ -1,6 +1,7 @@
 /**
  * Who a proxy is over its restarts: a folder `<data-dir>/proxies/<n>/` of its own, and the id kept
- * in it.
+ * in it. Workers of one supervisor have its id with the number of their folder, `<id>-<n>`: each is
+ * a proxy of the fleet, and one that takes another's place while that still runs is another one.
  * Owns: choosing the folder and the id. Leaves: what else is kept in the folder to config-feed/.
  * Processes that share a data directory must see each other's pids: it belongs to one machine or
  * one container.
@@ -31,6 +32,8 @@ export interface ProxyIdentity {
 }
 
 const SLOTS_MAX = 1_000;
+/** Of the 32 of a proxy id; the rest is for "-" and the number of a folder. */
+const FAMILY_CHARS_MAX = 27;
 const identitySchema = z.object({ proxyId: z.string().refine(isProxyId) });
 
 /**
@@ -40,26 +43,68 @@ const identitySchema = z.object({ proxyId: z.string().refine(isProxyId) });
  * @throws SETTINGS_INVALID the id has an unknown form, or the data directory cannot be used
  */
 export function takeIdentity(dataDir: string, configuredId?: string): ProxyIdentity {
-  if (configuredId !== undefined && !isProxyId(configuredId)) {
-    throw sharedErrors.fail('SETTINGS_INVALID', `"${configuredId}" cannot be a proxy id`, {
-      hint: 'Use 1 to 32 letters, digits, "_" or "-", beginning with a letter or digit.',
+  if (configuredId !== undefined) requireId(configuredId);
+  return takeFolder(dataDir, (dir) => configuredId ?? keptId(dir));
+}
+
+/** As `takeIdentity`, of a worker of the supervisor with id `family`. @throws SETTINGS_INVALID */
+export function takeWorkerIdentity(dataDir: string, family: ProxyId): ProxyIdentity {
+  return takeFolder(dataDir, (_dir, slot) => `${family}-${slot}` as ProxyId);
+}
+
+/**
+ * The id of a supervisor, which its workers' ids begin with.
+ * @param configuredId wins over the one that is kept in the data directory
+ * @throws SETTINGS_INVALID the id has an unknown form, or the data directory cannot be used
+ */
+export function familyId(dataDir: string, configuredId?: string): ProxyId {
+  if (configuredId === undefined) {
+    return usingFolder(dataDir, () => {
+      const dir = join(dataDir, 'proxies');
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      return keptId(dir);
     });
   }
-  try {
+  requireId(configuredId);
+  if (configuredId.length <= FAMILY_CHARS_MAX) return configuredId;
+  const message =
+    `proxy id "${configuredId}" has ${configuredId.length} characters;` +
+    ` with several workers ${FAMILY_CHARS_MAX} are allowed`;
+  throw sharedErrors.fail('SETTINGS_INVALID', message, {
+    hint: 'Each worker has it with "-" and a number behind it: choose a shorter one.',
+  });
+}
+
+function takeFolder(dataDir: string, idOf: (dir: string, slot: number) => ProxyId): ProxyIdentity {
+  const taken = usingFolder(dataDir, () => {
     for (let slot = 1; slot <= SLOTS_MAX; slot++) {
       const dir = join(dataDir, 'proxies', String(slot));
       mkdirSync(dir, { recursive: true, mode: 0o700 });
       const release = takeSlot(dir);
-      if (release === undefined) continue;
-      return { proxyId: configuredId ?? keptId(dir), dir, release };
+      if (release !== undefined) return { proxyId: idOf(dir, slot), dir, release };
     }
+    return undefined;
+  });
+  if (taken !== undefined) return taken;
+  const message = `All ${SLOTS_MAX} proxy folders in "${dataDir}" are held by living processes`;
+  throw sharedErrors.fail('SETTINGS_INVALID', message);
+}
+
+function requireId(configuredId: string): asserts configuredId is ProxyId {
+  if (isProxyId(configuredId)) return;
+  throw sharedErrors.fail('SETTINGS_INVALID', `"${configuredId}" cannot be a proxy id`, {
+    hint: 'Use 1 to 32 letters, digits, "_" or "-", beginning with a letter or digit.',
+  });
+}
+
+function usingFolder<T>(dataDir: string, work: () => T): T {
+  try {
+    return work();
   } catch (cause) {
     const reason = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
     const message = `Data directory "${dataDir}" cannot be used: ${reason}`;
     throw sharedErrors.fail('SETTINGS_INVALID', message, { cause });
   }
-  const message = `All ${SLOTS_MAX} proxy folders in "${dataDir}" are held by living processes`;
-  throw sharedErrors.fail('SETTINGS_INVALID', message);
 }
 
 /** The id in `dir`, made when there is none; one that cannot be read is replaced. */

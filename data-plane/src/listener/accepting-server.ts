@@ -26,7 +26,7 @@ export function acceptingServer({ keepaliveIdleMs, accept }: AcceptOptions): Ser
 /** Resolves once clients can connect. @throws Error with the code of the system */
 export function startListening(
   server: Server,
-  where: Pick<ListenOptions, 'host' | 'port' | 'path'>,
+  where: Pick<ListenOptions, 'host' | 'port' | 'path' | 'reusePort'> | { readonly fd: number },
   { backlog, log }: AcceptOptions,
 ): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -8,12 +8,19 @@ import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { acceptingServer, startListening } from './accepting-server.ts';
 import type { AcceptOptions } from './accepting-server.ts';
 
-export interface TcpListenOptions extends AcceptOptions {
+export interface TcpPlace {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** `shared`: others may listen on the port too, if they say so as well (SO_REUSEPORT). */
+  readonly sharing: 'exclusive' | 'shared';
   /** What to change when the port is taken, as an operator knows it. */
   readonly portSetting: string;
+}
+
+export interface TcpListenOptions extends AcceptOptions, TcpPlace {
+  /** A socket of this place that another process holds: held-sockets.ts. */
+  readonly inheritedFd?: number | undefined;
 }
 
 export class TcpListener {
@@ -27,10 +34,11 @@ export class TcpListener {
 
   /** @throws AppError SETTINGS_INVALID when the port cannot be had */
   static async listen(options: TcpListenOptions): Promise<TcpListener> {
-    const { host, port } = options;
+    const { host, port, sharing, inheritedFd: fd } = options;
     const server = acceptingServer(options);
+    const place = fd === undefined ? { host, port, reusePort: sharing === 'shared' } : { fd };
     try {
-      await startListening(server, { host, port }, options);
+      await startListening(server, place, options);
     } catch (error) {
       throw cannotListen(options, error as NodeJS.ErrnoException);
     }
@@ -43,8 +51,9 @@ export class TcpListener {
   }
 }
 
-function cannotListen(options: TcpListenOptions, error: NodeJS.ErrnoException): Error {
-  const { host, port, portSetting } = options;
+/** SETTINGS_INVALID, in the words of an operator. */
+export function cannotListen(place: TcpPlace, error: NodeJS.ErrnoException): Error {
+  const { host, port, portSetting } = place;
   const why = error.code === 'EADDRINUSE' ? 'is in use' : `cannot be listened on: ${error.message}`;
   return sharedErrors.fail('SETTINGS_INVALID', `port ${port} on ${host} ${why}`, {
     hint: `Stop what uses it, or choose another with ${portSetting}.`,

@@ -13,11 +13,16 @@ import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { acceptingServer, startListening } from './accepting-server.ts';
 import type { AcceptOptions } from './accepting-server.ts';
 
-export interface UnixListenOptions extends AcceptOptions {
+export interface UnixPlace {
   readonly path: string;
   readonly pathBytesMax: number;
   /** Permissions of the file. */
   readonly mode: number;
+}
+
+export interface UnixListenOptions extends AcceptOptions, UnixPlace {
+  /** A socket of this file that another process holds: held-sockets.ts. The file is its then. */
+  readonly inheritedFd?: number | undefined;
 }
 
 const NOBODY = 0o777;
@@ -31,39 +36,50 @@ export class UnixListener {
 
   /** @throws AppError SETTINGS_INVALID when there can be no socket file at this path */
   static async listen(options: UnixListenOptions): Promise<UnixListener> {
-    const { path, pathBytesMax, mode } = options;
-    const bytes = Buffer.byteLength(path);
-    if (bytes > pathBytesMax) {
-      throw refused(path, `has ${bytes} bytes; ${pathBytesMax} are allowed`);
-    }
-    await removeLeftover(path);
+    const { path, mode, inheritedFd: fd } = options;
+    if (fd === undefined) await requireFreePath(options);
     const server = acceptingServer(options);
-    // From its first moment on nobody may connect whom the mode keeps out.
-    const umask = process.umask(NOBODY);
-    const listening = startListening(server, { path }, options);
-    process.umask(umask);
+    const listening =
+      fd === undefined
+        ? withoutPermissions(() => startListening(server, { path }, options))
+        : startListening(server, { fd }, options);
     try {
       await listening;
-      chmodSync(path, mode);
+      if (fd === undefined) chmodSync(path, mode);
     } catch (error) {
       server.close();
-      throw refused(path, `cannot be listened on: ${(error as Error).message}`, error);
+      throw cannotHaveFile(path, `cannot be listened on: ${(error as Error).message}`, error);
     }
     return new UnixListener(server);
   }
 
-  /** Accepts nobody any more and removes the file; sockets accepted before live on. */
+  /** Accepts nobody any more and removes the file if it is its own; open sockets live on. */
   stop(): void {
     this.#server.close();
   }
 }
 
-async function removeLeftover(path: string): Promise<void> {
+/** Removes what a former process left behind. @throws AppError SETTINGS_INVALID */
+export async function requireFreePath({ path, pathBytesMax }: UnixPlace): Promise<void> {
+  const bytes = Buffer.byteLength(path);
+  if (bytes > pathBytesMax) {
+    throw cannotHaveFile(path, `has ${bytes} bytes; ${pathBytesMax} are allowed`);
+  }
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) throw refused(path, 'is there and is no socket');
-  if ((await knock(path)) === 'answered') throw refused(path, 'is in use');
+  if (!found.isSocket()) throw cannotHaveFile(path, 'is there and is no socket');
+  if ((await knock(path)) === 'answered') throw cannotHaveFile(path, 'is in use');
   unlinkSync(path);
+}
+
+/** From its first moment on nobody may connect to the file that `make` makes, until chmod. */
+export function withoutPermissions<T>(make: () => T): T {
+  const umask = process.umask(NOBODY);
+  try {
+    return make();
+  } finally {
+    process.umask(umask);
+  }
 }
 
 /** Whether somebody listens on the file; somebody whom we may not reach does. */
@@ -80,7 +96,8 @@ function knock(path: string): Promise<'answered' | 'silent'> {
   });
 }
 
-function refused(path: string, why: string, cause?: unknown): Error {
+/** SETTINGS_INVALID, in the words of an operator. */
+export function cannotHaveFile(path: string, why: string, cause?: unknown): Error {
   return sharedErrors.fail('SETTINGS_INVALID', `socket file ${path} ${why}`, {
     hint: `Look at ${dirname(path)}, or choose another folder with listen.unix_socket_dir.`,
     cause,

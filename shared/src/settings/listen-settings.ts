@@ -2,7 +2,7 @@
  * The settings of where processes listen, a part of setting-list.ts.
  */
 import { parseCidr } from '../kernel/ip-address.ts';
-import { duration, list, text, wholeNumber } from './setting-kinds.ts';
+import { duration, either, list, text, wholeNumber } from './setting-kinds.ts';
 import { listenPort, setting } from './setting-spec.ts';
 
 const HOST = /^[A-Za-z0-9:][A-Za-z0-9.:_%-]*$/;
@@ -72,6 +72,16 @@ export const LISTEN_SETTINGS = Object.freeze({
     default: 4_096,
     description: 'Clients that may wait to be accepted; the system may allow fewer (somaxconn)',
     read: wholeNumber(1, 65_535),
+  }),
+  reusePort: setting<'on' | 'off'>({
+    env: 'DBBOUNCER_REUSE_PORT',
+    yaml: 'listen.reuse_port',
+    default: 'off',
+    defaultText: 'false',
+    description:
+      'Several proxies of this machine listen on one port for PostgreSQL clients (SO_REUSEPORT),' +
+      ' and the kernel deals clients among them',
+    read: either('on', 'off'),
   }),
   tcpKeepaliveIdleMs: setting<number>({
     env: 'DBBOUNCER_TCP_KEEPALIVE_IDLE',

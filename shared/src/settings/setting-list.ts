@@ -40,8 +40,16 @@ export const SETTINGS = Object.freeze({
     env: 'DBBOUNCER_WORKERS',
     yaml: 'workers',
     default: 1,
-    description: 'Worker processes of a proxy',
+    description: 'Processes that share the ports of a proxy; each is a proxy of the fleet',
     read: wholeNumber(1, 256),
+  }),
+  workerHeartbeatTimeoutMs: setting<number>({
+    env: 'DBBOUNCER_WORKER_HEARTBEAT_TIMEOUT',
+    yaml: 'worker_heartbeat_timeout',
+    default: 15_000,
+    defaultText: '15s',
+    description: 'How long a worker process may give no sign of life before it is killed',
+    read: duration(2_000, 600_000),
   }),
   logLevel: setting<LogLevel>({
     flag: '--log-level',
