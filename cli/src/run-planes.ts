@@ -1,8 +1,10 @@
 /**
  * `up`, `control-plane` and `proxy`: a plane or both, from settings to the end of the process.
- * Owns: which bus the planes meet on, what each command needs, the order of stopping.
+ * Owns: which bus the planes meet on, what each command needs, the order of stopping; whether a
+ * proxy is this process or several under it.
  * Leaves: all else to the planes' own app.ts, loaded once the settings are right.
  */
+import { fileURLToPath } from 'node:url';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
@@ -19,7 +21,7 @@ import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { upBanner } from './banner.ts';
 import { CommandFailure, EXIT } from './exit.ts';
 import { natsBusOf } from './nats-bus-of.ts';
-import { exitOnUncaught, stopSignal } from './stop-signal.ts';
+import { exitOnUncaught, onReplaceSignal, stopSignal } from './stop-signal.ts';
 import { UndoStack } from './undo-stack.ts';
 
 export interface RunInput extends SettingsInput {
@@ -45,7 +47,6 @@ export interface Surroundings {
 export async function runUp(input: RunInput): Promise<void> {
   const resolved = resolveSettings(input);
   const { settings } = resolved;
-  requireOneWorker(settings);
   await serve(resolved, input, 'up', async (surroundings, undo) => {
     const started = await startBoth(settings, surroundings, undo);
     process.stdout.write(upBanner({ settings, version: input.version, ...started }));
@@ -64,7 +65,6 @@ export async function runControlPlane(input: RunInput): Promise<void> {
 /** Until a signal: one proxy alone. */
 export async function runProxy(input: RunInput): Promise<void> {
   const resolved = resolveSettings(input);
-  requireOneWorker(resolved.settings);
   requireNats(resolved.settings, 'proxy', 'it hears from a control plane');
   await serve(resolved, input, 'proxy', async (surroundings, undo) => {
     await startPlane.proxy(resolved.settings, surroundings, undo);
@@ -86,12 +86,29 @@ const startPlane = {
     return controlPlane;
   },
   async proxy(settings: Settings, surroundings: Surroundings, undo: UndoStack) {
+    if (settings.workers > 1) return await startWorkers(settings, surroundings, undo);
     const { startProxy } = await import('@dbbouncer/data-plane/app.ts');
     const proxy = await startProxy(settings, surroundings);
     undo.add(() => proxy.stop());
     return proxy;
   },
 };
+
+const WORKER_FILE = fileURLToPath(new URL('./worker-main.ts', import.meta.url));
+
+/** Without NATS the bus of this process is lent to them. */
+async function startWorkers(settings: Settings, surroundings: Surroundings, undo: UndoStack) {
+  const { startSupervisedProxy } =
+    await import('@dbbouncer/data-plane/workers/supervised-proxy.ts');
+  const proxy = await startSupervisedProxy(settings, {
+    ...surroundings,
+    bus: settings.nats === undefined ? surroundings.bus : undefined,
+    workerFile: WORKER_FILE,
+  });
+  undo.add(() => proxy.stop());
+  undo.add(onReplaceSignal(() => void proxy.replaceWorkers()));
+  return proxy;
+}
 
 /**
  * Starts, waits for a signal, stops in the reverse order, ends the process.
@@ -108,7 +125,9 @@ async function serve(
   const signal = stopSignal(systemClock);
   const undo = new UndoStack();
   try {
-    const bus = openBus(settings, command, log);
+    const isSupervisor = command === 'proxy' && settings.workers > 1;
+    // A supervisor has nothing to say to anybody: its workers do.
+    const bus = isSupervisor ? createMemoryBus() : openBus(settings, command, log);
     undo.add(() => bus.close());
     const readEnv = (variable: string) => env[variable];
     const isAlone = settings.nats === undefined;
@@ -132,7 +151,8 @@ async function serve(
   process.exit(EXIT.ok);
 }
 
-function openBus(settings: Settings, command: RunningCommand, log: Logger): Bus {
+/** Without NATS a bus in this process. Each worker of a proxy opens one of its own. */
+export function openBus(settings: Settings, command: RunningCommand, log: Logger): Bus {
   const { nats: servers } = settings;
   const clock = systemClock;
   if (servers === undefined) return createMemoryBus({ clock, log });
@@ -147,18 +167,5 @@ function requireNats(settings: Settings, command: RunningCommand, why: string): 
     `${command} needs --nats URL (or DBBOUNCER_NATS, or "nats" in the config file):` +
       ` ${why} over NATS`,
     { hint: 'For a control plane and a proxy in one process without NATS: dbbouncer up' },
-  );
-}
-
-function requireOneWorker(settings: Settings): void {
-  if (settings.workers === 1) return;
-  throw sharedErrors.fail(
-    'SETTINGS_INVALID',
-    `workers is ${settings.workers}, and a proxy of this version is one process: it must be 1`,
-    {
-      hint:
-        'To use more cores, run several proxies on one NATS, each with a data folder of its own:' +
-        ' dbbouncer proxy --nats URL --data-dir DIR --postgres-port N --metrics-port N',
-    },
   );
 }

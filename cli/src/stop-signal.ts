@@ -1,6 +1,6 @@
 /**
- * When to stop: Ctrl-C, SIGTERM, or the end of the process that started this one to hand over to
- * it.
+ * What signals ask for: to stop, by Ctrl-C, SIGTERM, or the end of the process that started this
+ * one to hand over to it; to replace workers, by SIGUSR2.
  */
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
@@ -29,6 +29,17 @@ export function stopSignal(clock: Clock): Promise<string> {
     process.once('disconnect', () => receive('disconnect'));
     process.channel?.unref();
   });
+}
+
+/** Calls `replace` at each SIGUSR2, until what is returned is called. */
+export function onReplaceSignal(replace: () => void): () => Promise<void> {
+  process.on('SIGUSR2', replace);
+  return () => {
+    process.off('SIGUSR2', replace);
+    // While all ends, a late one must not end the process before that is done.
+    process.on('SIGUSR2', () => {});
+    return Promise.resolve();
+  };
 }
 
 /** What nobody caught ends the process: its state is not known any more. */

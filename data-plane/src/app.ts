@@ -3,11 +3,10 @@
  * Owns: which parts know each other.
  * Leaves: the order of start and stop to life-cycle.ts, what each part does to its own file.
  */
-import { availableParallelism } from 'node:os';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { REPORT_INTERVAL_MS } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
-import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
@@ -15,17 +14,16 @@ import { openConfigVerifier } from '@dbbouncer/shared/secrets/config-keys.ts';
 import type { BusReach } from '@dbbouncer/shared/secrets/config-keys.ts';
 import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
-import { AttemptThrottle } from './access/attempt-throttle.ts';
 import { budgetSideOf } from './budget-side.ts';
 import type { BudgetSide } from './budget-side.ts';
-import { BufferPool } from './buffers/buffer-pool.ts';
 import type { DiskCopy } from './config-feed/disk-copy.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
-import { takeIdentity } from './identity/proxy-identity.ts';
+import { takeIdentity, takeWorkerIdentity } from './identity/proxy-identity.ts';
 import type { ProxyIdentity } from './identity/proxy-identity.ts';
 import { LifeCycle } from './life-cycle.ts';
-import { clientsThatFit, openFilesMax } from './listener/file-descriptors.ts';
 import { listenForClients } from './client-ports.ts';
+import { bufferPool, busyPoll, clientsServed, clientTls, throttles } from './client-side.ts';
+import type { InheritedPorts } from './client-ports.ts';
 import { DialGate } from './pool/dial-gate.ts';
 import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
@@ -40,13 +38,13 @@ import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
 import { probesOf, serverSideOf } from './server-side.ts';
 import type { ServerSide } from './server-side.ts';
-import { BusyPoll } from './session/busy-poll.ts';
 import { endForbiddenSessions } from './session/access-changes.ts';
 import { ClientLimits } from './session/client-limits.ts';
 import { HaltedTenants } from './session/halted-tenants.ts';
 import { SessionRegistry } from './session/session.ts';
 import { obeyTenantChanges } from './session/tenant-changes.ts';
 import { TimeLimits } from './session/time-limits.ts';
+import type { MetricFamily } from './telemetry/metric-values.ts';
 import { Metrics } from './telemetry/metrics.ts';
 import { PoolTally } from './telemetry/pool-tally.ts';
 import { Reporter } from './telemetry/reporter.ts';
@@ -57,7 +55,7 @@ import { ProcessVitals } from './telemetry/vitals.ts';
 import { startTelemetryServer } from './telemetry/http.ts';
 import type { Readiness } from './telemetry/http.ts';
 import { CertificateUsers } from './tls/certificate-users.ts';
-import { ClientTls } from './tls/client-tls.ts';
+import type { ClientTls } from './tls/client-tls.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
 import { ServerCancels } from './upstream/server-cancels.ts';
 
@@ -72,16 +70,38 @@ export interface ProxyDependencies {
   readonly version: string;
   /** Default: as often as control planes expect it. */
   readonly reportIntervalMs?: number;
+  /** Of a worker: it listens on what it was born with, and its supervisor shows its metrics. */
+  readonly worker?: WorkerRole;
+}
+
+export interface WorkerRole {
+  /** The id of the supervisor, which that of the worker begins with. */
+  readonly family: ProxyId;
+  readonly ports: InheritedPorts;
 }
 
 export interface RunningProxy {
   readonly proxyId: ProxyId;
   readonly postgresPort: number;
+  /** 0 of a worker. */
   readonly metricsPort: number;
   /** Resolves when there is a config to serve. */
   readonly whenReady: Promise<void>;
-  /** Lets transactions finish, up to `shutdownTimeoutMs`, then ends what is left. Idempotent. */
-  stop(): Promise<void>;
+  /** How it is now. */
+  condition(): ProxyCondition;
+  /** What it counts, to be merged with that of other workers. */
+  metrics(): Promise<readonly MetricFamily[]>;
+  /**
+   * Lets transactions finish, up to `shutdownTimeoutMs`, then ends what is left. Idempotent.
+   * @param graceMs how long clients are not told yet; default 0
+   */
+  stop(graceMs?: number): Promise<void>;
+}
+
+export interface ProxyCondition {
+  readonly readiness: Readiness;
+  readonly clients: number;
+  readonly appliedPosition: Position;
 }
 
 /**
@@ -92,7 +112,7 @@ export async function startProxy(
   settings: Settings,
   dependencies: ProxyDependencies,
 ): Promise<RunningProxy> {
-  const identity = takeIdentity(settings.dataDir, settings.proxyId);
+  const identity = identityFor(settings, dependencies.worker);
   const { proxyId } = identity;
   const log = dependencies.log.child({ proxy: proxyId });
   try {
@@ -100,14 +120,21 @@ export async function startProxy(
     const lifeCycle = new LifeCycle(parts);
     const { listenPort: postgresPort, metricsPort } = await lifeCycle.open();
     log.info({ postgresPort, metricsPort }, 'proxy serving');
-    const close = () => lifeCycle.close(settings.shutdownTimeoutMs);
+    const timeoutMs = settings.shutdownTimeoutMs;
     let stopping: Promise<void> | undefined;
     return {
       proxyId,
       postgresPort,
       metricsPort,
       whenReady: parts.feed.whenReady(),
-      stop: () => (stopping ??= close().finally(() => identity.release())),
+      condition: () => ({
+        readiness: lifeCycle.readiness,
+        clients: parts.registry.size,
+        appliedPosition: parts.feed.status.appliedPosition,
+      }),
+      metrics: () => parts.metrics.families(),
+      stop: (graceMs = 0) =>
+        (stopping ??= lifeCycle.close({ timeoutMs, graceMs }).finally(() => identity.release())),
     };
   } catch (error) {
     identity.release();
@@ -115,11 +142,16 @@ export async function startProxy(
   }
 }
 
+function identityFor({ dataDir, proxyId }: Settings, worker?: WorkerRole): ProxyIdentity {
+  if (worker === undefined) return takeIdentity(dataDir, proxyId);
+  return takeWorkerIdentity(dataDir, worker.family);
+}
+
 /** Everything the proxy is made of, knowing each other; no port is open yet. */
 function makeParts(settings: Settings, dependencies: ProxyDependencies, identity: ProxyIdentity) {
   const { proxyId } = identity;
-  const { bus, clock, log, readEnv } = dependencies;
-  const { dataDir, masterKey, host, metricsPort: port } = settings;
+  const { bus, clock, log, readEnv, worker } = dependencies;
+  const { dataDir, masterKey } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log, proxyId);
   // Before what follows it knows of a config: nobody may open more than it says.
@@ -181,9 +213,9 @@ function makeParts(settings: Settings, dependencies: ProxyDependencies, identity
     probes: probesOf(serverSide, { bus, proxy: proxyId, pools }),
     remote: services.elsewhere,
     budget,
-    startTelemetry: (readiness: () => Readiness) =>
-      startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log }),
-    listen: () => listenForClients(settings, services),
+    metrics,
+    startTelemetry: telemetryPort(settings, metrics, { worker, log }),
+    listen: () => listenForClients(settings, services, worker?.ports),
   };
 }
 
@@ -205,6 +237,17 @@ function makePools(
   const gate = new DialGate({ clock: parts.clock, dialsMax });
   const partOf = fleet && ((tenant: string) => fleet.partOf(tenant));
   return new Pools<PostgresBackend>({ ...parts, gate, ...(partOf && { partOf }) });
+}
+
+/** Nothing of a worker: its supervisor has one port for all. */
+function telemetryPort(
+  { host, metricsPort: port }: Settings,
+  metrics: Metrics,
+  { worker, log }: { readonly worker: WorkerRole | undefined; readonly log: Logger },
+) {
+  if (worker !== undefined) return undefined;
+  return (readiness: () => Readiness) =>
+    startTelemetryServer({ host, port, readiness, metrics: () => metrics.page(), log });
 }
 
 function makeReporter(
@@ -234,63 +277,6 @@ function obeySwaps(
   endForbiddenSessions(router, registry);
   obeyTenantChanges(router, registry, (tenant) => metrics.forget(tenant));
   return new HaltedTenants(router, registry, clock);
-}
-
-/** A cancel key is lost more easily than a password: each session has another one. */
-const UNKNOWN_KEYS_FACTOR = 10;
-
-function throttles(settings: Settings, clock: Clock) {
-  const logins = {
-    failures: settings.loginThrottleFailures,
-    perMs: settings.loginThrottlePerMs,
-    delayMs: settings.loginThrottleDelayMs,
-    delayMsMax: settings.loginThrottleDelayMaxMs,
-  };
-  const cancels = { ...logins, failures: logins.failures * UNKNOWN_KEYS_FACTOR };
-  return {
-    throttle: new AttemptThrottle(logins, clock),
-    cancelThrottle: new AttemptThrottle(cancels, clock),
-  };
-}
-
-/** Who has but one processor would take it from the database by looking. */
-function busyPoll({ busyPollUs }: Settings, clock: Clock): BusyPoll {
-  const limitMs = availableParallelism() > 1 ? busyPollUs / 1_000 : 0;
-  return new BusyPoll({ limitMs, nowMs: () => clock.nowMs(), inNextTurn: setImmediate });
-}
-
-function bufferPool({ bufferInitialSizeBytes, bufferMaxSizeBytes }: Settings): BufferPool {
-  return new BufferPool({ initialBytes: bufferInitialSizeBytes, maxBytes: bufferMaxSizeBytes });
-}
-
-/** As many clients as asked for, or as the process may have open files for. */
-function clientsServed(wanted: number, log: Logger): number {
-  const filesMax = openFilesMax();
-  const served = clientsThatFit(wanted, filesMax);
-  if (served < wanted) {
-    const fields = { max_client_connections: wanted, served, open_files: filesMax };
-    log.warn(
-      fields,
-      'fewer clients are served than set: raise the limit of open files (ulimit -n)',
-    );
-  }
-  return served;
-}
-
-/** Nothing when clients are not offered TLS. @throws SETTINGS_INVALID */
-function clientTls(settings: Settings, clock: Clock, log: Logger): ClientTls | undefined {
-  const { tlsMode, tlsCertFile, tlsKeyFile, tlsClientCaFile, tlsMinVersion } = settings;
-  if (tlsMode === 'disable' || tlsCertFile === undefined || tlsKeyFile === undefined) {
-    return undefined;
-  }
-  return new ClientTls({
-    files: { certFile: tlsCertFile, keyFile: tlsKeyFile, clientCaFile: tlsClientCaFile },
-    minVersion: tlsMinVersion,
-    protocol: 'postgresql',
-    handshakeTimeoutMs: settings.clientLoginTimeoutMs,
-    clock,
-    log,
-  });
 }
 
 interface SessionParts {

@@ -14,6 +14,11 @@ export interface DrainOptions {
   readonly log: Logger;
   /** How long transactions under way may take. */
   readonly timeoutMs: number;
+  /**
+   * How long nobody is told before: a client that has just been accepted logs in, asks and leaves
+   * without noticing.
+   */
+  readonly graceMs: number;
 }
 
 /** How long servers may take to close their connections; the process ends with them anyway. */
@@ -26,7 +31,9 @@ export async function drain({
   clock,
   log,
   timeoutMs,
+  graceMs,
 }: DrainOptions): Promise<'nothing' | 'connections'> {
+  if (graceMs > 0) await within(clock, graceMs, registry.whenEmpty());
   const ending = proxyErrors.fail('SHUTTING_DOWN', 'the proxy is shutting down', {
     hint: 'Connect again; another proxy, or the next start of this one, will serve.',
   });

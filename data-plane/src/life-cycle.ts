@@ -15,7 +15,7 @@ export interface OpenListener {
 }
 
 /** What a proxy starts and stops; made, but not begun. */
-export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
+export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs' | 'graceMs'> {
   readonly feed: {
     readonly status: { readonly source: 'bus' | 'disk' | 'none' };
     start(): void;
@@ -32,12 +32,14 @@ export interface ProxyParts extends Omit<DrainOptions, 'timeoutMs'> {
   readonly timeLimits: { stop(): void };
   /** Watches the files of its certificate. */
   readonly tls: { close(): Promise<void> } | undefined;
-  readonly startTelemetry: (readiness: () => Readiness) => Promise<TelemetryServer>;
+  /** Nothing where another process shows health and metrics. */
+  readonly startTelemetry: ((readiness: () => Readiness) => Promise<TelemetryServer>) | undefined;
   readonly listen: () => Promise<OpenListener>;
 }
 
 export interface OpenPorts {
   readonly listenPort: number;
+  /** 0 where another process shows health and metrics. */
   readonly metricsPort: number;
 }
 
@@ -59,14 +61,14 @@ export class LifeCycle {
     try {
       return await this.#open();
     } catch (error) {
-      await this.close(0);
+      await this.close({ timeoutMs: 0, graceMs: 0 });
       throw error;
     }
   }
 
   async #open(): Promise<OpenPorts> {
     const { feed, reporter, probes, remote, budget, startTelemetry, listen } = this.#parts;
-    this.#telemetry = await startTelemetry(() => this.#readiness());
+    this.#telemetry = await startTelemetry?.(() => this.readiness);
     this.#listener = await listen();
     feed.start();
     reporter.start();
@@ -74,20 +76,20 @@ export class LifeCycle {
     remote.start();
     budget.start();
     this.#phase = 'serving';
-    return { listenPort: this.#listener.port, metricsPort: this.#telemetry.port };
+    return { listenPort: this.#listener.port, metricsPort: this.#telemetry?.port ?? 0 };
   }
 
   /**
    * Accepts nobody any more, lets transactions finish for `timeoutMs`, ends the rest. Metrics are
    * shown and readiness is denied until nothing is left. To be called once.
    */
-  async close(timeoutMs: number): Promise<void> {
+  async close(limits: Pick<DrainOptions, 'timeoutMs' | 'graceMs'>): Promise<void> {
     const { registry, pools, clock, log, janitor, reporter, feed, tls, timeLimits } = this.#parts;
     this.#phase = 'draining';
     reporter.drain();
     this.#parts.probes.stop();
     this.#listener?.stop();
-    const left = await drain({ registry, pools, clock, log, timeoutMs });
+    const left = await drain({ registry, pools, clock, log, ...limits });
     await this.#parts.budget.end(left === 'nothing');
     this.#parts.remote.stop();
     janitor.stop();
@@ -98,7 +100,7 @@ export class LifeCycle {
     await this.#telemetry?.close();
   }
 
-  #readiness(): Readiness {
+  get readiness(): Readiness {
     const { source } = this.#parts.feed.status;
     if (this.#phase === 'draining') return { kind: 'not_ready', reason: 'draining' };
     if (this.#phase === 'starting') return { kind: 'not_ready', reason: 'not_listening' };

@@ -9,7 +9,7 @@ import { parseConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { formatProblems } from '@dbbouncer/shared/settings/config-problems.ts';
 import { settingsFlags } from '@dbbouncer/shared/settings/setting-list.ts';
 import { readDocument, readDocuments, section } from './markdown.ts';
-import { controlPage, ownMetrics, proxyPage } from './metrics-reference.ts';
+import { controlPage, ownMetrics, proxyPage, supervisorPage } from './metrics-reference.ts';
 import { readSourceTree, ROOT } from './source-tree.ts';
 
 const PROSE_COLUMNS_MAX = 120;
@@ -60,7 +60,7 @@ describe('the documents', () => {
   });
 
   it('name metrics that are exported', async () => {
-    const pages = [await proxyPage(), await controlPage()];
+    const pages = [await proxyPage(), await supervisorPage(), await controlPage()];
     const exported = new Set(pages.flatMap(ownMetrics).map(({ name }) => name));
     const named = documents.flatMap(({ text }) => text.match(/\bdbbouncer_[a-z_]+[a-z]\b/g) ?? []);
     assert.ok(named.length > 30);

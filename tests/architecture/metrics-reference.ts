@@ -24,6 +24,9 @@ import type {
   TimeLimit,
 } from '@dbbouncer/data-plane/session/meter.ts';
 import { Metrics } from '@dbbouncer/data-plane/telemetry/metrics.ts';
+import { MergedMetrics } from '@dbbouncer/data-plane/telemetry/merged-metrics.ts';
+import { SupervisorMetrics } from '@dbbouncer/data-plane/telemetry/supervisor-metrics.ts';
+import type { WorkerEnd } from '@dbbouncer/data-plane/workers/worker-life.ts';
 import { PoolTally } from '@dbbouncer/data-plane/telemetry/pool-tally.ts';
 import { SessionTally } from '@dbbouncer/data-plane/telemetry/session-tally.ts';
 import { FakePool } from '@dbbouncer/data-plane/telemetry/testing.ts';
@@ -92,6 +95,17 @@ export async function proxyPage(): Promise<string> {
     feed: () => ({ appliedPosition: 1, rejectedTotal: 0 }),
   });
   return (await metrics.page()).text;
+}
+
+/** What a supervisor adds that has one worker, and has seen the end of one. */
+export async function supervisorPage(): Promise<string> {
+  const metrics = new SupervisorMetrics({
+    workers: () => [{ state: 'serving', proxyId: 'p-1', condition: { clients: 1 } }],
+    delaysMs: () => [0],
+  });
+  metrics.ended('crashed');
+  const families = metrics.own();
+  return (await new MergedMetrics(systemClock).page([{ worker: 'supervisor', families }])).text;
 }
 
 /** What a control plane exports that has one tenant and one proxy, and has answered a request. */
@@ -304,6 +318,16 @@ const LISTENING_ENDS: Readonly<Record<ListeningEnd, string>> = Object.freeze({
   backlog: 'as many notifications waited for it as may',
 });
 
+const WORKER_ENDS: Readonly<Record<WorkerEnd, string>> = Object.freeze({
+  replaced: 'told to, because another has taken its place (SIGUSR2)',
+  shutdown: 'told to, because all end',
+  overdue: 'told to, not gone 8 s after `shutdown_timeout`, and killed',
+  unresponsive: 'no sign of life for `worker_heartbeat_timeout`, and killed',
+  not_started: 'it could not start, or did not serve in time; its log says why',
+  left: 'in order, by itself: somebody sent it SIGTERM',
+  crashed: 'anything else: an error nobody caught, a signal, no memory',
+});
+
 /** Label values by metric. */
 const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] = [
   ['dbbouncer_session_pins_total', PINS],
@@ -319,6 +343,7 @@ const REASONS: readonly (readonly [string, Readonly<Record<string, string>>])[] 
   ['dbbouncer_clients_refused_total', CLIENT_LIMITS],
   ['dbbouncer_listening_clients_ended_total', LISTENING_ENDS],
   ['dbbouncer_state_leaks_total', LEAKS],
+  ['dbbouncer_worker_ends_total', WORKER_ENDS],
 ];
 
 export function reasonTables(): string {

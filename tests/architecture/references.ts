@@ -1,6 +1,12 @@
 /** Which generated part stands in which document, and the document with all of them as of now. */
 import { CONFIGURATION, METRICS, NATS_CONF, SECURITY, withPart } from './document-parts.ts';
-import { controlPage, metricsTable, proxyPage, reasonTables } from './metrics-reference.ts';
+import {
+  controlPage,
+  metricsTable,
+  proxyPage,
+  reasonTables,
+  supervisorPage,
+} from './metrics-reference.ts';
 import { grantsTable, permissions } from './nats-reference.ts';
 import { settingsTable, tenantFieldsTable } from './settings-reference.ts';
 
@@ -17,6 +23,7 @@ export async function references(): Promise<Readonly<Record<string, Record<strin
     [SECURITY]: { grants: grantsTable() },
     [METRICS]: {
       proxy: metricsTable(await proxyPage()),
+      supervisor: metricsTable(await supervisorPage()),
       'control-plane': metricsTable(await controlPage()),
       reasons: reasonTables(),
     },

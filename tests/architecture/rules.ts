@@ -11,6 +11,7 @@ export const FILE_LINES_MAX = 400;
 /** Files nobody imports, because a person or a program starts them. */
 export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'cli/src/main.ts': 'started by cli/bin/dbbouncer.mjs',
+  'cli/src/worker-main.ts': 'started by a supervisor: cli/src/run-planes.ts',
   'data-plane/src/config-feed/reading-thread-main.ts': 'started by reading-thread.ts beside it',
   'tests/run.ts': 'npm test',
   'tests/fuzz.ts': 'npm run fuzz',
@@ -292,9 +293,18 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'data-plane/src/telemetry',
   ),
   'data-plane/src/client-ports.ts': room('allowed', 'shared/src', 'data-plane/src'),
+  'data-plane/src/client-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/server-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/budget-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/app.ts': room('allowed', 'shared/src', 'data-plane/src'),
+  'data-plane/src/workers': room(
+    'allowed',
+    'shared/src',
+    'data-plane/src/app.ts',
+    'data-plane/src/client-ports.ts',
+    'data-plane/src/identity',
+    'data-plane/src/telemetry',
+  ),
 
   'cli/src': room(
     'allowed',
@@ -304,6 +314,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'control-plane/src/app.ts',
     'control-plane/src/maintenance',
     'data-plane/src/app.ts',
+    'data-plane/src/workers',
   ),
   'cli/src/import': room('pure', ...GROUND, 'shared/src/secrets', 'shared/src/settings'),
   'cli/src/demo': room('allowed', 'shared/src', 'cli/src'),
@@ -411,7 +422,10 @@ export const BANS: readonly Ban[] = [
   {
     what: ['process.env'],
     instead: 'a setting in shared/src/settings, or a ReadEnv that is passed in',
-    homes: { 'cli/src/main.ts': 'reads the environment once and passes it on' },
+    homes: {
+      'cli/src/main.ts': 'reads the environment once and passes it on',
+      'cli/src/worker-main.ts': 'does so in a process of its own',
+    },
   },
   {
     what: ['console.*'],
@@ -425,6 +439,7 @@ export const BANS: readonly Ban[] = [
       'cli/src/main.ts': 'ends the process with the code of the command',
       'cli/src/run-planes.ts': 'all is stopped; nothing that is left may keep the process',
       'cli/src/demo/demo.ts': 'all is stopped; nothing that is left may keep the process',
+      'cli/src/worker-main.ts': 'ends the process of a worker',
       'cli/src/stop-signal.ts': 'a second signal, or an error that nobody caught',
     },
   },
@@ -452,6 +467,8 @@ export const PROTOCOL_WORDS: Readonly<Record<string, string>> = {
   'data-plane/src/upstream': 'speaks the protocols',
   'data-plane/src/app.ts': 'puts the parts of the protocols together',
   'data-plane/src/client-ports.ts': 'gives each listener its protocol',
+  'data-plane/src/client-side.ts': 'names the protocol that TLS is asked for (ALPN)',
+  'data-plane/src/workers/supervised-proxy.ts': 'names the port of the workers',
   'data-plane/src/server-side.ts': 'gives probes the protocols that can be tried',
   'shared/src/contract': 'defines the `protocol` field and its default ports',
   'shared/src/settings': 'names the ports of both listeners',

@@ -26,9 +26,7 @@ export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
 ]);
 
 /** Heeded in part. */
-const RESTRICTIONS: Readonly<Partial<Record<SettingName, string>>> = Object.freeze({
-  workers: 'more than 1 is refused in this version',
-});
+const RESTRICTIONS: Readonly<Partial<Record<SettingName, string>>> = Object.freeze({});
 
 export function settingsTable(): string {
   const rows = settingsFlags.map((setting) => [

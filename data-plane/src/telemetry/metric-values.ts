@@ -13,6 +13,20 @@ export interface Value {
   readonly metricName?: string;
 }
 
+export type MetricType = 'counter' | 'gauge' | 'histogram' | 'summary';
+
+/** How the values that several workers have for one series become one. */
+export type Merge = 'sum' | 'max' | 'min';
+
+/** A metric with all its series, as prom-client gives it out. */
+export interface MetricFamily {
+  readonly name: string;
+  readonly help: string;
+  readonly type: MetricType;
+  readonly aggregator?: string;
+  readonly values: readonly Value[];
+}
+
 export function plain(value: number): readonly Value[] {
   return [{ labels: {}, value }];
 }

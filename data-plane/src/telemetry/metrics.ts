@@ -13,7 +13,7 @@ import type { ReadBudget } from './budget-metrics.ts';
 import { bufferMetrics } from './buffer-metrics.ts';
 import type { ReadBuffers } from './buffer-metrics.ts';
 import { byLabel, durationsOf, health, histogram, perTenant, plain, sum } from './metric-values.ts';
-import type { Value } from './metric-values.ts';
+import type { Merge, MetricFamily, MetricType, Value } from './metric-values.ts';
 import type { PoolTally, ReadPool } from './pool-tally.ts';
 import type { SessionTally } from './session-tally.ts';
 
@@ -38,8 +38,6 @@ export interface MetricsPage {
   readonly contentType: string;
   readonly text: string;
 }
-
-type MetricType = 'counter' | 'gauge' | 'histogram';
 
 export class Metrics {
   readonly #sources: MetricSources;
@@ -66,6 +64,12 @@ export class Metrics {
   async page(): Promise<MetricsPage> {
     this.#pools = this.#sources.pools.read();
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
+  }
+
+  /** What the page shows, to be merged with that of other workers: merged-metrics.ts. */
+  async families(): Promise<readonly MetricFamily[]> {
+    this.#pools = this.#sources.pools.read();
+    return (await this.#registry.getMetricsAsJSON()) as unknown as readonly MetricFamily[];
   }
 
   /** Drops every series of a tenant that was removed. */
@@ -280,11 +284,19 @@ export class Metrics {
    * prom-client's own metrics keep values of their own; the registry asks no more of one than this.
    */
   #add(type: MetricType, name: string, help: string, read: () => readonly Value[]): void {
-    const head = { name, help, type, aggregator: 'sum' };
+    const head = { name, help, type, aggregator: MERGES[name] ?? 'sum' };
     const metric = { ...head, get: async () => ({ ...head, values: read() }), reset: () => {} };
     this.#registry.registerMetric(metric as unknown as Gauge);
   }
 }
+
+/** Of what several workers have to say, where it is not the sum. */
+const MERGES: Readonly<Record<string, Merge>> = Object.freeze({
+  dbbouncer_longest_wait_seconds: 'max',
+  dbbouncer_tenant_health: 'max',
+  dbbouncer_applied_position: 'min',
+  dbbouncer_tls_certificate_not_after_seconds: 'min',
+});
 
 const CONNECTIONS_HELP = Object.freeze({
   active: 'Server connections leased to clients',
