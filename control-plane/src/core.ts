@@ -17,6 +17,7 @@ import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
 import { WriteGate } from './commands/write-gate.ts';
 import type { WriteState } from './commands/write-gate.ts';
+import { FleetClients } from './fleet/fleet-clients.ts';
 import { FLEET_LIMITS, FleetState } from './fleet/fleet-state.ts';
 import type { FleetReader } from './fleet/fleet-state.ts';
 import { Probes } from './fleet/probes.ts';
@@ -83,6 +84,8 @@ export interface ControlPlaneCore {
   readonly fleet: FleetReader;
   /** Changes that some proxies try. */
   readonly canaries: Pick<CanaryWatch, 'size' | 'ended' | 'evidence'>;
+  /** The clients of all proxies. */
+  readonly clients: Pick<FleetClients, 'list' | 'kill'>;
   /** Has proxies try servers. */
   readonly probes: Pick<Probes, 'probe'>;
   /** Makes the read models anew from the events, while everything else goes on. @throws STORE_* */
@@ -162,6 +165,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     fleet,
     canaries,
     probes,
+    clients: new FleetClients({ bus, fleet, clock }),
     rebuildReadModels: () => store.rebuildReadModelsOnline(),
     rebuiltUpTo: () => store.rebuiltUpTo,
     status: () => ({

@@ -20,6 +20,16 @@ export const controlErrors = defineErrors({
     retryable: false,
     summary: 'No proxy of that id was heard of lately.',
   },
+  CLIENT_NOT_FOUND: {
+    kind: 'client',
+    retryable: false,
+    summary: 'No proxy has a client of that id: it has left, or its proxy was started anew.',
+  },
+  PROXY_SILENT: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'The proxy did not answer in time: whether it did what was asked is not known.',
+  },
   EVENT_NOT_FOUND: {
     kind: 'client',
     retryable: false,

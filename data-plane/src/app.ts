@@ -28,6 +28,8 @@ import { DialGate } from './pool/dial-gate.ts';
 import { Janitor } from './pool/janitor.ts';
 import { Pools } from './pool/pools.ts';
 import { CancelExchange } from './remote/cancel-exchange.ts';
+import { ClientDesk } from './remote/client-desk.ts';
+import type { ClientDeskOptions } from './remote/client-desk.ts';
 import { MockSecret } from './routing/mock-secret.ts';
 import { Router } from './routing/router.ts';
 import { Accounts } from './session/postgres/auth/account.ts';
@@ -211,7 +213,7 @@ function makeParts(settings: Settings, dependencies: ProxyDependencies, identity
       halted: (read) => halted.read(read),
     }),
     probes: probesOf(serverSide, { bus, proxy: proxyId, pools }),
-    remote: services.elsewhere,
+    remote: remoteOf({ ...common, bus, registry }, services.elsewhere),
     budget,
     metrics,
     startTelemetry: telemetryPort(settings, metrics, { worker, log }),
@@ -265,6 +267,18 @@ function makeReporter(
     servers: () => servers.read(),
     endpoints: () => endpoints.read(),
   });
+}
+
+/** What other members of the fleet can ask for. */
+function remoteOf(
+  { proxyId: proxy, ...parts }: Omit<ClientDeskOptions, 'proxy'> & { readonly proxyId: ProxyId },
+  exchange: CancelExchange,
+) {
+  const desk = new ClientDesk({ ...parts, proxy });
+  return {
+    start: () => [exchange, desk].forEach((one) => one.start()),
+    stop: () => [exchange, desk].forEach((one) => one.stop()),
+  };
 }
 
 /** Has sessions follow every swap of the config. */

@@ -145,6 +145,12 @@ export const proxyErrors = defineErrors({
     summary: 'The operator has ended every client of the tenant; what was under way is undone.',
     hint: 'Connect again.',
   },
+  CLIENT_KILLED: {
+    kind: 'unavailable',
+    retryable: true,
+    summary: 'An operator has ended this session; what was under way is undone.',
+    hint: 'Connect again.',
+  },
   CLIENT_IDLE_TIMEOUT: {
     kind: 'client',
     retryable: true,

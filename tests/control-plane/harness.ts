@@ -35,12 +35,19 @@ export class TestControlPlane implements AsyncDisposable {
   readonly dir: string;
   readonly bus: Bus;
   readonly #lines: string[] = [];
+  readonly #busReach: 'private' | 'shared';
   #env: Readonly<Record<string, string>>;
   #running: ControlPlane | undefined;
 
-  constructor(env: Readonly<Record<string, string>> = {}, bus: Bus = createMemoryBus()) {
+  /** @param busReach `shared`: what is published on the bus is signed */
+  constructor(
+    env: Readonly<Record<string, string>> = {},
+    bus: Bus = createMemoryBus(),
+    busReach: 'private' | 'shared' = 'private',
+  ) {
     this.dir = mkdtempSync(join(tmpdir(), 'dbb-control-'));
     this.bus = bus;
+    this.#busReach = busReach;
     this.#env = env;
   }
 
@@ -71,7 +78,7 @@ export class TestControlPlane implements AsyncDisposable {
     const log = createPinoLogger('debug', {}, { write: (line) => void this.#lines.push(line) });
     this.#running = await startControlPlane(settings, {
       bus: this.bus,
-      busReach: 'private',
+      busReach: this.#busReach,
       clock: systemClock,
       log,
       file,

@@ -44,7 +44,12 @@ function operations(): readonly (readonly [string, string, Operation])[] {
 }
 
 /** They look at everything in many steps, and done again they change nothing. */
-const UPKEEP = new Set(['/config-file/reload', '/read-models/rebuild', '/secrets/reseal']);
+const UPKEEP = new Set([
+  '/config-file/reload',
+  '/fleet/clients/{client}/kill',
+  '/read-models/rebuild',
+  '/secrets/reseal',
+]);
 
 describe('/openapi.json', () => {
   it('is valid by the OpenAPI 3.1 schema', async () => {
@@ -71,6 +76,7 @@ describe('/openapi.json', () => {
         'get /events',
         'get /events/{position}',
         'get /fleet',
+        'get /fleet/clients',
         'get /fleet/convergence',
         'get /fleet/{proxy}',
         'get /health',
@@ -91,6 +97,7 @@ describe('/openapi.json', () => {
         'post /api-keys',
         'post /config-file/reload',
         'post /config/rollback',
+        'post /fleet/clients/{client}/kill',
         'post /read-models/rebuild',
         'post /secrets/reseal',
         'post /tenants',

@@ -222,6 +222,10 @@ const SEEN: Readonly<Record<ProxyErrorCode, Provocation | Elsewhere>> = {
     afterwards(await clientOf(), 'SELECT 1', () => proxy.operate('acme', 'drain')),
   CLIENTS_KILLED: async () =>
     afterwards(await clientOf(), 'BEGIN', () => proxy.operate('acme', 'kill')),
+  CLIENT_KILLED: {
+    file: 'tests/fleet/clients.test.ts',
+    test: 'ends the one client with 57P01, what it does on the server too, and no other',
+  },
   CLIENT_IDLE_TIMEOUT: async () => told(await clientOf({}, { clientIdleTimeoutMs: TIME_MS })),
   IDLE_IN_TRANSACTION_TIMEOUT: async () =>
     afterwards(

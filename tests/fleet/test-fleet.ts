@@ -60,7 +60,7 @@ export class TestFleet {
     const alive = setInterval(() => {}, 1_000);
     const nats = await startNatsServer();
     const planeEnv = { DBBOUNCER_API_KEY: API_KEY, DBBOUNCER_MASTER_KEY: MASTER_KEY, ...env };
-    const plane = new TestControlPlane(planeEnv, connect(nats, 'control plane'));
+    const plane = new TestControlPlane(planeEnv, connect(nats, 'control plane'), 'shared');
     await plane.start();
     const members = await Promise.all(proxies.map((id) => startMember(nats, id)));
     const fleet = new TestFleet({ nats, plane, members, alive });

@@ -1,5 +1,5 @@
 /** Page cursors: where the next page goes on, opaque to clients. */
-import { isTenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import { isProxyId, isTenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { invalidField } from './api-errors.ts';
 
@@ -30,6 +30,14 @@ export function decodePlace(
   if (numbers.length < count || !numbers.every((word) => NUMBER.test(word))) throw notACursor();
   if (others.length > 0 || (key !== '' && !isTenantId(key))) throw notACursor();
   return { numbers: numbers.map(Number), key };
+}
+
+/** A cursor of a proxy and a number: `p1 20`. @throws VALIDATION_FAILED when it is none. */
+export function decodeProxyPlace(cursor: string | undefined) {
+  if (cursor === undefined) return undefined;
+  const [proxy = '', number = '', ...others] = textOf(cursor)?.split(' ') ?? [];
+  if (!isProxyId(proxy) || !NUMBER.test(number) || others.length > 0) throw notACursor();
+  return { proxy, number: Number(number) };
 }
 
 const NUMBER = /^\d{1,15}$/;

@@ -31,6 +31,7 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   TENANT_NOT_FOUND: 404,
   EVENT_NOT_FOUND: 404,
   PROXY_NOT_FOUND: 404,
+  CLIENT_NOT_FOUND: 404,
   CONFIG_FILE_ABSENT: 404,
   ROUTE_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
@@ -76,6 +77,7 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   STORE_LOCKED: 503,
   STORE_OUTCOME_UNKNOWN: 503,
   STORE_READ_ONLY: 503,
+  PROXY_SILENT: 504,
   STORE_FULL: 507,
 });
 

@@ -19,6 +19,7 @@ import type { TlsMaterial } from './api-tls.ts';
 import { InvalidFields } from './api-errors.ts';
 import { registerApiKeyRoutes } from './api-keys.ts';
 import { registerCanaryRoutes } from './canaries.ts';
+import { registerClientRoutes } from './client-routes.ts';
 import { registerConfigFileRoutes } from './config-file-routes.ts';
 import { registerServerRoutes } from './database-servers.ts';
 import { registerDefaultsRoutes } from './defaults.ts';
@@ -77,6 +78,7 @@ export async function createApi(
   registerTenantBatch(api, services);
   registerConfigFileRoutes(api, services);
   registerFleetRoutes(api, services);
+  registerClientRoutes(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;

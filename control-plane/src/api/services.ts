@@ -20,6 +20,7 @@ export interface ApiServices {
     | 'past'
     | 'fleet'
     | 'canaries'
+    | 'clients'
     | 'rebuildReadModels'
     | 'rebuiltUpTo'
     | 'status'

@@ -33,6 +33,7 @@ export const SQLSTATE_BY_CODE: Readonly<Record<ProxyErrorCode, SqlState>> = Obje
   TENANT_DRAINING: SqlState.cannot_connect_now,
   TENANT_DRAINED: SqlState.admin_shutdown,
   CLIENTS_KILLED: SqlState.admin_shutdown,
+  CLIENT_KILLED: SqlState.admin_shutdown,
   CLIENT_IDLE_TIMEOUT: SqlState.idle_session_timeout,
   IDLE_IN_TRANSACTION_TIMEOUT: SqlState.idle_in_transaction_session_timeout,
   TRANSACTION_TIMEOUT: SqlState.transaction_timeout,

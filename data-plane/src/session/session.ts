@@ -2,6 +2,7 @@
  * What the sessions of both protocols share: the states one can be in, and what the process may ask
  * of any of them.
  */
+import type { PoolMode } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../access/access-rules.ts';
@@ -38,12 +39,27 @@ export type SessionState =
  */
 export type WorkOfKilled = 'let_finish' | 'cancel' | 'close';
 
+/** Who an authenticated client is, for operators. */
+export interface ClientFacts {
+  /** Rises with each client of this process. */
+  readonly number: number;
+  readonly tenant: string;
+  readonly user: string;
+  readonly database: string;
+  readonly access: AccessRequest;
+  readonly pooling: PoolMode;
+  /** When it was logged in, by the clock of the process. */
+  readonly sinceMs: number;
+}
+
 export interface Session {
   readonly state: SessionState;
   /** `tenantKey` of its tenant, once it is authenticated. */
   readonly tenantKey: string | undefined;
   /** What access rules know of it, once it is authenticated. */
   readonly access: AccessRequest | undefined;
+  /** Once it is logged in. */
+  readonly client: ClientFacts | undefined;
   /** For its time limits; a login has one deadline instead. */
   readonly timed: Timed | undefined;
   /**
@@ -65,9 +81,15 @@ export class SessionRegistry {
   /** Those that are authenticated, by `tenantKey`. */
   readonly #byTenant = new Map<string, Set<Session>>();
   #empty: PromiseWithResolvers<void> | undefined;
+  #numbers = 0;
 
   get size(): number {
     return this.#sessions.size;
+  }
+
+  /** For a client that is to be added now; those that were are in the order of their numbers. */
+  newNumber(): number {
+    return (this.#numbers += 1);
   }
 
   add(session: Session): void {

@@ -52,6 +52,7 @@ function rig(pool: PoolOverrides) {
       state: 'idle',
       tenantKey,
       access: undefined,
+      client: undefined,
       timed,
       endWhenIdle: () => {},
       stay: () => {},

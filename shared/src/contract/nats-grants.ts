@@ -56,6 +56,12 @@ const USES: Readonly<Record<keyof typeof SUBJECTS, SubjectUse | 'within_another'
     ['proxy_own'],
     ['control_plane'],
   ),
+  clients: subject(
+    SUBJECTS.clients,
+    'Has a proxy tell who its clients are, or end one',
+    ['control_plane'],
+    ['proxy_own'],
+  ),
   probe: subject(SUBJECTS.probe, 'Has a proxy try a server', ['control_plane'], ['proxy_own']),
   budgetNeeds: 'within_another',
   budgetNeedsOf: subject(

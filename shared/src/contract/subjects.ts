@@ -25,6 +25,8 @@ export const SUBJECTS = Object.freeze({
   cancel: (proxy: ProxyId) => `dbbouncer.cancel.${proxy}`,
   /** The same of all proxies whose short cancel keys have this number. */
   cancelNumber: (number: number) => `dbbouncer.cancel.number.${number}`,
+  /** A proxy is asked here who its clients are, and to end one: client-desk.ts. */
+  clients: (proxy: ProxyId) => `dbbouncer.clients.${proxy}`,
   /** What proxies need of the fleet-wide budget, for a subscriber; budget.ts. */
   budgetNeeds: 'dbbouncer.budget.needs.*',
   budgetNeedsOf: (proxy: ProxyId) => `dbbouncer.budget.needs.${proxy}`,

@@ -7,7 +7,7 @@ import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts'
 import type { AppError, ErrorKind } from '@dbbouncer/shared/kernel/errors.ts';
 import type { AccessRequest } from '../../access/access-rules.ts';
 import { encodePostgresError } from '../client-error.ts';
-import type { Session } from '../session.ts';
+import type { ClientFacts, Session } from '../session.ts';
 import type { LoggedIn, SessionServices } from './services.ts';
 import { userRemoved } from './session-errors.ts';
 
@@ -19,8 +19,21 @@ export abstract class LoggedInSession {
   /** Set when it is to end as soon as it is between transactions. */
   protected ending: AppError | undefined;
 
-  constructor(login: LoggedIn) {
+  /** Among the clients of the process. */
+  readonly #number: number;
+  readonly #sinceMs: number;
+
+  constructor(login: LoggedIn, { registry, clock }: SessionServices) {
     this.login = login;
+    this.#number = registry.newNumber();
+    this.#sinceMs = clock.nowMs();
+  }
+
+  /** Made when it is asked for: most clients are never looked at. */
+  get client(): ClientFacts {
+    const { tenant, user, database, access, pooling } = this.login;
+    const [number, sinceMs] = [this.#number, this.#sinceMs];
+    return { number, tenant, user, database, access, pooling, sinceMs };
   }
 
   get tenantKey(): string {

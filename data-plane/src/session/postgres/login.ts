@@ -71,6 +71,7 @@ interface Admitted {
 
 class ClientLogin implements Session {
   readonly timed = undefined;
+  readonly client = undefined;
   readonly #address: ClientAddress;
   readonly #services: SessionServices;
   readonly #reader: LoginReader;

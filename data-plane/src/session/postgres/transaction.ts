@@ -67,7 +67,7 @@ export class PostgresSession extends LoggedInSession implements SessionRoles {
   lazy: LazyBegin | undefined;
 
   constructor(socket: Socket, services: SessionServices, login: LoggedIn) {
-    super(login);
+    super(login, services);
     this.#socket = socket;
     this.#services = services;
     const { clock, log } = services;
