@@ -38,7 +38,7 @@ import { CancelRegistry } from './session/postgres/cancel.ts';
 import { Leases } from './session/postgres/leases.ts';
 import type { SessionServices } from './session/postgres/services.ts';
 import { PostgresTargets } from './session/postgres/targets.ts';
-import { probesOf, serverSideOf } from './server-side.ts';
+import { lookerOf, probesOf, serverSideOf } from './server-side.ts';
 import type { ServerSide } from './server-side.ts';
 import { endForbiddenSessions } from './session/access-changes.ts';
 import { ClientLimits } from './session/client-limits.ts';
@@ -181,6 +181,7 @@ function makeParts(settings: Settings, dependencies: ProxyDependencies, identity
   const halted = obeySwaps(router, registry, metrics, clock);
   const common = { proxyId, keyring, router, clock, log };
   const serverSide = serverSideOf(settings, { ...common, buffers, life: budget.life });
+  budget.lookWith(lookerOf(serverSide, pools));
   const services = sessionServices({
     hasConfig: () => feed.status.source !== 'none',
     whenConfigured: feed.whenReady(),

@@ -9,6 +9,8 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { BudgetFile } from './budget/budget-file.ts';
 import { FleetBudget } from './budget/fleet-budget.ts';
+import { Looks } from './budget/looks.ts';
+import type { LooksOptions } from './budget/looks.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
 import type { ProxyIdentity } from './identity/proxy-identity.ts';
 import type { Router } from './routing/router.ts';
@@ -51,13 +53,23 @@ export function budgetSideOf(
           clock,
           log,
         });
+  let looks: Looks | undefined;
   return {
     disk,
     fleet,
     life: file.life,
-    start: () => fleet?.start(),
+    /** Before `start`: how it looks for what others have left on database servers. */
+    lookWith(looker: LooksOptions['looker']): void {
+      if (fleet === undefined) return;
+      looks = new Looks({ bus, proxy: proxyId, life: file.life, fleet, looker, clock, log });
+    },
+    start(): void {
+      fleet?.start();
+      looks?.start();
+    },
     /** @param closed whether every server connection is */
     async end(closed: boolean): Promise<void> {
+      looks?.stop();
       if (closed) await fleet?.leave();
       else fleet?.stop();
       if (closed) await file.save({ ending: 'in_order' });

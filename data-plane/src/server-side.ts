@@ -14,10 +14,11 @@ import type { BufferPool } from './buffers/buffer-pool.ts';
 import type { Pools } from './pool/pools.ts';
 import { Probes } from './probes/probes.ts';
 import type { Router } from './routing/router.ts';
+import { PostgresLooker } from './session/postgres/looker.ts';
 import { CredentialStore } from './upstream/credentials.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
 import { EndpointsHealth } from './upstream/endpoint-health.ts';
-import { probePostgres } from './upstream/probe-postgres.ts';
+import { probePostgres, upstreamOf } from './upstream/probe-postgres.ts';
 import { KnownServers } from './upstream/server-limits.ts';
 import { ServerTlsStore } from './upstream/server-tls.ts';
 
@@ -51,6 +52,20 @@ export function serverSideOf(
     clock,
     log,
   };
+}
+
+/** Looks for what others have left on database servers. */
+export function lookerOf(serverSide: ServerSide, pools: Pools<PostgresBackend>): PostgresLooker {
+  const { router, clock } = serverSide;
+  return new PostgresLooker({
+    pools,
+    router,
+    clock,
+    open: async ({ tenant, events, signal }) => {
+      const settings = router.current.poolSettings(tenant);
+      return await upstreamOf(serverSide, { tenant, settings }).dial(events, signal);
+    },
+  });
 }
 
 export function probesOf(

@@ -3,14 +3,14 @@
  * says, while a test plays the control plane.
  */
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PoolOverrides } from '@dbbouncer/shared/contract/pool-settings.ts';
-import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { BudgetDealer, granted } from '../support/budget-dealer.ts';
 import { eventually } from '../support/eventually.ts';
 import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
@@ -176,7 +176,7 @@ describe('a proxy with a share', () => {
     client.end();
   });
 
-  it('keeps share and floors over a restart, and looks before it uses more than one', async () => {
+  it('keeps its share and the term it obeyed over a restart', async () => {
     await dealer.grant({ share: { divisor: 2 } });
     dealer.stop();
     await proxy.stop();
@@ -185,6 +185,68 @@ describe('a proxy with a share', () => {
     const told = await dealer.needs();
     assert.deepEqual([told.life, told.share, told.term], [2, { divisor: 2 }, 1]);
     for (const client of clients) client.end();
+  });
+});
+
+describe('what is left on a server', () => {
+  const strays: RawClient[] = [];
+  afterEach(() => {
+    for (const stray of strays.splice(0)) stray.destroy();
+  });
+
+  async function stray(name: string): Promise<void> {
+    const server = { host: '127.0.0.1', port: cluster.port };
+    const parameters = { application_name: name };
+    strays.push(await RawClient.login(server, { ...login('postgres'), parameters }));
+  }
+
+  async function names(): Promise<readonly unknown[]> {
+    const rows = await cluster.sql(
+      'postgres',
+      `SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'dbb:p-lost%'
+       ORDER BY 1`,
+    );
+    return rows.map((row) => row['application_name']);
+  }
+
+  it('of an earlier life is ended before a second slot is used', async () => {
+    await dealer.grant({ share: { divisor: 1 } });
+    dealer.stop();
+    await proxy.stop();
+    await appendFile(join(dir, 'proxies', '1', 'budget.jsonl'), '{"ending":"unknown"}\n');
+    for (const life of [1, 1, 2]) await stray(`dbb:${proxy.proxyId}:${life}`);
+    await start();
+    const clients = await holders(2);
+    assert.equal(await serverConnections(), 3);
+    const told = await dealer.needsOf('acme', ({ held }) => held === 2);
+    assert.equal(told.looked, 'yes');
+    for (const client of clients) client.end();
+  });
+
+  it('of another proxy is counted, and ended but for what it may keep', async () => {
+    await dealer.grant({ share: { divisor: 1 } });
+    const others = ['dbb:p-lost:4', 'dbb:p-lost2:3'];
+    for (const name of ['dbb:p-lost:2', 'dbb:p-lost:3', 'dbb:p-lost:3', ...others]) {
+      await stray(name);
+    }
+    const left = { proxy: 'p-lost' as ProxyId, upToLife: 3, pids: [], silentMs: 0 };
+    const request = { tenant: ACME, left, keep: 1 };
+    const seen = await dealer.look({ ...request, action: 'look' });
+    assert.deepEqual(seen, { outcome: 'seen', remaining: 3, ended: 0 });
+    const ended = await dealer.look({ ...request, action: 'end_surplus' });
+    assert.deepEqual(ended, { outcome: 'seen', remaining: 1, ended: 2 });
+    const remaining = await names();
+    assert.equal(remaining.length, 3);
+    assert.deepEqual(
+      others.filter((name) => !remaining.includes(name)),
+      [],
+    );
+  });
+
+  it('cannot be seen without a slot: the look says so', async () => {
+    const left = { proxy: 'p-lost' as ProxyId, upToLife: 3, pids: [], silentMs: 0 };
+    const answer = await dealer.look({ tenant: ACME, left, keep: 0, action: 'look' });
+    assert.deepEqual(answer.outcome === 'cannot' && answer.reason, 'no_slot');
   });
 });
 

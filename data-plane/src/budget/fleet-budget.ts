@@ -1,16 +1,12 @@
 /**
  * A proxy's side of the fleet-wide budget: tells the control plane what is needed, obeys what it
  * grants, and falls back to what it may have alone when nobody answers.
- * Owns: the order of disk and answer, the moments at which a lease ends. Leaves: what follows from
- * an order to obedience.ts, messages to telling.ts, the file to budget-file.ts, slots to the pools.
+ * Owns: the moments at which a lease ends, and who has to hear of what has changed. Leaves: what
+ * holds to obedience.ts, messages to orders.ts and telling.ts, the file to budget-file.ts, slots to
+ * the pools.
  */
 import type { Bus, Subscription } from '@dbbouncer/shared/bus/bus.ts';
-import {
-  BUDGET_LIMITS,
-  budgetGrantSchema,
-  decodeBudget,
-  encodeBudget,
-} from '@dbbouncer/shared/contract/budget.ts';
+import { BUDGET_LIMITS, encodeBudget } from '@dbbouncer/shared/contract/budget.ts';
 import type { BudgetGrant, GrantAnswer } from '@dbbouncer/shared/contract/budget.ts';
 import type { BudgetWhenCutOff } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -28,6 +24,8 @@ import { changedKeys, tenantsOf } from './config-tenants.ts';
 import type { KeptChange } from './kept-budget.ts';
 import type { TenantUse } from './needs-list.ts';
 import { Obedience } from './obedience.ts';
+import type { Looked } from './obedience.ts';
+import { Orders } from './orders.ts';
 import { Telling } from './telling.ts';
 import { TenantPart } from './tenant-part.ts';
 import type { PartKeeper, ShortageReason } from './tenant-part.ts';
@@ -62,13 +60,13 @@ export class FleetBudget implements PartKeeper {
   #served: RoutingSnapshot | undefined;
   /** Resolves when it is known what was served before the restart. */
   readonly #based: Promise<void>;
-  #orders: Subscription | undefined;
-  /** One order at a time. */
-  #turn: Promise<unknown> = Promise.resolve();
+  #responder: Subscription | undefined;
+  readonly #orders: Orders;
   readonly #telling: Telling;
   readonly #edge: DueTimer;
   #standing: Standing = 'not_yet';
   #heardKeptMs = -Infinity;
+  #inUse: (part: TenantPart) => void = () => {};
   /** Tenants of which one is used that is not ours. */
   readonly #floorOne = new Set<string>();
   #floorOneTotal = 0;
@@ -87,6 +85,12 @@ export class FleetBudget implements PartKeeper {
       left: file.left,
       silentMs: file.silentMs,
       nowMs: this.#startedMs,
+    });
+    this.#orders = new Orders({
+      obedience: this.#obedience,
+      save: async (change) => await file.save(change),
+      obey: (grant) => this.#obey(grant),
+      log: options.log,
     });
     this.#telling = new Telling({
       ...options,
@@ -145,6 +149,12 @@ export class FleetBudget implements PartKeeper {
 
   bound(part: TenantPart): void {
     this.#parts.set(part.key, part);
+    this.#inUse(part);
+  }
+
+  /** Calls `listener` with the part of each tenant that comes into use. */
+  onInUse(listener: (part: TenantPart) => void): void {
+    this.#inUse = listener;
   }
 
   unbound(part: TenantPart): void {
@@ -157,14 +167,15 @@ export class FleetBudget implements PartKeeper {
 
   start(): void {
     const { bus, proxy } = this.#options;
-    const obey = async (data: Uint8Array) => encodeBudget(await this.#inTurn(data));
-    this.#orders = bus.respond(SUBJECTS.budgetGrant(proxy), obey);
+    this.#responder = bus.respond(SUBJECTS.budgetGrant(proxy), async (data) =>
+      encodeBudget(await this.#orders.receive(data)),
+    );
     this.#edge.armFor(this.#edgeMs(), this.#options.clock.nowMs());
     this.#telling.start();
   }
 
   stop(): void {
-    this.#orders?.close();
+    this.#responder?.close();
     this.#telling.stop();
     this.#edge.cancel();
   }
@@ -185,7 +196,7 @@ export class FleetBudget implements PartKeeper {
       timer.cancel();
     }
     this.stop();
-    await this.#turn;
+    await this.#orders.settled();
   }
 
   /** Everything that must be kept before the config of this moment may be. */
@@ -201,8 +212,13 @@ export class FleetBudget implements PartKeeper {
 
   // --- what earlier lives have left behind ---
 
-  get obedience(): Pick<Obedience, 'lookedAt' | 'tenant'> {
-    return this.#obedience;
+  lookedAt(key: string): Looked {
+    return this.#obedience.lookedAt(key);
+  }
+
+  /** Where connections of the tenant go. */
+  serverOf(key: string): string | undefined {
+    return this.#obedience.tenant(key)?.server;
   }
 
   looked(key: string, looked: 'yes' | 'cannot'): void {
@@ -242,35 +258,6 @@ export class FleetBudget implements PartKeeper {
   }
 
   // --- orders ---
-
-  #inTurn(data: Uint8Array): Promise<GrantAnswer> {
-    const answer = this.#turn.then(async () => await this.#receive(data));
-    this.#turn = answer.catch(() => {});
-    return answer;
-  }
-
-  async #receive(data: Uint8Array): Promise<GrantAnswer> {
-    const { file, log } = this.#options;
-    let grant: BudgetGrant;
-    try {
-      grant = decodeBudget(budgetGrantSchema, data);
-    } catch (error) {
-      log.warn({ error }, 'a grant of the budget cannot be read');
-      return this.#obedience.refusal('unreadable');
-    }
-    const verdict = this.#obedience.judge(grant);
-    if (verdict.kind === 'refused') {
-      log.warn({ refused: verdict.answer, term: grant.term }, 'a grant of the budget is refused');
-      return verdict.answer;
-    }
-    try {
-      if (verdict.keep !== undefined) await file.save(verdict.keep);
-    } catch (error) {
-      log.error({ error }, 'a grant of the budget cannot be kept on disk, and is refused');
-      return this.#obedience.refusal('not_kept');
-    }
-    return this.#obey(grant);
-  }
 
   #obey(grant: BudgetGrant): GrantAnswer {
     const { clock } = this.#options;

@@ -46,6 +46,11 @@ export class TenantPart implements LimitPart {
     return this.#limit?.occupied ?? 0;
   }
 
+  /** Whether anybody counts slots of it. */
+  get isInUse(): boolean {
+    return this.#limit !== undefined;
+  }
+
   get isAbove(): boolean {
     return this.held > this.#slots;
   }

@@ -76,7 +76,11 @@ async function askAndClose(backend: PostgresBackend, { tenant, signal }: Attempt
   }
 }
 
-function upstreamOf(tools: ProbeTools, attempt: Attempt): PostgresUpstream {
+/** For one connection that is no pool's. */
+export function upstreamOf(
+  tools: ProbeTools,
+  attempt: Pick<Attempt, 'tenant' | 'settings'>,
+): PostgresUpstream {
   const { tenant } = attempt;
   const settings = { ...attempt.settings, leakDetector: 'off' as const };
   return new PostgresUpstream({
