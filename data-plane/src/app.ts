@@ -156,7 +156,6 @@ function makeParts(settings: Settings, dependencies: ProxyDependencies, identity
   const { dataDir, masterKey } = settings;
   const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
   const router = new Router(log, proxyId);
-  // Before what follows it knows of a config: nobody may open more than it says.
   const budget = budgetSideOf(settings, { bus, router, clock, log, identity });
   const feed = makeFeed(settings, dependencies, { router, keyring, disk: budget.disk });
   const pools = makePools(settings, budget, { clock, log });

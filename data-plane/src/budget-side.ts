@@ -25,7 +25,11 @@ interface Parts {
 
 export type BudgetSide = ReturnType<typeof budgetSideOf>;
 
-/** Begins another life of the proxy, on disk. @throws the file system's error */
+/**
+ * Begins another life of the proxy, on disk. To be made before what else follows the router: the
+ * first to know of a config is who says how much of it may be used.
+ * @throws the file system's error
+ */
 export function budgetSideOf(
   { fleetBudget, proxyId: configuredId }: Settings,
   { bus, router, clock, log, identity }: Parts,

@@ -85,6 +85,12 @@ export class NeedsList {
     return { tenants, aboveOmitted: Math.max(0, above.length - BUDGET_LIMITS.tenantsMax) };
   }
 
+  /** An answer has named what a tenant holds: when that falls, it is news. */
+  answered(use: TenantUse, nowMs: number): void {
+    const { needs } = this.#needsOf(use, nowMs);
+    this.#told.set(use.key, { needs, atMs: nowMs, idleSinceMs: undefined });
+  }
+
   /** One page of all that departs from the formula or is held, in order of keys. */
   page(uses: Iterable<TenantUse>, after: string, nowMs: number) {
     const all = new Map<string, TenantUse>();

@@ -309,6 +309,15 @@ describe('what is told', () => {
     );
   });
 
+  it('is news when what an answer has named as too much has fallen before it was told', () => {
+    const proxy = obedience();
+    const { grant } = obeyed(proxy, { tenants: [said('acme', 1, 3)] });
+    proxy.needs(moment(0, use('acme', 3)), about);
+    proxy.answer(grant, { nowMs: 5, uses: [use('acme', 7, 3)] });
+    const news = proxy.needs(moment(9, use('acme', 3)), { ...about, occasion: 'news' });
+    assert.equal(news.tenants[0]?.held, 3);
+  });
+
   it('names first all that hold more than they may, and everybody of 5,000 within 10 s', () => {
     const ids = Array.from({ length: 5_000 }, (_, index) => `t${index}`);
     const tenants = tenantsOf(Object.fromEntries(ids.map((id) => [id, 10])));

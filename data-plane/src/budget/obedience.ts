@@ -145,6 +145,7 @@ export class Obedience {
     const above = listed.filter(({ key, held }) => held > this.capOf(key, nowMs));
     const { tell } = grant;
     const told = tell && this.#list.page(listed, tell.after, nowMs);
+    for (const use of above) this.#list.answered(use, nowMs);
     const most = BUDGET_LIMITS.tenantsMax;
     return {
       outcome: 'obeyed',
