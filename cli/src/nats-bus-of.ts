@@ -18,6 +18,7 @@ export function natsBusOf(servers: string, settings: Settings, rest: Rest): Bus 
     servers,
     tls: isTlsSet ? { caFile, certFile, keyFile } : undefined,
     credentialsFile: credentialsFile(settings),
+    replicas: settings.natsReplicas,
     ...rest,
   });
 }

@@ -8,8 +8,6 @@ import type { AddressInfo } from 'node:net';
 import { Server } from 'node:tls';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
-import { FileWatcher } from '@dbbouncer/shared/files/file-watcher.ts';
-import { isRegularFile } from '@dbbouncer/shared/files/regular-file.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { openConfigSigner } from '@dbbouncer/shared/secrets/config-keys.ts';
@@ -29,10 +27,13 @@ import type { Route } from './api/route-table.ts';
 import { createApi } from './api/server.ts';
 import type { Api } from './api/server.ts';
 import { Writes } from './api/writes/writes.ts';
-import { ConfigFileSync } from './config-file/sync.ts';
+import type { ConfigFileFollower } from './config-file/status.ts';
 import { openCore } from './core.ts';
 import type { ControlPlaneCore, CoreStatus } from './core.ts';
+import { FileOfLeader, followFile } from './file-following.ts';
+import { Readiness } from './readiness.ts';
 import type { ControlPlaneSettings } from './settings.ts';
+import { advertisedUrl, requireFitting, standingOf } from './standby.ts';
 import { ControlMetrics } from './telemetry/metrics.ts';
 
 export interface ControlPlaneOptions {
@@ -66,7 +67,8 @@ export interface ControlPlane {
 }
 
 /**
- * Resolves when the API answers and the config file is applied.
+ * Resolves when the API answers and the config file is applied; of one of several control planes,
+ * when the API answers.
  * @throws SETTINGS_INVALID for a port in use, a key that cannot be used or a certificate that
  * cannot be read; STORE_LOCKED when another control plane uses the data folder; whatever refuses
  * the config file.
@@ -76,22 +78,20 @@ export async function startControlPlane(
   options: ControlPlaneOptions,
 ): Promise<ControlPlane> {
   const log = options.log.child({ plane: 'control' });
-  const keys = openKeySource({
-    masterKey: settings.masterKey,
-    dataDir: settings.dataDir,
-    whenAbsent: 'create',
-  });
-  const keyring = new Keyring(keys, options.readEnv);
+  const { keys, keyring } = openKeys(settings, options.readEnv);
   const apiKey = loadApiKey(settings.apiKey, settings.dataDir);
   const tls = openTls(settings, { ...options, log });
   const signer = openConfigSigner(settings, keyring, options.busReach ?? 'shared');
-  const core = openCore({ ...options, ...settings, signer, log });
+  const standing = standingOf(settings, keyring);
+  if (options.eventStream !== 'off') await requireFitting(standing, options.bus, options.clock);
+  const core = openCore({ ...options, ...settings, signer, log, standing });
   const stops: (() => Promise<void>)[] = [() => core.close()];
   const stopAll = once(() => runReversed(stops));
   const readiness = new Readiness(core, options.bus);
   const routes = new RouteTable();
   try {
-    const configFile = await followConfigFile(core, keyring, { ...options, log }, stops);
+    const file = await openConfigFile(core, keyring, { ...options, log }, stops);
+    const configFile = file?.follower;
     const api = await createApi(
       {
         core,
@@ -120,6 +120,11 @@ export async function startControlPlane(
     const apiPort = await listen(api, settings);
     readiness.started();
     const apiUrl = `${tls ? 'https' : 'http'}://${reachable(settings.host)}:${apiPort}`;
+    core.join({
+      apiUrl: advertisedUrl(settings, apiUrl),
+      onLeading: async () => await file?.begin(),
+      onFollowing: async () => await file?.end(),
+    });
     log.info({ apiUrl, apiKeyFile: apiKey.file, sealedWith: keys.name }, 'control plane is up');
     return Object.freeze({
       apiUrl,
@@ -137,6 +142,11 @@ export async function startControlPlane(
     await stopAll();
     throw error;
   }
+}
+
+function openKeys({ masterKey, dataDir }: ControlPlaneSettings, readEnv: ReadEnv) {
+  const keys = openKeySource({ masterKey, dataDir, whenAbsent: 'create' });
+  return { keys, keyring: new Keyring(keys, readEnv) };
 }
 
 /** Uses of keys are written at the end; the core is still open then. */
@@ -168,80 +178,28 @@ function openAccess(
   };
 }
 
-async function followConfigFile(
+interface OpenedFile {
+  readonly follower: ConfigFileFollower;
+  readonly begin: () => Promise<void>;
+  readonly end: () => Promise<void>;
+}
+
+/** Where this control plane writes alone, it is followed from now on. */
+async function openConfigFile(
   core: ControlPlaneCore,
   keyring: Keyring,
-  options: ControlPlaneOptions,
+  { file, clock, log, readEnv }: ControlPlaneOptions,
   stops: (() => Promise<void>)[],
-): Promise<ConfigFileSync | undefined> {
-  const { file, clock, log, readEnv } = options;
+): Promise<OpenedFile | undefined> {
   if (file === undefined) return undefined;
-  const sync = await ConfigFileSync.start(file, {
-    core,
-    keyring,
-    readEnv,
-    newId: randomUUID,
-    clock,
-    log,
-  });
-  stops.push(() => sync.close());
-  if (isRegularFile(file.path)) stops.push(watch(file, sync, options));
-  else log.warn({ file: file.path }, 'config file is a pipe: read once, and not watched');
-  return sync;
-}
-
-/** Has every change of the file carried out; gives what ends that. */
-function watch(
-  file: ConfigFile,
-  sync: ConfigFileSync,
-  { clock, log }: ControlPlaneOptions,
-): () => Promise<void> {
-  const watcher = new FileWatcher({
-    path: file.path,
-    knownDigest: file.digest,
-    clock,
-    log,
-    isDoubtful: (content) => content?.endsWith('\n') !== true,
-    onChange: async () => {
-      await sync.reload();
-    },
-  });
-  return () => watcher.close();
-}
-
-/**
- * Says whether requests should come here. A bus that is lost later does not count: writes are kept
- * and published then.
- */
-class Readiness {
-  readonly #core: ControlPlaneCore;
-  #phase: 'starting' | 'up' | 'stopping' = 'starting';
-  readonly #bus: Bus;
-  #hasPublished = false;
-
-  constructor(core: ControlPlaneCore, bus: Bus) {
-    this.#core = core;
-    this.#bus = bus;
+  const follow = () => followFile(file, { core, keyring, clock, log, readEnv });
+  if (core.status().replica !== undefined) {
+    const follower = new FileOfLeader(file.path, follow, { clock, log });
+    return { follower, begin: () => follower.begin(), end: () => follower.end() };
   }
-
-  started(): void {
-    this.#phase = 'up';
-  }
-
-  stopping(): void {
-    this.#phase = 'stopping';
-  }
-
-  problem(): string | undefined {
-    if (this.#phase !== 'up') return `the control plane is ${this.#phase}`;
-    const { deltas } = this.#core.status();
-    if (deltas.phase === 'stopped') return deltas.problem ?? 'publishing has stopped';
-    this.#hasPublished ||= deltas.phase === 'tailing';
-    if (this.#hasPublished) return undefined;
-    const { problem } = this.#bus;
-    const why = problem === undefined ? '' : `: ${problem}`;
-    return `the message bus has not been reached yet${why}`;
-  }
+  const { follower, close } = await follow();
+  stops.push(close);
+  return { follower, begin: async () => {}, end: async () => {} };
 }
 
 async function listen(api: Api, { host, apiPort }: ControlPlaneSettings): Promise<number> {

@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import type { Bus, BusStatus } from '@dbbouncer/shared/bus/bus.ts';
 import { UNSIGNED } from '@dbbouncer/shared/contract/signed-message.ts';
 import type { ConfigSigner } from '@dbbouncer/shared/contract/signed-message.ts';
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { makeFolder } from '@dbbouncer/shared/files/durable-folder.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
@@ -15,6 +16,9 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { CanaryWatch } from './canary/watch.ts';
 import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
+import type { Keeping } from './commands/keeping.ts';
+import { LocalKeeping } from './commands/local-keeping.ts';
+import { ReplicatedKeeping } from './commands/replicated-keeping.ts';
 import { WriteGate } from './commands/write-gate.ts';
 import type { WriteState } from './commands/write-gate.ts';
 import { FleetClients } from './fleet/fleet-clients.ts';
@@ -26,11 +30,11 @@ import { pastOfTenant } from './projections/past.ts';
 import type { FoldedPast } from './projections/past.ts';
 import { History } from './history/history.ts';
 import { projectViews } from './projections/tenant-views.ts';
-import { DeltaPublisher } from './publish/delta-publisher.ts';
-import { EventPublisher } from './publish/event-publisher.ts';
-import { LogTail } from './publish/log-tail.ts';
-import type { PublisherStatus } from './publish/publisher-status.ts';
-import { SnapshotPublisher } from './publish/snapshot-publisher.ts';
+import { NO_PUBLISHING, startPublishing } from './publish/publishing.ts';
+import type { Publishing, PublishingStatus } from './publish/publishing.ts';
+import { requireNoLeader } from './replication/no-leader.ts';
+import { Replica } from './replication/replica.ts';
+import type { ReplicaStatus } from './replication/replica.ts';
 import type { ApiKeyReader, ApiKeyUses } from './store/api-keys.ts';
 import type { EventReader, EventStore } from './store/event-store.ts';
 import { openSqliteEventStore } from './store/sqlite-event-store.ts';
@@ -42,9 +46,11 @@ export interface CoreOptions {
   readonly dataDir: string;
   /**
    * `full` (the default): an acknowledged change survives power loss; `normal`: a crash of the
-   * process only.
+   * process only; `replicated`: as `full`, and it is with whoever takes over.
    */
-  readonly durability?: 'full' | 'normal';
+  readonly durability?: 'full' | 'normal' | 'replicated';
+  /** Needed where changes are replicated. */
+  readonly standing?: Standing | undefined;
   /** Without a report for so long a proxy counts as lost. Default is FLEET_LIMITS.lostAfterMs. */
   readonly proxyLostAfterMs?: number;
   readonly bus: Bus;
@@ -59,19 +65,24 @@ export interface CoreOptions {
   readonly log: Logger;
 }
 
-export interface CoreStatus {
+/** Of one of several control planes. */
+export interface Standing {
+  /** Kept in the data folder. */
+  readonly id: string;
+  readonly leaseMs: number;
+  /** Equal for equal master keys. */
+  readonly masterKeyMark: string;
+}
+
+export interface CoreStatus extends PublishingStatus {
   /** The last event in the log. */
   readonly position: Position;
   readonly epoch: number;
   /** Whether changes can be kept. */
   readonly writing: WriteState;
   readonly busStatus: BusStatus;
-  /** The last position proxies were told. */
-  readonly publishedPosition: Position;
-  readonly deltas: PublisherStatus;
-  readonly events: PublisherStatus;
-  /** The position of the snapshot this process stored last, or nothing before the first. */
-  readonly snapshotPosition: Position | undefined;
+  /** Of one of several control planes; nothing for one that writes alone. */
+  readonly replica: ReplicaStatus | undefined;
 }
 
 export interface ControlPlaneCore {
@@ -93,11 +104,23 @@ export interface ControlPlaneCore {
   /** How far a rebuild has come; nothing while there is none. */
   rebuiltUpTo(): Position | undefined;
   status(): CoreStatus;
+  /** Leads from now on whenever no other does, where changes are replicated. */
+  join(seat: Seat): void;
   /**
    * Lets running commands end, stops publishing, frees the database. The bus stays open: it is the
    * caller's.
    */
   close(): Promise<void>;
+}
+
+/** What a control plane needs to stand beside others. */
+export interface Seat {
+  /** Where the others reach its API. */
+  readonly apiUrl: string;
+  /** It leads, and publishes already. Never throws. */
+  readonly onLeading: () => Promise<void>;
+  /** It leads no more. Never throws. */
+  readonly onFollowing: () => Promise<void>;
 }
 
 /** What was, before the last event. */
@@ -113,27 +136,27 @@ export interface PastReader {
 export const DATABASE_FILE = 'dbbouncer.db';
 
 /**
- * Opens the database and begins to publish. Does not wait for the bus: `status()` says how far that
- * is.
+ * Opens the database and begins to publish, unless several control planes decide who does. Does not
+ * wait for the bus: `status()` says how far that is.
  * @throws STORE_LOCKED, STORE_FULL, STORE_BUSY, STORE_FAILED
  */
 export function openCore(options: CoreOptions): ControlPlaneCore {
-  const { bus, clock, log } = options;
+  const { bus, clock, log, durability = 'full' } = options;
   makeFolder(options.dataDir);
   const store: EventStore = openSqliteEventStore({
     file: join(options.dataDir, DATABASE_FILE),
-    durability: options.durability ?? 'full',
+    durability: durability === 'normal' ? 'normal' : 'full',
     clock,
     log,
     project: projectViews,
     onDamage: (error) => gate.shut(error),
   });
   const gate = new WriteGate({ tryWriting: () => store.tryWriting(), clock, log });
-  const commands = new CommandQueue(store, gate);
+  const writing = openWriting(store, gate, options);
+  const commands = new CommandQueue(store, writing.keeping);
   const { proxyLostAfterMs: lostAfterMs = FLEET_LIMITS.lostAfterMs } = options;
   const fleet = new FleetState(() => clock.nowMs(), lostAfterMs);
   const reports = listenForReports(bus, fleet, log);
-  const publishing = startPublishing(store, options);
   const history = new History(store);
   const probes = new Probes({ bus, fleet, clock });
   const canaries = new CanaryWatch({
@@ -144,6 +167,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     probes,
     clock,
     lostAfterMs,
+    mayDecide: () => isLeading(writing),
     newId: randomUUID,
     log: log.child({ part: 'canary' }),
   });
@@ -173,49 +197,89 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
       epoch: store.epoch,
       writing: gate.state,
       busStatus: bus.status,
-      ...publishing.status(),
+      replica: writing.replica?.status(),
+      ...writing.published(),
     }),
+    join: (seat) => writing.join(seat),
     close: async () => {
       await canaries.close();
-      commands.close();
+      await commands.close();
       gate.close();
       reports.close();
-      await publishing.close();
+      await writing.close();
       store.close();
     },
   };
 }
 
-interface Publishing {
-  status(): Pick<CoreStatus, 'publishedPosition' | 'deltas' | 'events' | 'snapshotPosition'>;
+/** How changes are kept, and who is told of them when. */
+interface Writing {
+  readonly keeping: Keeping;
+  readonly replica: Replica | undefined;
+  join(seat: Seat): void;
+  published(): PublishingStatus;
   close(): Promise<void>;
 }
 
-function startPublishing(store: EventStore, options: CoreOptions): Publishing {
-  const { signer = UNSIGNED } = options;
-  const ports = { bus: options.bus, signer, store, clock: options.clock, log: options.log };
-  const events = options.eventStream === 'off' ? undefined : new EventPublisher(store, options.bus);
-  const deltas = new DeltaPublisher(store, options.bus, signer, {
-    requireSameHistory: async () => await events?.requireSameHistory(),
-    onRecovered: () => snapshots.onRecovered(),
-    onPublished: () => snapshots.onPublished(),
+function isLeading({ replica }: Writing): boolean {
+  return replica === undefined || replica.status().role === 'leading';
+}
+
+function openWriting(store: EventStore, gate: WriteGate, options: CoreOptions): Writing {
+  return options.durability === 'replicated'
+    ? writeBesideOthers(store, gate, options)
+    : writeAlone(store, gate, options);
+}
+
+function writeAlone(store: EventStore, gate: WriteGate, options: CoreOptions): Writing {
+  const { bus, clock, log, signer = UNSIGNED, eventStream: events = 'on' } = options;
+  const publishing = startPublishing({
+    store,
+    bus,
+    clock,
+    log,
+    signer,
+    events,
+    ...(events === 'on' && { requireAlone: () => requireNoLeader(bus, clock) }),
   });
-  const snapshots = new SnapshotPublisher({ ...ports, published: () => deltas.published() });
-  const deltaTail = new LogTail(deltas, ports);
-  const eventTail = events === undefined ? undefined : new LogTail(events, ports);
-  snapshots.start();
-  deltaTail.start();
-  eventTail?.start();
   return {
-    status: () => ({
-      publishedPosition: deltas.position,
-      deltas: deltaTail.status(),
-      events: eventTail?.status() ?? { phase: 'off', position: 0 },
-      snapshotPosition: snapshots.position,
-    }),
-    close: async () => {
-      await Promise.all([deltaTail.close(), eventTail?.close()]);
-      await snapshots.close();
+    keeping: new LocalKeeping(store, gate),
+    replica: undefined,
+    join: () => {},
+    published: () => publishing.status(),
+    close: () => publishing.close(),
+  };
+}
+
+function writeBesideOthers(store: EventStore, gate: WriteGate, options: CoreOptions): Writing {
+  const { bus, clock, log, standing, signer = UNSIGNED } = options;
+  assert(standing !== undefined, 'who writes beside others has a standing');
+  let publishing: Publishing | undefined;
+  let seat: Seat | undefined;
+  const replica = new Replica({
+    store,
+    bus,
+    clock,
+    log,
+    ...standing,
+    onLeading: async () => {
+      publishing = startPublishing({ store, bus, clock, log, signer, events: 'off' });
+      await seat?.onLeading();
     },
+    onFollowing: async () => {
+      await seat?.onFollowing();
+      await publishing?.close();
+      publishing = undefined;
+    },
+  });
+  return {
+    keeping: new ReplicatedKeeping(store, gate, replica),
+    replica,
+    join: (taken) => {
+      seat = taken;
+      replica.start(taken.apiUrl);
+    },
+    published: () => publishing?.status() ?? NO_PUBLISHING,
+    close: () => replica.close(),
   };
 }

@@ -185,13 +185,27 @@ export const controlErrors = defineErrors({
     kind: 'unavailable',
     retryable: true,
     summary:
-      'The disk failed while a change was being kept: it is not there now, and may be after a' +
-      ' restart. Under the same Idempotency-Key it can be repeated safely.',
+      'The disk or the message bus failed while a change was being kept: it is not there now, and' +
+      ' may come to be. Under the same Idempotency-Key it can be repeated safely.',
   },
   STORE_READ_ONLY: {
     kind: 'unavailable',
     retryable: true,
     summary: 'The event log takes no changes for now, reads go on; nothing was changed.',
+  },
+  NOT_LEADER: {
+    kind: 'unavailable',
+    retryable: true,
+    summary:
+      'This control plane does not write now: another one leads, or none does yet; `leader` of' +
+      ' the answer says where. Nothing was changed.',
+  },
+  EVENT_STREAM_UNUSABLE: {
+    kind: 'config',
+    retryable: false,
+    summary:
+      'The event stream on the bus was made anew or purged, or holds another history than the' +
+      ' log; nothing is written until an operator has acted.',
   },
   STORE_LOCKED: {
     kind: 'config',

@@ -16,6 +16,8 @@ export type ControlPlaneSettings = Pick<
   | 'tlsMinVersion'
   | 'durability'
   | 'proxyLostAfterMs'
+  | 'leaderLeaseMs'
+  | 'apiUrl'
   | 'environment'
   | 'apiRequestsPerMinute'
   | 'apiRequestsPerMinuteWithoutKey'

@@ -3,6 +3,7 @@
  * kind has been counted, and the words of their labels.
  */
 import { CommandQueue } from '@dbbouncer/control-plane/commands/command-queue.ts';
+import { LocalKeeping } from '@dbbouncer/control-plane/commands/local-keeping.ts';
 import { WriteGate } from '@dbbouncer/control-plane/commands/write-gate.ts';
 import type { ConfigFileStatus } from '@dbbouncer/control-plane/config-file/status.ts';
 import { sampleTenant } from '@dbbouncer/control-plane/domain/given-when-then.ts';
@@ -115,7 +116,7 @@ export async function controlPage(): Promise<string> {
   const meta = { actor: 'api', requestId: '1' };
   const tryWriting = () => store.tryWriting();
   const gate = new WriteGate({ tryWriting, clock: systemClock, log: silentLogger });
-  await new CommandQueue(store, gate).handle(
+  await new CommandQueue(store, new LocalKeeping(store, gate)).handle(
     { kind: 'register_tenant', origin: 'api', tenant: config },
     meta,
   );
@@ -130,6 +131,7 @@ export async function controlPage(): Promise<string> {
     deltas: { phase: 'tailing' as const, position: store.head() },
     events: { phase: 'off' as const, position: 0 },
     snapshotPosition: undefined,
+    replica: undefined,
   });
   const canaries = {
     size: 0,

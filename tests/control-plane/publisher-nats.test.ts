@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import { openCore } from '@dbbouncer/control-plane/core.ts';
 import type { ControlPlaneCore } from '@dbbouncer/control-plane/core.ts';
-import { decodeEventMessage } from '@dbbouncer/control-plane/publish/event-message.ts';
+import { lastEventIn } from '@dbbouncer/control-plane/publish/event-message.ts';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { connectNatsBus } from '@dbbouncer/shared/bus/nats-bus.ts';
 import { decodeSnapshotAnswer } from '@dbbouncer/shared/contract/config-snapshot.ts';
@@ -65,7 +65,7 @@ describe('publishers on NATS', () => {
     for (const [index, [from]] of steps.entries()) {
       assert.equal(from, steps[index - 1]?.[1] ?? 0);
     }
-    const copies = (await messagesOn(bus, EVENT_LOG)).map(decodeEventMessage);
+    const copies = (await messagesOn(bus, EVENT_LOG)).map(lastEventIn);
     assert.deepEqual(copies, [...core.events.readAll(0)]);
     await assertProxyIsUpToDate(bus, core);
   });
@@ -85,7 +85,7 @@ describe('publishers on NATS', () => {
       return snapshot?.config.position === 3 && snapshot.logCreatedAt !== first?.logCreatedAt;
     });
     assert.deepEqual(await deltasOn(bus), [{ epoch: 1, from: 3, to: 3, changes: [] }]);
-    const copies = (await messagesOn(bus, EVENT_LOG)).map(decodeEventMessage);
+    const copies = (await messagesOn(bus, EVENT_LOG)).map(lastEventIn);
     assert.deepEqual(copies, [...core.events.readAll(0)]);
     await assertProxyIsUpToDate(bus, core);
   });

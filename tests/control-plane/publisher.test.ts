@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test';
 import { DATABASE_FILE, openCore } from '@dbbouncer/control-plane/core.ts';
 import type { ControlPlaneCore } from '@dbbouncer/control-plane/core.ts';
 import { handleCommand } from '@dbbouncer/control-plane/commands/handle-command.ts';
-import { decodeEventMessage } from '@dbbouncer/control-plane/publish/event-message.ts';
+import { lastEventIn } from '@dbbouncer/control-plane/publish/event-message.ts';
 import { applyDelta, DELTA_LIMITS, encodeDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { decodeSnapshotAnswer } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
@@ -123,7 +123,7 @@ describe('publishing', () => {
     await registerAll(core, 'a', 'b');
     await core.commands.handle(update('a', { port: 1 }), META);
     await published(core);
-    const copies = (await messagesOn(bus, EVENT_LOG)).map(decodeEventMessage);
+    const copies = (await messagesOn(bus, EVENT_LOG)).map(lastEventIn);
     assert.deepEqual(copies, [...core.events.readAll(0)]);
   });
 
@@ -266,9 +266,7 @@ describe('a bus that is away', () => {
       await registerAll(core, id, `${id}-2`);
       await published(core);
     }
-    const positions = (await messagesOn(bus, EVENT_LOG)).map(
-      (data) => decodeEventMessage(data).position,
-    );
+    const positions = (await messagesOn(bus, EVENT_LOG)).map((data) => lastEventIn(data).position);
     assert.deepEqual(positions, [1, 2, 3, 4, 5, 6]);
     assert.deepEqual(await stepsOn(bus), [
       [0, 2],
@@ -300,7 +298,7 @@ describe('a message that is late', () => {
     ]);
     const copies = await messagesOn(bus, EVENT_LOG);
     assert.deepEqual(
-      copies.map((data) => decodeEventMessage(data).position),
+      copies.map((data) => lastEventIn(data).position),
       [1, 2, 3],
     );
   });
@@ -327,7 +325,7 @@ describe('a bus that lost everything', () => {
     assert.ok(mark !== undefined);
     assert.equal(applyDelta(behind, mark), 'gap');
     assert.equal(applyDelta(await configOfProxy(bus), mark), 'duplicate');
-    const copies = (await messagesOn(bus, EVENT_LOG)).map(decodeEventMessage);
+    const copies = (await messagesOn(bus, EVENT_LOG)).map(lastEventIn);
     assert.deepEqual(copies, [...core.events.readAll(0)]);
 
     await registerAll(core, 'd');
@@ -353,9 +351,7 @@ describe('a bus that lost everything', () => {
       return (await snapshotOn(bus))?.logCreatedAt === 'life 2';
     });
     await until('all events are there', async () => {
-      const copies = (await messagesOn(bus, EVENT_LOG)).map(
-        (data) => decodeEventMessage(data).position,
-      );
+      const copies = (await messagesOn(bus, EVENT_LOG)).map((data) => lastEventIn(data).position);
       return copies.slice(-3).join() === '1,2,3';
     });
     await registerAll(core, 'd');

@@ -3,7 +3,7 @@
  * nothing acknowledged is missing, nothing happened twice, no position is left out.
  */
 import assert from 'node:assert/strict';
-import { decodeEventMessage } from '@dbbouncer/control-plane/publish/event-message.ts';
+import { lastEventIn } from '@dbbouncer/control-plane/publish/event-message.ts';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { applyDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { EMPTY_CONFIG } from '@dbbouncer/shared/contract/routing-config.ts';
@@ -116,7 +116,7 @@ export async function judgeBus(
   bus: Bus,
   last: number,
 ): Promise<void> {
-  const events = (await messagesOn(bus, EVENT_LOG)).map(decodeEventMessage);
+  const events = (await messagesOn(bus, EVENT_LOG)).map(lastEventIn);
   assert.deepEqual(
     events.map(({ position }) => position),
     Array.from({ length: last }, (_, index) => index + 1),

@@ -26,6 +26,11 @@ export interface RouteAccess {
    * nothing of tenants; `all`: such keys may not. Default: `all`.
    */
   readonly tenants?: 'path' | 'handler' | 'none' | 'all' | undefined;
+  /**
+   * Which control plane does it, where there are several. Default: `any` for what only reads, else
+   * `leader`.
+   */
+  readonly servedBy?: 'leader' | 'any' | undefined;
 }
 
 declare module 'fastify' {

@@ -68,6 +68,13 @@ export const apiErrors = defineErrors({
     retryable: true,
     summary: 'No proxy could try whether the database server can be connected to.',
   },
+  FORWARDING_FAILED: {
+    kind: 'unavailable',
+    retryable: true,
+    summary:
+      'The control plane that leads did not answer a write that was passed on to it: it may have' +
+      ' been done. Under the same Idempotency-Key it can be repeated safely.',
+  },
   NOT_READY: {
     kind: 'unavailable',
     retryable: true,

@@ -16,7 +16,7 @@ const KEPT_SHOWN_MAX = 100;
 const statusSchema = z
   .strictObject({
     path: z.string(),
-    state: z.enum(['applied', 'rejected', 'missing']).meta({
+    state: z.enum(['applied', 'rejected', 'missing', 'waiting']).meta({
       description:
         'rejected: nothing of it was done, and what was loaded before stays in force.' +
         ' missing: the same, since it is gone.',

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { EndpointHealth } from '@dbbouncer/shared/contract/proxy-report.ts';
+import type { ReplicaStatus } from '../replication/replica.ts';
 import type { CoreStatus } from '../core.ts';
 import type { Convergence } from '../fleet/convergence.ts';
 import type { ProxyView } from '../fleet/fleet-state.ts';
@@ -51,12 +52,24 @@ const proxyShape = {
   }),
 };
 
+const controlPlaneSchema = z
+  .strictObject({
+    id: z.string(),
+    role: z.enum(['starting', 'following', 'taking_over', 'leading', 'stopped']),
+    problem: z.string().nullable().meta({ description: 'Why it takes no part; else null.' }),
+    leader: z.strictObject({ id: z.string(), api_url: z.string(), term: z.int() }).nullable(),
+  })
+  .meta({
+    description: 'The one that answers, and who leads; null where one writes alone.',
+  });
+
 export const fleetSchema = z
   .strictObject({
     position: z.int().meta({ description: 'The last event of the log.' }),
     published_position: z.int().meta({ description: 'The last event proxies were told of.' }),
     epoch: z.int(),
     bus: z.string(),
+    control_plane: controlPlaneSchema.nullable(),
     publishers: z.strictObject({ deltas: publisherSchema, events: publisherSchema }),
     summary: z
       .strictObject({
@@ -161,6 +174,7 @@ export function toFleetAnswer(
     published_position: status.publishedPosition,
     epoch: status.epoch,
     bus: status.busStatus,
+    control_plane: status.replica === undefined ? null : toControlPlane(status.replica),
     publishers: {
       deltas: { ...status.deltas, problem: status.deltas.problem ?? null },
       events: { ...status.events, problem: status.events.problem ?? null },
@@ -285,5 +299,15 @@ export function toConvergenceAnswer(
       rejected: report.rejected ?? null,
       rejections: report.rejections ?? [],
     })),
+  };
+}
+
+function toControlPlane({ id, role, problem, leader }: ReplicaStatus) {
+  return {
+    id,
+    role,
+    problem: problem ?? null,
+    leader:
+      leader === undefined ? null : { id: leader.id, api_url: leader.apiUrl, term: leader.term },
   };
 }

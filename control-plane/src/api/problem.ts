@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { AppError } from '@dbbouncer/shared/kernel/errors.ts';
 import { controlErrors } from '../errors.ts';
+import { NotLeader } from '../replication/not-leader.ts';
 import {
   apiErrors,
   BatchRefused,
@@ -65,6 +66,9 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   BUS_UNAVAILABLE: 503,
   BUS_MESSAGE_TOO_LARGE: 500,
   BUS_SEQUENCE_CONFLICT: 503,
+  FORWARDING_FAILED: 502,
+  NOT_LEADER: 503,
+  EVENT_STREAM_UNUSABLE: 503,
   NOT_READY: 503,
   PROBE_UNAVAILABLE: 503,
   TOO_MANY_WAIT: 503,
@@ -93,6 +97,9 @@ export const problemSchema = z
     request_id: z.string(),
     required_scope: z.string().optional().meta({
       description: 'Of SCOPE_MISSING: the least scope that may.',
+    }),
+    leader: z.string().optional().meta({
+      description: 'Of NOT_LEADER: where the API of the control plane that leads answers.',
     }),
     etag: z.string().optional().meta({
       description:
@@ -126,6 +133,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
     code,
     request_id: requestId,
     ...(known instanceof ScopeMissing && { required_scope: known.needed }),
+    ...(known instanceof NotLeader && known.leader !== undefined && { leader: known.leader }),
     ...(known instanceof WrongVersion && { etag: known.etag }),
     ...(known instanceof ProbeRefused && { probes: [...known.probed] }),
     ...(known instanceof InvalidFields && {
@@ -137,9 +145,16 @@ export function toProblem(error: unknown, requestId: string): Problem {
 
 /** Whether the failure is ours rather than the sender's: those are logged as errors. */
 export function isFault(problem: Problem): boolean {
-  // That the log is read-only is told once, when it becomes so.
-  return problem.status >= 500 && !['NOT_READY', 'STORE_READ_ONLY'].includes(problem.code);
+  return problem.status >= 500 && !QUIET.includes(problem.code);
 }
+
+/** Told once, when they begin, and not for each request that meets them. */
+const QUIET: readonly string[] = [
+  'EVENT_STREAM_UNUSABLE',
+  'NOT_LEADER',
+  'NOT_READY',
+  'STORE_READ_ONLY',
+];
 
 function isKnown(error: unknown): error is AppError<ProblemCode> {
   return error instanceof AppError && Object.hasOwn(HTTP_STATUS, error.code);

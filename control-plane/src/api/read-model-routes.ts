@@ -50,7 +50,7 @@ export function registerReadModelRoutes(api: Api, { core, log }: ApiServices): v
   api.route({
     method: 'POST',
     url: '/read-models/rebuild',
-    config: { access: 'admin', tenants: 'all' },
+    config: { access: 'admin', tenants: 'all', servedBy: 'any' },
     schema: {
       tags: ['Operation'],
       operationId: 'rebuildReadModels',

@@ -25,6 +25,7 @@ import { registerServerRoutes } from './database-servers.ts';
 import { registerDefaultsRoutes } from './defaults.ts';
 import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
 import { registerEventRoutes } from './event-routes.ts';
+import { forwardWrites } from './forwarding.ts';
 import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './failures.ts';
 import { registerFleetRoutes } from './fleet-routes.ts';
 import { registerHistoryRoutes } from './history-routes.ts';
@@ -59,6 +60,7 @@ export async function createApi(
   acceptJson(instance);
   nameRequests(instance);
   installAccess(instance, services);
+  forwardWrites(instance, services);
   observe(instance, services);
   await registerProtection(instance, services.limits);
   installFailureHandlers(instance, services, routes);

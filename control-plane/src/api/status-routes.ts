@@ -16,10 +16,16 @@ const writingIsOff = z.literal('read_only').optional().meta({
     'There while the event log takes no changes: writes get 503 STORE_READ_ONLY, reads go on.',
 });
 
-const healthSchema = z.strictObject({ status: z.literal('up'), event_log: writingIsOff });
+const role = z
+  .enum(['starting', 'following', 'taking_over', 'leading', 'stopped'])
+  .optional()
+  .meta({ description: 'Of one of several control planes: `leading` takes writes itself.' });
+
+const healthSchema = z.strictObject({ status: z.literal('up'), role, event_log: writingIsOff });
 
 const readySchema = z.strictObject({
   status: z.literal('ready'),
+  role,
   config_file: z.enum(['rejected', 'missing']).optional().meta({
     description: 'There when the config file is not in force; GET /config-file says why.',
   }),
@@ -31,12 +37,18 @@ function eventLogIn({ core }: ApiServices): { event_log?: 'read_only' } {
   return core.status().writing.mode === 'read_only' ? { event_log: 'read_only' } : {};
 }
 
+function roleIn({ core }: ApiServices): Pick<z.infer<typeof healthSchema>, 'role'> {
+  const { replica } = core.status();
+  return replica === undefined ? {} : { role: replica.role };
+}
+
 /** A file that is wrong takes nobody out of service: what was loaded before is served. */
 function configFileIn({
   configFile,
 }: ApiServices): Pick<z.infer<typeof readySchema>, 'config_file'> {
   const state = configFile?.status().state;
-  return state === undefined || state === 'applied' ? {} : { config_file: state };
+  const isInForce = state === undefined || state === 'applied' || state === 'waiting';
+  return isInForce ? {} : { config_file: state };
 }
 
 export function registerStatusRoutes(api: Api, services: ApiServices): void {
@@ -51,7 +63,7 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
       summary: 'Whether the process lives; needs no key',
       response: { 200: healthSchema },
     },
-    handler: () => ({ status: 'up', ...eventLogIn(services) }) as const,
+    handler: () => ({ status: 'up', ...roleIn(services), ...eventLogIn(services) }) as const,
   });
   api.route({
     method: 'GET',
@@ -66,7 +78,8 @@ export function registerStatusRoutes(api: Api, services: ApiServices): void {
     handler: () => {
       const reason = services.notReady();
       if (reason === undefined) {
-        return { status: 'ready', ...configFileIn(services), ...eventLogIn(services) } as const;
+        const facts = { ...roleIn(services), ...configFileIn(services), ...eventLogIn(services) };
+        return { status: 'ready', ...facts } as const;
       }
       throw apiErrors.fail('NOT_READY', `Not ready: ${reason}.`);
     },

@@ -41,6 +41,8 @@ export interface CanaryWatchOptions {
   readonly probes: Pick<Probes, 'probe'>;
   /** After that silence a proxy counts as lost. */
   readonly lostAfterMs: number;
+  /** Whether what is decided here is done here: of several control planes, the leader alone. */
+  readonly mayDecide: () => boolean;
   /** A new unique id per call. */
   readonly newId: () => string;
   readonly clock: Clock;
@@ -185,7 +187,7 @@ export class CanaryWatch {
     // When nobody is heard, it is this control plane that is deaf.
     if (!fleet.proxies().some(({ status }) => status === 'live')) {
       this.#heardSinceMs = clock.nowMs();
-    } else {
+    } else if (this.#options.mayDecide()) {
       for (const [key, running] of this.#running) {
         if (this.#deciding.has(key)) continue;
         const verdict = judge(this.#evidenceOf(running));

@@ -14,6 +14,7 @@ import { projectViews } from '../projections/tenant-views.ts';
 import type { EventStore } from '../store/event-store.ts';
 import { createMemoryEventStore } from '../store/memory-event-store.ts';
 import { CommandQueue, QUEUE_LIMITS } from './command-queue.ts';
+import { LocalKeeping } from './local-keeping.ts';
 import { GATE_TIMES, WriteGate } from './write-gate.ts';
 
 const meta = { actor: 'tester', requestId: 'r' };
@@ -41,7 +42,8 @@ describe('CommandQueue', () => {
     store = createMemoryEventStore({ clock: new ManualClock(), project: projectViews });
     clock = new ManualClock();
     const tryWriting = () => store.tryWriting();
-    commands = new CommandQueue(store, new WriteGate({ tryWriting, clock, log: silentLogger }));
+    const gate = new WriteGate({ tryWriting, clock, log: silentLogger });
+    commands = new CommandQueue(store, new LocalKeeping(store, gate));
     commits = 0;
     store.subscribe(() => (commits += 1));
   });
@@ -233,9 +235,10 @@ describe('CommandQueue', () => {
 
   it('does what waits when it is closed, and refuses what comes later', async () => {
     const waiting = commands.handle(register('acme'), meta);
-    commands.close();
+    const closed = commands.close();
     assert.equal(store.head(), 1);
     assert.equal((await waiting).position, 1);
     await assert.rejects(commands.handle(register('b'), meta), { code: 'STORE_CLOSED' });
+    await closed;
   });
 });

@@ -15,7 +15,7 @@ import type {
 } from './commands.ts';
 import { handleCommand } from './handle-command.ts';
 import { TransactionScope } from './transaction-scope.ts';
-import type { WriteGate } from './write-gate.ts';
+import type { Answers, Keeping, Waiting } from './keeping.ts';
 
 export const QUEUE_LIMITS = Object.freeze({
   /** Commands that may wait; the next is refused with STORE_BUSY. */
@@ -23,12 +23,6 @@ export const QUEUE_LIMITS = Object.freeze({
   /** Commands in one transaction: bounds how long the process does nothing else. */
   transactionMax: 200,
 });
-
-interface Waiting {
-  /** Works inside the open transaction and says how the sender is told once that is on disk. */
-  run(): () => void;
-  refuse(error: unknown): void;
-}
 
 /** Thrown out of a savepoint to undo it; carries what the work had come to. */
 class Undone<T> {
@@ -41,13 +35,15 @@ class Undone<T> {
 
 export class CommandQueue implements Commands {
   readonly #store: EventStore;
-  readonly #gate: WriteGate;
+  readonly #keeping: Keeping;
   #waiting: Waiting[] = [];
   #phase: 'open' | 'closing' = 'open';
+  /** The batch that is being kept, where that takes its time. */
+  #underWay: Promise<void> | undefined;
 
-  constructor(store: EventStore, gate: WriteGate) {
+  constructor(store: EventStore, keeping: Keeping) {
     this.#store = store;
-    this.#gate = gate;
+    this.#keeping = keeping;
   }
 
   /**
@@ -75,16 +71,19 @@ export class CommandQueue implements Commands {
   }
 
   /** Does what still waits; everything later is refused with STORE_CLOSED. */
-  close(): void {
+  async close(): Promise<void> {
     this.#phase = 'closing';
-    while (this.#waiting.length > 0) this.#commit();
+    while (this.#waiting.length > 0 || this.#underWay !== undefined) {
+      this.#commit();
+      await this.#underWay;
+    }
   }
 
   async #enqueue<T>(work: () => T, mode: CommandMode = 'commit'): Promise<T> {
     if (this.#phase === 'closing') {
       throw controlErrors.fail('STORE_CLOSED', 'The control plane is shutting down.');
     }
-    this.#gate.requireOpen();
+    this.#keeping.requireOpen();
     if (this.#waiting.length >= QUEUE_LIMITS.waitingMax) {
       throw controlErrors.fail(
         'STORE_BUSY',
@@ -102,29 +101,23 @@ export class CommandQueue implements Commands {
   }
 
   #commit(): void {
-    if (this.#waiting.length === 0) return;
+    if (this.#waiting.length === 0 || this.#underWay !== undefined) return;
     const batch = this.#waiting.slice(0, QUEUE_LIMITS.transactionMax);
-    let answers: readonly (() => void)[];
-    try {
-      this.#gate.requireOpen();
-      answers = this.#store.atomically(() => batch.map((waiting) => this.#settle(waiting)));
-    } catch (failure) {
-      const error = this.#gate.answerTo(failure);
-      answers = batch.map((waiting) => () => waiting.refuse(error));
-    }
+    const kept = this.#keeping.keep(batch);
+    if (!(kept instanceof Promise)) return this.#answer(batch, kept);
+    this.#underWay = this.#await(batch, kept);
+  }
+
+  async #await(batch: readonly Waiting[], kept: Promise<Answers>): Promise<void> {
+    const answers = await kept;
+    this.#underWay = undefined;
+    this.#answer(batch, answers);
+  }
+
+  #answer(batch: readonly Waiting[], answers: Answers): void {
     this.#waiting = this.#waiting.slice(batch.length);
     if (this.#waiting.length > 0) setImmediate(() => this.#commit());
     for (const answer of answers) answer();
-  }
-
-  /** @throws a failure of the store itself: the transaction around all of them is lost then. */
-  #settle(waiting: Waiting): () => void {
-    try {
-      return waiting.run();
-    } catch (error) {
-      if (isStoreFailure(error)) throw error;
-      return () => waiting.refuse(error);
-    }
   }
 
   #rehearse<T>(work: () => T): T {
@@ -137,8 +130,4 @@ export class CommandQueue implements Commands {
       throw error;
     }
   }
-}
-
-function isStoreFailure(error: unknown): boolean {
-  return controlErrors.is(error) && error.code.startsWith('STORE_');
 }

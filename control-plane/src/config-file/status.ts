@@ -3,9 +3,10 @@ import type { PlacedProblem } from '@dbbouncer/shared/settings/config-problems.t
 
 /**
  * `applied`: what it said last has been done. `rejected`: it is not, and nothing of it was done.
- * `missing`: it is gone, and what was loaded stays.
+ * `missing`: it is gone, and what was loaded stays. `waiting`: another control plane leads, and its
+ * file counts.
  */
-export type ConfigFileState = 'applied' | 'rejected' | 'missing';
+export type ConfigFileState = 'applied' | 'rejected' | 'missing' | 'waiting';
 
 /** What became of one reading; `unchanged`: there was nothing to do. */
 export type ReloadOutcome = 'applied' | 'unchanged' | 'rejected' | 'missing';

@@ -6,6 +6,8 @@ import { defaultsEventSchema } from './defaults/events.ts';
 import type { DefaultsEvent } from './defaults/events.ts';
 import { serverEventSchema } from './server/events.ts';
 import type { ServerEvent } from './server/events.ts';
+import { termEventSchema } from './term/events.ts';
+import type { TermEvent } from './term/events.ts';
 import { tenantEventSchema } from './tenant/events.ts';
 import type { TenantEvent } from './tenant/events.ts';
 
@@ -14,6 +16,7 @@ export const domainEventSchema = z.discriminatedUnion('type', [
   defaultsEventSchema,
   serverEventSchema,
   apiKeyEventSchema,
+  termEventSchema,
 ]);
 export type DomainEvent = z.infer<typeof domainEventSchema>;
 
@@ -46,6 +49,11 @@ export function isServerEvent(event: DomainEvent): event is ServerEvent {
   return event.type === 'ServerSet' || event.type === 'ServerRemoved';
 }
 
+export function isTermEvent(event: DomainEvent): event is TermEvent {
+  return event.type === 'TermBegun';
+}
+
 export function isTenantEvent(event: DomainEvent): event is TenantEvent {
-  return !isDefaultsEvent(event) && !isApiKeyEvent(event) && !isServerEvent(event);
+  const isOther = isDefaultsEvent(event) || isApiKeyEvent(event) || isServerEvent(event);
+  return !isOther && !isTermEvent(event);
 }

@@ -143,8 +143,7 @@ async function receive(bus: Bus, file: string, clock: Clock): Promise<void> {
   const received = new ReceivedLog(file);
   try {
     const problem = await readPublished(bus, clock, ({ data, sequence }) => {
-      const event = tryDecode(data);
-      const reason = event === undefined ? 'is no event' : received.add(event);
+      const reason = problemWith(tryDecode(data), received);
       return reason && `message ${sequence} ${reason}`;
     });
     if (problem !== undefined) throw damaged(`The copy on the bus is not whole: ${problem}.`);
@@ -157,9 +156,22 @@ async function receive(bus: Bus, file: string, clock: Clock): Promise<void> {
   }
 }
 
-function tryDecode(data: Uint8Array): StoredEvent | undefined {
+/** Adds the events of a message, or says why one of them does not belong there. */
+function problemWith(
+  events: readonly StoredEvent[] | undefined,
+  received: ReceivedLog,
+): string | undefined {
+  if (events === undefined) return 'is no event';
+  for (const event of events) {
+    const reason = received.add(event);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+}
+
+function tryDecode(data: Uint8Array): readonly StoredEvent[] | undefined {
   try {
-    return decodeEventMessage(data);
+    return decodeEventMessage(data).events;
   } catch {
     return undefined;
   }

@@ -53,8 +53,16 @@ class Comparison {
   }
 
   problemWith({ data, sequence }: LogMessage): Broken | undefined {
-    const copy = decode(data);
-    if (copy === undefined) return broken(`message ${sequence} on the bus`, 'is no event');
+    const copies = decode(data);
+    if (copies === undefined) return broken(`message ${sequence} on the bus`, 'is no event');
+    for (const copy of copies) {
+      const problem = this.#problemWithCopy(copy);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+
+  #problemWithCopy(copy: StoredEvent): Broken | undefined {
     const { position } = copy;
     // A copy that was begun again begins with the first event.
     const follows = position === this.#position + 1 || position === 1 || this.#state === 'empty';
@@ -78,9 +86,9 @@ function sorted({ data, ...fields }: StoredEvent): unknown {
   return [names, data];
 }
 
-function decode(data: Uint8Array): StoredEvent | undefined {
+function decode(data: Uint8Array): readonly StoredEvent[] | undefined {
   try {
-    return decodeEventMessage(data);
+    return decodeEventMessage(data).events;
   } catch {
     return undefined;
   }

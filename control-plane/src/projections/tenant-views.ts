@@ -10,6 +10,7 @@ import {
   isDefaultsEvent,
   isServerEvent,
   isTenantEvent,
+  isTermEvent,
 } from '../domain/domain-event.ts';
 import { tenantKeyOfStream } from '../domain/tenant/events.ts';
 import type { TenantEvent } from '../domain/tenant/events.ts';
@@ -32,7 +33,7 @@ export const projectViews: Project = (stored, models) => {
     projectApiKey(stored, event, models);
   } else if (isServerEvent(event)) {
     projectServer(stored, event, models);
-  } else {
+  } else if (!isTermEvent(event)) {
     projectTenant(stored, event, models);
   }
 };

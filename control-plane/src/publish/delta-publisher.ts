@@ -30,6 +30,7 @@ import {
 } from '../projections/routing.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
+import { appendBehind } from './append-behind.ts';
 import { busIsAhead, HistoryConflict } from './history.ts';
 import type { TailSteps } from './log-tail.ts';
 import { firstHalf, wholeRequests } from './whole-requests.ts';
@@ -149,7 +150,9 @@ export class DeltaPublisher implements TailSteps {
   async #append(id: string, text: string, after: RoutingConfig): Promise<'published' | 'lost'> {
     const { logCreatedAt, logSequence } = this.#requirePublished();
     const message = await this.#signer.sign('delta', Buffer.from(text));
-    const stored = await this.#log.append(`${id}-after-${logSequence}`, message);
+    const repeatable = `${id}-after-${logSequence}`;
+    const stored = await appendBehind(this.#log, logSequence, repeatable, message);
+    if (stored === undefined) return 'lost';
     if (stored.duplicate || stored.sequence !== logSequence + 1) return 'lost';
     this.#published = { logCreatedAt, logSequence: stored.sequence, config: after };
     return 'published';

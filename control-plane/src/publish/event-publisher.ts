@@ -4,12 +4,13 @@
  *
  * The newest message says how far the copy is. A copy that does not hold every event from the first
  * on (the log on the bus was made anew or purged) is begun again: a reader takes position 1 as a
- * new beginning.
+ * new beginning. Where events go to the bus first, replication/ writes them instead.
  */
 import type { Bus, BusLog, LogMessage, LogState } from '@dbbouncer/shared/bus/bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { EventStore } from '../store/event-store.ts';
+import { appendBehind } from './append-behind.ts';
 import { encodeEvent } from './event-message.ts';
 import { ownEventIn } from './history.ts';
 import type { TailSteps } from './log-tail.ts';
@@ -38,6 +39,9 @@ export class EventPublisher implements TailSteps {
     const last = await this.#log.last();
     this.#position = last === undefined ? 0 : this.#copiedUpTo(last, state);
     this.#logSequence = last?.sequence ?? state.lastSequence;
+    // What is copied anew lies elsewhere than before.
+    const isBegunAnew = this.#position === 0 && this.#store.streamPlace !== undefined;
+    if (isBegunAnew) this.#store.saveStreamPlace(undefined);
   }
 
   async publishNext(): Promise<'published' | 'idle' | 'lost'> {
@@ -46,7 +50,8 @@ export class EventPublisher implements TailSteps {
       // The id holds the sequence it is meant to follow: a purged log must not take it for a
       // repeat.
       const id = `event-${event.position}-after-${this.#logSequence}`;
-      const stored = await this.#log.append(id, encodeEvent(event));
+      const stored = await appendBehind(this.#log, this.#logSequence, id, encodeEvent(event));
+      if (stored === undefined) return 'lost';
       if (stored.duplicate || stored.sequence !== this.#logSequence + 1) return 'lost';
       this.#logSequence = stored.sequence;
       this.#position = event.position;
@@ -62,7 +67,16 @@ export class EventPublisher implements TailSteps {
 
   #copiedUpTo(last: LogMessage, state: LogState): Position {
     const { position } = ownEventIn(last, this.#store);
-    const sequenceOfFirst = last.sequence - position + 1;
-    return sequenceOfFirst >= state.firstSequence ? position : 0;
+    return this.#isWhole(last.sequence - position + 1, state) ? position : 0;
+  }
+
+  /**
+   * A message may hold several events: then it is known where the first is, as long as the log on
+   * the bus is still that one.
+   */
+  #isWhole(sequenceOfFirst: number, { firstSequence, createdAt }: LogState): boolean {
+    if (sequenceOfFirst >= firstSequence) return true;
+    const place = this.#store.streamPlace;
+    return place?.createdAt === createdAt && place.firstSequence >= firstSequence;
   }
 }

@@ -6,7 +6,7 @@ import type { LogMessage } from '@dbbouncer/shared/bus/bus.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { StoredEvent } from '../store/event.ts';
 import type { EventReader } from '../store/event-store.ts';
-import { decodeEventMessage } from './event-message.ts';
+import { lastEventIn } from './event-message.ts';
 
 /** The bus holds another history than this log; an operator must decide which one is right. */
 export class HistoryConflict extends Error {
@@ -14,7 +14,7 @@ export class HistoryConflict extends Error {
 }
 
 /**
- * The event a message is a copy of.
+ * The event that the last one of a message is a copy of.
  * @throws HistoryConflict when it is not an event of this log.
  */
 export function ownEventIn(message: LogMessage, log: EventReader): StoredEvent {
@@ -37,7 +37,7 @@ const CURE = 'Restore the database they came from, or delete the streams on the 
 
 function readEvent({ data, sequence }: LogMessage): StoredEvent {
   try {
-    return decodeEventMessage(data);
+    return lastEventIn(data);
   } catch (cause) {
     throw new HistoryConflict(`Message ${sequence} on the bus is not an event of this version.`, {
       cause,

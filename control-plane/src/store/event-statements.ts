@@ -2,15 +2,20 @@
 import { compiledChange, compiledSelection } from './compiled.ts';
 import { and, asc, eq, gt, max, sql } from './drizzle.ts';
 import type { SqliteDatabase } from './sqlite-database.ts';
-import { checkpoints, events, excluded, writer } from './tables.ts';
+import { checkpoints, events, excluded, replica, writer } from './tables.ts';
 
 export type EventStatements = ReturnType<typeof prepareEventStatements>;
 
-export function prepareEventStatements({ client, orm }: SqliteDatabase) {
+export function prepareEventStatements({ client, orm }: Pick<SqliteDatabase, 'client' | 'orm'>) {
   const given = sql.placeholder;
   const inStream = eq(events.stream, given('stream'));
   return {
     epoch: orm.select({ epoch: writer.epoch }).from(writer).prepare(),
+    saveEpoch: orm
+      .update(writer)
+      .set({ epoch: sql`${given('epoch')}` })
+      .prepare(),
+    ...preparePlaceStatements({ client, orm }),
     head: orm
       .select({ position: events.position, hash: events.hash })
       .from(events)
@@ -69,5 +74,33 @@ export function prepareEventStatements({ client, orm }: SqliteDatabase) {
         .values({ name: given('name'), position: given('position') })
         .onConflictDoUpdate({ target: checkpoints.name, set: excluded(checkpoints) }),
     ),
+  };
+}
+
+/** Where the log and the event stream are the same. */
+function preparePlaceStatements({ client, orm }: Pick<SqliteDatabase, 'client' | 'orm'>) {
+  const given = sql.placeholder;
+  return {
+    place: orm
+      .select({
+        createdAt: replica.createdAt,
+        firstSequence: replica.firstSequence,
+        sequence: replica.sequence,
+      })
+      .from(replica)
+      .prepare(),
+    savePlace: compiledChange(
+      client,
+      orm
+        .insert(replica)
+        .values({
+          id: 1,
+          createdAt: given('createdAt'),
+          firstSequence: given('firstSequence'),
+          sequence: given('sequence'),
+        })
+        .onConflictDoUpdate({ target: replica.id, set: excluded(replica) }),
+    ),
+    forgetPlace: orm.delete(replica).prepare(),
   };
 }

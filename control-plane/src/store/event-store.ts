@@ -12,6 +12,7 @@ import type { EventSearch, EventStretch } from './event-query.ts';
 import type { AnswerBook } from './kept-answers.ts';
 import type { ReadModels, TenantReader } from './read-models.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
+import type { Rehearsed, ReplicatedChange, StreamPlace } from './replicated-change.ts';
 
 /**
  * `no-stream`: nothing was ever appended to it. `any`: no check. A number: exactly this version.
@@ -53,10 +54,7 @@ export interface EventReader {
 
 export interface EventStore
   extends EventReader, TenantReader, Pick<ReadModels, 'findContradicted'> {
-  /**
-   * Term of this writer. One control plane writes a database in its whole life so far, so it is
-   * always 1.
-   */
+  /** The term that events are written in: that of the latest one, or the one begun since. */
   readonly epoch: number;
   readonly apiKeys: ApiKeyReader & ApiKeyUses;
   /** What is kept in it is undone with the transaction around it. */
@@ -74,6 +72,22 @@ export interface EventStore
    * @throws STORE_OUTCOME_UNKNOWN when the disk failed while it was being kept; STORE_*: undone.
    */
   atomically<T>(work: () => T): T;
+  /** Events are written in this term from now on, which is above every one before. */
+  beginTerm(epoch: number): void;
+  /**
+   * Runs `work` as a transaction, undoes it, and gives what it would have come to.
+   * @param work is told how many events there are so far. @throws what `work` throws, STORE_*
+   */
+  rehearse<T>(work: (eventsSoFar: () => number) => T): Rehearsed<T>;
+  /**
+   * Keeps events that follow on the last one, as they are, and where they are in the event stream.
+   * @throws STORE_*: nothing was kept.
+   */
+  receive(change: ReplicatedChange, place: StreamPlace): void;
+  /** As it was kept last; nothing when this log and a stream never were the same. */
+  readonly streamPlace: StreamPlace | undefined;
+  /** Nothing: it has to be found anew. */
+  saveStreamPlace(place: StreamPlace | undefined): void;
   /**
    * Calls `listener` after each outermost commit that appended something, until the returned
    * function is called.

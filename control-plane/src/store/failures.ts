@@ -90,3 +90,15 @@ function isSystemError(error: unknown): error is Error & { readonly code: string
     typeof error.code === 'string'
   );
 }
+
+/**
+ * A failing disk may have taken all of it or not: what lies behind the last kept commit comes back
+ * with the next start, unless something is written over it before.
+ */
+export function unkept(error: unknown): unknown {
+  if (!controlErrors.is(error) || error.code !== 'STORE_FAILED') return error;
+  return controlErrors.fail('STORE_OUTCOME_UNKNOWN', `${error.message} The change is not there.`, {
+    detail: 'If the control plane is killed before writing works again, it may come back.',
+    cause: error,
+  });
+}

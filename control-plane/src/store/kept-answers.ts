@@ -71,3 +71,12 @@ export function requireRoom({ actor }: KeptAnswer, bytes: number, kept: KeptTota
 export function tooOldMs(nowMs: number): number {
   return nowMs - KEPT_ANSWER_LIMITS.ageMaxMs;
 }
+
+/** Keeps an answer of another control plane, unless its actor has used up what it may. */
+export function keepWhereRoomIs(book: AnswerBook, answer: KeptAnswer): void {
+  try {
+    book.keep(answer);
+  } catch (error) {
+    if (!controlErrors.is(error) || error.code !== 'IDEMPOTENCY_KEYS_FULL') throw error;
+  }
+}

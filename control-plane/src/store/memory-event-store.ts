@@ -2,6 +2,7 @@
  * The event store in memory, for tests and for folding events beside the live read models.
  * It behaves as the SQLite one does (event-store.contract.ts) and keeps nothing.
  */
+import { assert } from '@dbbouncer/shared/kernel/assert.ts';
 import { FrozenMap } from '@dbbouncer/shared/kernel/frozen-map.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
@@ -14,12 +15,17 @@ import { matches, stretchOf, stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
 import type { ApiKeyReader, ApiKeyUses } from './api-keys.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
+import { keepWhereRoomIs } from './kept-answers.ts';
+import type { AnswerBook } from './kept-answers.ts';
 import { MemoryKeptAnswers } from './memory-kept-answers.ts';
 import { MemoryReadModels } from './memory-read-models.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
+import type { PreparedEvent } from './prepare-event.ts';
 import type { Project } from './read-models.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
 import type { ServerReader } from './servers.ts';
+import { recording, rehearsed, requireNext, TransactionRecord } from './replicated-change.ts';
+import type { Rehearsed, ReplicatedChange, StreamPlace } from './replicated-change.ts';
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
@@ -31,10 +37,11 @@ export function createMemoryEventStore(options: MemoryStoreOptions): EventStore 
 }
 
 class MemoryEventStore implements EventStore {
-  readonly epoch = 1;
+  epoch = 1;
   readonly apiKeys: ApiKeyReader & ApiKeyUses;
   readonly servers: ServerReader;
-  readonly answers: MemoryKeptAnswers;
+  readonly answers: AnswerBook;
+  readonly #answers: MemoryKeptAnswers;
   readonly #options: MemoryStoreOptions;
   readonly #models = new MemoryReadModels();
   readonly #committed = new CommitListeners(silentLogger);
@@ -42,13 +49,16 @@ class MemoryEventStore implements EventStore {
   #versions = FrozenMap.empty<number>();
   #checkpoints = FrozenMap.empty<Position>();
   #depth = 0;
+  #record: TransactionRecord | undefined;
+  #place: StreamPlace | undefined;
   #phase: 'open' | 'closed' = 'open';
 
   constructor(options: MemoryStoreOptions) {
     this.#options = options;
     this.apiKeys = this.#apiKeys();
     this.servers = this.#servers();
-    this.answers = new MemoryKeptAnswers(options.clock);
+    this.#answers = new MemoryKeptAnswers(options.clock);
+    this.answers = recording(this.#answers, () => this.#record);
   }
 
   head(): Position {
@@ -120,8 +130,8 @@ class MemoryEventStore implements EventStore {
             streamVersion: version + index + 1,
             occurredAt: this.#options.clock.timestamp(),
             epoch: this.epoch,
-            prevHash: this.#events.at(-1)?.hash ?? GENESIS_HASH,
-          }).event,
+            prevHash: this.#headHash,
+          }),
         ),
       );
     });
@@ -142,6 +152,46 @@ class MemoryEventStore implements EventStore {
       undo();
       throw error;
     }
+  }
+
+  beginTerm(epoch: number): void {
+    assert(epoch > this.epoch || this.head() === 0, 'a term is above those before it');
+    this.epoch = epoch;
+  }
+
+  rehearse<T>(work: (eventsSoFar: () => number) => T): Rehearsed<T> {
+    const record = new TransactionRecord();
+    this.#record = record;
+    try {
+      return rehearsed(record, (rehearsal) => this.atomically(rehearsal), work);
+    } finally {
+      this.#record = undefined;
+    }
+  }
+
+  receive({ events, answers }: ReplicatedChange, place: StreamPlace): void {
+    this.atomically(() => {
+      for (const next of events) {
+        requireNext(next, { position: this.head(), hash: this.#headHash });
+        this.#insert(next);
+        this.epoch = next.event.epoch;
+      }
+      for (const answer of answers) keepWhereRoomIs(this.answers, answer);
+      this.saveStreamPlace(place);
+    });
+  }
+
+  get streamPlace(): StreamPlace | undefined {
+    return this.#place;
+  }
+
+  saveStreamPlace(place: StreamPlace | undefined): void {
+    this.#requireOpen();
+    this.#place = place;
+  }
+
+  get #headHash(): string {
+    return this.#events.at(-1)?.hash ?? GENESIS_HASH;
   }
 
   subscribe(listener: () => void): () => void {
@@ -212,8 +262,10 @@ class MemoryEventStore implements EventStore {
     };
   }
 
-  #insert(event: StoredEvent): StoredEvent {
+  #insert(prepared: PreparedEvent): StoredEvent {
+    const { event } = prepared;
     this.#events.push(event);
+    this.#record?.addEvent(prepared);
     this.#versions = this.#versions.with([[event.stream, event.streamVersion]]);
     this.#options.project(event, this.#models);
     return event;
@@ -224,13 +276,17 @@ class MemoryEventStore implements EventStore {
     const versions = this.#versions;
     const checkpoints = this.#checkpoints;
     const undoModels = this.#models.remember();
-    const undoAnswers = this.answers.remember();
+    const undoAnswers = this.#answers.remember();
+    const place = this.#place;
+    const forget = this.#record?.mark();
     return () => {
       this.#events = this.#events.slice(0, position);
       this.#versions = versions;
       this.#checkpoints = checkpoints;
       undoModels();
       undoAnswers();
+      this.#place = place;
+      forget?.();
     };
   }
 

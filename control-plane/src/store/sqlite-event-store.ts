@@ -8,7 +8,6 @@ import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { controlErrors } from '../errors.ts';
-import type { JsonObject } from './canonical-json.ts';
 import { CommitListeners } from './commit-listeners.ts';
 import type { StoredEvent } from './event.ts';
 import { prepareEventStatements } from './event-statements.ts';
@@ -18,6 +17,7 @@ import { stretchWith } from './event-query.ts';
 import type { AppendRequest, EventStore } from './event-store.ts';
 import { GENESIS_HASH } from './hash-chain.ts';
 import { HeldViews } from './held-views.ts';
+import { keepWhereRoomIs } from './kept-answers.ts';
 import type { AnswerBook } from './kept-answers.ts';
 import { prepareEvent, requireVersion } from './prepare-event.ts';
 import type { PreparedEvent } from './prepare-event.ts';
@@ -25,15 +25,17 @@ import type { Project } from './read-models.ts';
 import { SqliteApiKeys } from './sqlite-api-keys.ts';
 import { rebuildBeside } from './rebuild-beside.ts';
 import type { Rebuilt } from './rebuild-beside.ts';
-import { namingFailures, parsed } from './failures.ts';
+import { recording, rehearsed, requireNext, TransactionRecord } from './replicated-change.ts';
+import type { Rehearsed, ReplicatedChange, StreamPlace } from './replicated-change.ts';
+import { namingFailures, unkept } from './failures.ts';
 import { requireFreeRoom } from './free-room.ts';
 import { BUSY_TIMEOUT_MS, openDatabase } from './sqlite-database.ts';
 import type { Durability, SqliteDatabase } from './sqlite-database.ts';
+import { SqliteEventPages } from './sqlite-event-pages.ts';
 import { SqliteEventSearch } from './sqlite-event-search.ts';
 import { SqliteKeptAnswers } from './sqlite-kept-answers.ts';
 import { SqliteServers } from './sqlite-servers.ts';
 import { SqliteReadModels } from './sqlite-read-models.ts';
-import type { events } from './tables.ts';
 import { Transactions } from './transactions.ts';
 import { acquireWriterLock } from './writer-lock.ts';
 import type { WriterLock } from './writer-lock.ts';
@@ -49,7 +51,6 @@ export interface SqliteStoreOptions {
   readonly onDamage?: (error: Error) => void;
 }
 
-const PAGE_EVENTS = 500;
 /**
  * Under this name the read models' position is kept; a new number when their shape changes: they
  * are rebuilt.
@@ -57,8 +58,6 @@ const PAGE_EVENTS = 500;
 export const READ_MODELS = 'read-models/1';
 /** The checkpoint that is saved to find out whether one can be. */
 const WRITE_TRIAL = 'write-trial';
-
-type EventRow = typeof events.$inferSelect;
 
 interface Head {
   readonly position: Position;
@@ -84,7 +83,6 @@ export function openSqliteEventStore(options: SqliteStoreOptions): EventStore {
 }
 
 class SqliteEventStore implements EventStore {
-  readonly epoch: number;
   readonly apiKeys: SqliteApiKeys;
   readonly servers: SqliteServers;
   readonly answers: AnswerBook;
@@ -93,10 +91,14 @@ class SqliteEventStore implements EventStore {
   readonly #options: SqliteStoreOptions;
   readonly #statements: EventStatements;
   readonly #search: SqliteEventSearch;
+  readonly #pages: SqliteEventPages;
   readonly #models: SqliteReadModels;
   readonly #committed: CommitListeners;
   readonly #transactions: Transactions;
+  #epoch: number;
   #head: Head;
+  /** Of the transaction under way, while one is rehearsed. */
+  #record: TransactionRecord | undefined;
   /** The stream that was looked at last in this transaction: a command looks more than once. */
   #latest: { readonly stream: string; readonly version: number } | undefined;
   #rebuilding: Promise<Rebuilt> | undefined;
@@ -109,45 +111,32 @@ class SqliteEventStore implements EventStore {
     this.#transactions = new Transactions(database.client);
     this.#statements = prepareEventStatements(database);
     this.#search = new SqliteEventSearch(database.client);
+    this.#pages = new SqliteEventPages(this.#statements, (work) => this.#run(work));
     this.apiKeys = new SqliteApiKeys(database, (work) => this.#run(work));
     this.servers = new SqliteServers(database, (work) => this.#run(work));
     this.#models = new SqliteReadModels(database, this.apiKeys, this.servers);
-    this.answers = new SqliteKeptAnswers(database, options.clock);
+    const answers = new SqliteKeptAnswers(database, options.clock);
+    this.answers = recording(answers, () => this.#record);
     this.#committed = new CommitListeners(options.log);
     this.#head = this.#statements.head.get() ?? { position: 0, hash: GENESIS_HASH };
-    this.epoch = this.#statements.epoch.get()?.epoch ?? 1;
+    this.#epoch = this.#statements.epoch.get()?.epoch ?? 1;
+  }
+
+  get epoch(): number {
+    return this.#epoch;
   }
 
   head(): Position {
     return this.#head.position;
   }
 
-  *readAll(after: Position, limit = Infinity): Iterable<StoredEvent> {
-    let position = after;
-    for (let left = limit; left > 0; left -= PAGE_EVENTS) {
-      const page = Math.min(left, PAGE_EVENTS);
-      const rows = this.#run(() => this.#statements.page.all({ position, page }));
-      for (const row of rows) yield this.#eventOf(row);
-      if (rows.length < page) return;
-      position = rows.at(-1)?.position ?? position;
-    }
-  }
-
-  *readStream(stream: string, afterVersion = 0, limit = Infinity): Iterable<StoredEvent> {
-    let version = afterVersion;
-    for (let left = limit; left > 0; left -= PAGE_EVENTS) {
-      const page = Math.min(left, PAGE_EVENTS);
-      const given = { stream, version, page };
-      const rows = this.#run(() => this.#statements.streamPage.all(given));
-      for (const row of rows) yield this.#eventOf(row);
-      if (rows.length < page) return;
-      version = rows.at(-1)?.streamVersion ?? version;
-    }
-  }
+  readAll: EventStore['readAll'] = (after, limit) => this.#pages.readAll(after, limit);
+  readStream: EventStore['readStream'] = (stream, afterVersion, limit) =>
+    this.#pages.readStream(stream, afterVersion, limit);
 
   search(search: EventSearch): EventStretch {
     const rows = this.#run(() => this.#search.rows(search));
-    const found = rows.map((row) => this.#eventOf(row));
+    const found = rows.map((row) => this.#pages.eventOf(row));
     return stretchWith(search, found);
   }
 
@@ -172,6 +161,42 @@ class SqliteEventStore implements EventStore {
 
   atomically<T>(work: () => T): T {
     return this.#transactions.isInside ? this.#step(work) : this.#transaction(work);
+  }
+
+  beginTerm(epoch: number): void {
+    assert(epoch > this.#epoch || this.#head.position === 0, 'a term is above those before it');
+    this.#run(() => this.#statements.saveEpoch.run({ epoch }));
+    this.#epoch = epoch;
+  }
+
+  rehearse<T>(work: (eventsSoFar: () => number) => T): Rehearsed<T> {
+    assert(!this.#transactions.isInside, 'only a whole transaction is rehearsed');
+    const record = new TransactionRecord();
+    this.#record = record;
+    try {
+      return rehearsed(record, (rehearsal) => this.atomically(rehearsal), work);
+    } finally {
+      this.#record = undefined;
+    }
+  }
+
+  receive({ events, answers }: ReplicatedChange, place: StreamPlace): void {
+    this.atomically(() => {
+      for (const next of events) this.#insertReceived(next);
+      for (const answer of answers) keepWhereRoomIs(this.answers, answer);
+      this.saveStreamPlace(place);
+    });
+  }
+
+  get streamPlace(): StreamPlace | undefined {
+    return this.#run(() => this.#statements.place.get());
+  }
+
+  saveStreamPlace(place: StreamPlace | undefined): void {
+    this.#run(() => {
+      if (place === undefined) this.#statements.forgetPlace.run();
+      else this.#statements.savePlace.run({ ...place });
+    });
   }
 
   subscribe(listener: () => void): () => void {
@@ -268,7 +293,7 @@ class SqliteEventStore implements EventStore {
         stream,
         streamVersion: version + index + 1,
         occurredAt,
-        epoch: this.epoch,
+        epoch: this.#epoch,
         prevHash: head.hash,
       });
       head = next.event;
@@ -280,19 +305,32 @@ class SqliteEventStore implements EventStore {
     return stored;
   }
 
-  #insert({ event, dataText }: PreparedEvent): StoredEvent {
+  #insert(prepared: PreparedEvent): StoredEvent {
+    const { event, dataText } = prepared;
     this.#statements.insert.run({ ...event, data: dataText });
     this.#options.project(event, this.#models);
     this.#head = event;
+    this.#record?.addEvent(prepared);
     return event;
+  }
+
+  #insertReceived(next: PreparedEvent): void {
+    const { epoch } = next.event;
+    requireNext(next, this.#head);
+    this.#run(() => this.#insert(next));
+    if (epoch === this.#epoch) return;
+    this.#run(() => this.#statements.saveEpoch.run({ epoch }));
+    this.#epoch = epoch;
   }
 
   #step<T>(work: () => T): T {
     const before = this.#head;
+    const forget = this.#record?.mark();
     try {
       return this.#run(() => this.#transactions.run(work));
     } catch (error) {
       this.#head = before;
+      forget?.();
       this.#latest = undefined;
       this.#models.forget();
       throw error;
@@ -336,15 +374,6 @@ class SqliteEventStore implements EventStore {
     }
   }
 
-  #eventOf(row: EventRow): StoredEvent {
-    try {
-      const data = parsed(row.data, `event ${row.position}`) as JsonObject;
-      return Object.freeze({ ...row, data });
-    } catch (error) {
-      throw this.#noted(error);
-    }
-  }
-
   /** Whoever is told of damage hears of it at once, whatever was read. */
   #noted(error: unknown): unknown {
     if (controlErrors.is(error) && error.code === 'STORE_DAMAGED') this.#options.onDamage?.(error);
@@ -361,16 +390,4 @@ class SqliteEventStore implements EventStore {
       throw this.#noted(error);
     }
   }
-}
-
-/**
- * A failing disk may have taken all of it or not: what lies behind the last kept commit comes back
- * with the next start, unless something is written over it before.
- */
-function unkept(error: unknown): unknown {
-  if (!controlErrors.is(error) || error.code !== 'STORE_FAILED') return error;
-  return controlErrors.fail('STORE_OUTCOME_UNKNOWN', `${error.message} The change is not there.`, {
-    detail: 'If the control plane is killed before writing works again, it may come back.',
-    cause: error,
-  });
 }

@@ -29,6 +29,13 @@ export const writer = sqliteTable('writer', {
   epoch: integer().notNull(),
 });
 
+export const replica = sqliteTable('replica', {
+  id: integer().primaryKey(),
+  createdAt: text('created_at').notNull(),
+  firstSequence: integer('first_sequence').notNull(),
+  sequence: integer().notNull(),
+});
+
 export const checkpoints = sqliteTable('checkpoints', {
   name: text().primaryKey(),
   position: integer().notNull(),

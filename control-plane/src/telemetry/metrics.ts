@@ -113,6 +113,14 @@ function registerEvents(registry: Registry, source: MetricsSource): void {
   gauge(registry, 'dbbouncer_event_log_read_only', readOnly, () => {
     return source.status().writing.mode === 'read_only' ? 1 : 0;
   });
+  const leads = 'Whether this control plane takes writes: 0 while it stands beside one that leads';
+  gauge(registry, 'dbbouncer_control_plane_leads', leads, () => {
+    const { replica } = source.status();
+    return replica === undefined || replica.role === 'leading' ? 1 : 0;
+  });
+  gauge(registry, 'dbbouncer_term', 'Term of the control plane that wrote last', () => {
+    return source.status().epoch;
+  });
   gauge(registry, 'dbbouncer_published_position', 'Last position that proxies were told', () => {
     return source.status().publishedPosition;
   });

@@ -35,7 +35,15 @@ export class NatsKeys implements BusKeys {
   }
 
   async get(key: string): Promise<KeyEntry | undefined> {
-    const entry = await this.#run('read a key', (bucket) => bucket.get(key));
+    const { link, operationTimeoutMs } = this.#context;
+    const entry = await link.run('read a key', operationTimeoutMs, async (connection) => {
+      try {
+        return await (await this.#open(connection)).get(key);
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw error;
+      }
+    });
     if (entry === null || entry.operation !== 'PUT') return undefined;
     return { value: entry.value, revision: entry.revision };
   }
@@ -93,13 +101,17 @@ export class NatsKeys implements BusKeys {
     const { link, operationTimeoutMs } = this.#context;
     return await link.run(operation, operationTimeoutMs, async (connection) => {
       try {
-        const bucket = await manager(connection).open(this.#spec.bucket, { allow_direct: false });
-        return await work(bucket);
+        return await work(await this.#open(connection));
       } catch (error) {
         if (!isMissing(error)) throw error;
         return await work(await this.#make(connection));
       }
     });
+  }
+
+  /** Asks nothing of the server: whether it is there shows when it is used. */
+  #open(connection: NatsConnection): Promise<KV> {
+    return manager(connection).open(this.#spec.bucket, { allow_direct: false });
   }
 
   /** Two who make it at once get the same one. */

@@ -11,6 +11,9 @@ export const SUBJECTS = Object.freeze({
   /** Stream of full events; control planes only. */
   eventStream: 'DBBOUNCER_EVENTS',
   event: 'dbbouncer.events.stored',
+  /** Bucket with the lease of the control plane that writes, and its key in there. */
+  leaderBucket: 'DBBOUNCER_LEADER',
+  leaseKey: 'lease',
   /** Object store of snapshots, and the name of the newest in it. */
   snapshotBucket: 'DBBOUNCER_SNAPSHOTS',
   snapshotObject: 'latest',

@@ -2,7 +2,7 @@
  * The settings of how processes reach NATS and who they are there, a part of setting-list.ts.
  * Secrets stand in files or in the URL of a variable, never on a command line.
  */
-import { secretText, text } from './setting-kinds.ts';
+import { secretText, text, wholeNumber } from './setting-kinds.ts';
 import { setting } from './setting-spec.ts';
 import type { SettingSpec } from './setting-spec.ts';
 
@@ -17,6 +17,15 @@ export const NATS_SETTINGS = Object.freeze({
       'NATS servers, separated by commas; tls:// asks for TLS; without it both planes run in one' +
       ' process',
     read: secretText(/^[^\s,]+(,\s*[^\s,]+)*$/, 'one or more URLs such as nats://127.0.0.1:4222'),
+  }),
+  natsReplicas: setting<number>({
+    env: 'DBBOUNCER_NATS_REPLICAS',
+    yaml: 'nats_replicas',
+    default: 1,
+    description:
+      'On how many servers of a NATS cluster streams and buckets are kept that have to be made;' +
+      ' those that exist stay as they are',
+    read: wholeNumber(1, 5),
   }),
   natsTlsCaFile: natsFile(
     '--nats-tls-ca-file',

@@ -111,6 +111,9 @@ function* contradictions(settings: Settings): Iterable<string> {
   }
   yield* tlsContradictions(settings);
   yield* natsContradictions(settings);
+  if (settings.durability === 'replicated' && settings.nats === undefined) {
+    yield 'durability replicated needs nats: changes go there first';
+  }
   if (settings.bufferInitialSizeBytes > settings.bufferMaxSizeBytes) {
     yield (
       `pool.buffer_initial_size (${settings.bufferInitialSizeBytes}) is above` +

@@ -168,12 +168,37 @@ export const SETTINGS = Object.freeze({
       ' without it those that Node.js brings along',
     read: anyText,
   }),
-  durability: setting<'full' | 'normal'>({
+  durability: setting<'full' | 'normal' | 'replicated'>({
+    flag: '--durability',
+    argument: 'LEVEL',
     env: 'DBBOUNCER_DURABILITY',
     yaml: 'durability',
     default: 'full',
-    description: 'full: an acknowledged change survives power loss; normal: a crash of the process',
-    read: choice(['full', 'normal']),
+    description:
+      'full: an acknowledged change survives power loss; normal: a crash of the process;' +
+      ' replicated: it is on NATS too, and with whichever control plane takes over',
+    read: choice(['full', 'normal', 'replicated']),
+  }),
+  leaderLeaseMs: setting<number>({
+    env: 'DBBOUNCER_LEADER_LEASE',
+    yaml: 'leader_lease',
+    default: 5_000,
+    defaultText: '5s',
+    description:
+      'Of control planes with durability replicated: how long the one that leads may be silent' +
+      ' before another takes over; it says so five times as often',
+    read: duration(500, 600_000),
+  }),
+  apiUrl: setting<string | undefined>({
+    flag: '--api-url',
+    argument: 'URL',
+    env: 'DBBOUNCER_API_URL',
+    yaml: 'api_url',
+    default: undefined,
+    description:
+      'Where other control planes reach this API; without it the host name, or the address it' +
+      ' listens on, and the port',
+    read: text(/^https?:\/\/[^\s/?#]+\/?$/, 'a URL such as http://10.0.0.7:8080'),
   }),
   maxClientConnections: setting<number>({
     env: 'DBBOUNCER_MAX_CLIENT_CONNECTIONS',
