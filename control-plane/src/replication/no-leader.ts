@@ -4,6 +4,7 @@
  */
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
+import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { HistoryConflict } from '../publish/history.ts';
 import { decodeLease } from './lease-record.ts';
@@ -12,9 +13,12 @@ import type { Lease } from './lease-record.ts';
 /** Between two looks at a lease that may have lapsed. */
 const LOOK_EVERY_MS = 500;
 
-/** @throws HistoryConflict naming the one that leads; BUS_UNAVAILABLE */
+/**
+ * A bus that does not say counts as one where nobody leads: its user may not be allowed to ask.
+ * @throws HistoryConflict naming the one that leads
+ */
 export async function requireNoLeader(bus: Bus, clock: Clock): Promise<void> {
-  const leader = await leaderOn(bus, clock);
+  const leader = await leaderOn(bus, clock).catch(unlessUnavailable);
   if (leader === undefined) return;
   throw new HistoryConflict(
     `The control plane ${leader.holder} at ${leader.apiUrl} leads on this bus. Beside another,` +
@@ -45,4 +49,9 @@ export async function leaderOn(bus: Bus, clock: Clock): Promise<Lease | undefine
     return renewed?.state === 'held' ? renewed : undefined;
   }
   return undefined;
+}
+
+function unlessUnavailable(error: unknown): undefined {
+  if (sharedErrors.is(error) && error.code === 'BUS_UNAVAILABLE') return undefined;
+  throw error;
 }

@@ -41,6 +41,8 @@ const USES: Readonly<Record<keyof typeof SUBJECTS, SubjectUse | 'within_another'
     'control_plane',
   ]),
   event: subject(plain(SUBJECTS.event), 'Writes an event', ['control_plane'], []),
+  leaderBucket: keys(SUBJECTS.leaderBucket, 'Which of several control planes leads'),
+  leaseKey: 'within_another',
   snapshotBucket: objects(SUBJECTS.snapshotBucket, 'The whole config, which proxies start with'),
   snapshotObject: 'within_another',
   snapshotRequest: subject(
@@ -184,6 +186,17 @@ function objects(bucket: string, what: string): SubjectUse {
     name: `objects ${bucket}`,
     what,
     grants: (plane) => ({ publish: publish[plane], subscribe: [] }),
+  };
+}
+
+/** Control planes alone read and write it. */
+function keys(bucket: string, what: string): SubjectUse {
+  const stored = `KV_${bucket}`;
+  const publish = [`$JS.API.STREAM.CREATE.${stored}`, ...following(stored), `$KV.${bucket}.>`];
+  return {
+    name: `keys ${bucket}`,
+    what,
+    grants: (plane) => (plane === 'control_plane' ? { publish, subscribe: [] } : NOTHING),
   };
 }
 
