@@ -7,6 +7,7 @@ import { createProgram } from '@dbbouncer/cli/program.ts';
 import type { Actions } from '@dbbouncer/cli/program.ts';
 import { parseConfigFile } from '@dbbouncer/shared/settings/config-file.ts';
 import { formatProblems } from '@dbbouncer/shared/settings/config-problems.ts';
+import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { settingsFlags } from '@dbbouncer/shared/settings/setting-list.ts';
 import { readDocument, readDocuments, section } from './markdown.ts';
 import { controlPage, ownMetrics, proxyPage, supervisorPage } from './metrics-reference.ts';
@@ -74,9 +75,9 @@ describe('the documents', () => {
     const flags = commands.flatMap((line) => line?.match(/--[a-z][a-z-]+/g) ?? []);
     assert.ok(flags.length > 3);
     const ownFlags = new Set(['--help', ...flagsOf(createProgram({} as Actions, '0'))]);
-    const streams = new Set(['DBBOUNCER_CONFIG', 'DBBOUNCER_EVENTS', 'DBBOUNCER_SNAPSHOTS']);
+    const onTheBus = new Set<unknown>(Object.values(SUBJECTS));
     none([
-      ...variables.filter((name) => name !== null && !known.has(name) && !streams.has(name)),
+      ...variables.filter((name) => name !== null && !known.has(name) && !onTheBus.has(name)),
       ...flags.filter((name) => !known.has(name) && !ownFlags.has(name)),
     ] as string[]);
   });
