@@ -177,14 +177,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     tenants: store,
     apiKeys: store.apiKeys,
     events: store,
-    past: {
-      tenant: (id, position) => pastOfTenant(store, id, position),
-      positionAt: (time) => store.lastByTime(time, 'up_to'),
-      writtenAt: (position) => {
-        for (const event of store.readAll(position - 1, 1)) return event.occurredAt;
-        return undefined;
-      },
-    },
+    past: pastIn(store),
     history,
     fleet,
     canaries,
@@ -208,6 +201,17 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
       reports.close();
       await writing.close();
       store.close();
+    },
+  };
+}
+
+function pastIn(store: EventStore): PastReader {
+  return {
+    tenant: (id, position) => pastOfTenant(store, id, position),
+    positionAt: (time) => store.lastByTime(time, 'up_to'),
+    writtenAt: (position) => {
+      for (const event of store.readAll(position - 1, 1)) return event.occurredAt;
+      return undefined;
     },
   };
 }
