@@ -8,15 +8,12 @@ import { REPORT_INTERVAL_MS } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
-import { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
+import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import type { ReadEnv } from '@dbbouncer/shared/secrets/keyring.ts';
-import { openConfigVerifier } from '@dbbouncer/shared/secrets/config-keys.ts';
 import type { BusReach } from '@dbbouncer/shared/secrets/config-keys.ts';
-import { openKeySource } from '@dbbouncer/shared/secrets/key-source.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { budgetSideOf } from './budget-side.ts';
 import type { BudgetSide } from './budget-side.ts';
-import type { DiskCopy } from './config-feed/disk-copy.ts';
 import { ConfigFeed } from './config-feed/feed.ts';
 import { takeIdentity, takeWorkerIdentity } from './identity/proxy-identity.ts';
 import type { ProxyIdentity } from './identity/proxy-identity.ts';
@@ -58,6 +55,7 @@ import { startTelemetryServer } from './telemetry/http.ts';
 import type { Readiness } from './telemetry/http.ts';
 import { CertificateUsers } from './tls/certificate-users.ts';
 import type { ClientTls } from './tls/client-tls.ts';
+import { trustOf } from './trust.ts';
 import type { PostgresBackend } from './upstream/postgres-backend.ts';
 import { ServerCancels } from './upstream/server-cancels.ts';
 
@@ -152,12 +150,11 @@ function identityFor({ dataDir, proxyId }: Settings, worker?: WorkerRole): Proxy
 /** Everything the proxy is made of, knowing each other; no port is open yet. */
 function makeParts(settings: Settings, dependencies: ProxyDependencies, identity: ProxyIdentity) {
   const { proxyId } = identity;
-  const { bus, clock, log, readEnv, worker } = dependencies;
-  const { dataDir, masterKey } = settings;
-  const keyring = new Keyring(openKeySource({ dataDir, masterKey, whenAbsent: 'wait' }), readEnv);
+  const { bus, clock, log, worker } = dependencies;
+  const { keyring, verifier, seal } = trustOf(settings, dependencies);
   const router = new Router(log, proxyId);
-  const budget = budgetSideOf(settings, { bus, router, clock, log, identity });
-  const feed = makeFeed(settings, dependencies, { router, keyring, disk: budget.disk });
+  const budget = budgetSideOf(settings, { bus, router, seal, clock, log, identity });
+  const feed = new ConfigFeed({ bus, router, verifier, clock, log, disk: budget.disk });
   const pools = makePools(settings, budget, { clock, log });
   const registry = new SessionRegistry();
   const clients = () => registry.size;
@@ -219,16 +216,6 @@ function makeParts(settings: Settings, dependencies: ProxyDependencies, identity
     startTelemetry: telemetryPort(settings, metrics, { worker, log }),
     listen: () => listenForClients(settings, services, worker?.ports),
   };
-}
-
-function makeFeed(
-  { configSignature, configPublicKeysFile }: Settings,
-  { bus, busReach = 'shared', clock, log }: ProxyDependencies,
-  { router, keyring, disk }: { router: Router; keyring: Keyring; disk: DiskCopy },
-): ConfigFeed {
-  const settings = { configSignature, configPublicKeysFile };
-  const verifier = openConfigVerifier(settings, keyring, clock, busReach);
-  return new ConfigFeed({ bus, router, verifier, clock, log, disk });
 }
 
 function makePools(

@@ -12,12 +12,14 @@ import { FleetBudget } from './budget/fleet-budget.ts';
 import { Looks } from './budget/looks.ts';
 import type { LooksOptions } from './budget/looks.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
+import type { CopySeal } from './config-feed/disk-copy.ts';
 import type { ProxyIdentity } from './identity/proxy-identity.ts';
 import type { Router } from './routing/router.ts';
 
 interface Parts {
   readonly bus: Bus;
   readonly router: Router;
+  readonly seal: CopySeal;
   readonly clock: Clock;
   readonly log: Logger;
   readonly identity: ProxyIdentity;
@@ -32,13 +34,14 @@ export type BudgetSide = ReturnType<typeof budgetSideOf>;
  */
 export function budgetSideOf(
   { fleetBudget, proxyId: configuredId }: Settings,
-  { bus, router, clock, log, identity }: Parts,
+  { bus, router, seal, clock, log, identity }: Parts,
 ) {
   const { dir, proxyId } = identity;
   const id = configuredId === undefined ? 'kept' : 'configured';
   const file = new BudgetFile({ dir, id, clock, log });
   const disk: DiskCopy = new DiskCopy({
     dir,
+    seal,
     clock,
     log,
     before: async () => await fleet?.settled(),

@@ -332,6 +332,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   ),
   'data-plane/src/client-ports.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/client-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
+  'data-plane/src/trust.ts': room('allowed', 'shared/src', 'data-plane/src/config-feed'),
   'data-plane/src/server-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/budget-side.ts': room('allowed', 'shared/src', 'data-plane/src'),
   'data-plane/src/app.ts': room('allowed', 'shared/src', 'data-plane/src'),

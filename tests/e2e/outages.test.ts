@@ -196,7 +196,8 @@ async function diskCopiesWritten(): Promise<void> {
 function positionOnDisk(proxy: DbbouncerProcess): number | undefined {
   const [copy = ''] = diskCopiesOf(proxy);
   try {
-    return (JSON.parse(readFileSync(copy, 'utf8')) as { position: number }).position;
+    const text = readFileSync(copy, 'utf8').replace(/\nhmac-sha256 .*\n$/, '');
+    return (JSON.parse(text) as { position: number }).position;
   } catch {
     return undefined;
   }

@@ -40,7 +40,7 @@ import { planChanges } from './plan.ts';
 
 const keys = parseMasterKeys('2026:a master key of the tests', 'test');
 const keyring = new Keyring(
-  { name: 'test', dataDir: '/nowhere', read: () => keys },
+  { name: 'test', dataDir: '/nowhere', ownFiles: [], read: () => keys },
   () => undefined,
 );
 

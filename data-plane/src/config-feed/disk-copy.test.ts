@@ -77,6 +77,35 @@ describe('DiskCopy', () => {
     assert.equal((await copy.load())?.position, 43);
   });
 
+  it('loads, with a seal, what was written with one of its keys, and no more', async () => {
+    const [former, current, foreign] = [1, 2, 3].map((byte) => Buffer.alloc(32, byte));
+    assert(former !== undefined && current !== undefined && foreign !== undefined);
+    const sealing = (keys: readonly Buffer[], unsealed: 'accepted' | 'refused' = 'refused') => {
+      const first = () => {
+        if (keys[0] === undefined) throw new Error('there is no key');
+        return keys[0];
+      };
+      const seal = { key: first, keys: () => [first(), ...keys.slice(1)], unsealed };
+      return new DiskCopy({ dir, clock: systemClock, log: silentLogger, seal });
+    };
+    const loads = async (copy: DiskCopy) => (await copy.load())?.position;
+    const copy = sealing([former]);
+    copy.save(config);
+    await copy.flush();
+    assert.equal(await loads(sealing([former])), 42);
+    assert.equal(await loads(sealing([current, former])), 42);
+    assert.equal(await loads(sealing([foreign])), undefined);
+    assert.equal(await loads(sealing([])), undefined);
+    const path = join(dir, 'config.json');
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.replace('"position":42', '"position":43'));
+    assert.equal(await loads(sealing([former])), undefined);
+    await writeFile(path, text.replace(/\nhmac-sha256 .*\n$/, ''));
+    assert.equal(await loads(sealing([former])), undefined);
+    assert.equal(await loads(sealing([former], 'accepted')), 42);
+    assert.equal(await loads(sealing([])), 42);
+  });
+
   it('loads nothing where there is no copy', async () => {
     assert.equal(await copyIn(dir).load(), undefined);
   });

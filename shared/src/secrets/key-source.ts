@@ -16,6 +16,8 @@ export interface KeySourceOptions {
   readonly dataDir: string;
   /** The control plane makes a missing key file; a proxy waits for it. */
   readonly whenAbsent: 'create' | 'wait';
+  /** Files elsewhere that hold keys of this process: no tenant's password may be read from them. */
+  readonly ownFiles?: readonly (string | undefined)[];
 }
 
 export interface KeySource {
@@ -23,6 +25,7 @@ export interface KeySource {
   readonly name: string;
   /** The folder of this process's own keys; no tenant's password may be read from it. */
   readonly dataDir: string;
+  readonly ownFiles: readonly string[];
   /**
    * The keys as they are now, the primary one first; none while there is no key file yet.
    * @throws SETTINGS_INVALID when what is there is not a key.
@@ -36,15 +39,16 @@ export interface KeySource {
  */
 export function openKeySource(options: KeySourceOptions): KeySource {
   const { dataDir } = options;
+  const ownFiles = (options.ownFiles ?? []).filter((path) => path !== undefined);
   if (options.masterKey !== undefined) {
     const keys = parseMasterKeys(options.masterKey, 'DBBOUNCER_MASTER_KEY');
-    return Object.freeze({ name: 'DBBOUNCER_MASTER_KEY', dataDir, read: () => keys });
+    return Object.freeze({ name: 'DBBOUNCER_MASTER_KEY', dataDir, ownFiles, read: () => keys });
   }
   const path = join(dataDir, 'master.key');
   if (options.whenAbsent === 'create') {
     createSecretFile(path, () => randomBytes(MASTER_KEY_BYTES).toString('base64'));
   }
-  return Object.freeze({ name: path, dataDir, read: () => readKeyFile(path) });
+  return Object.freeze({ name: path, dataDir, ownFiles, read: () => readKeyFile(path) });
 }
 
 function readKeyFile(path: string): readonly MasterKey[] {

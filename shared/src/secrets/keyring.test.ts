@@ -9,8 +9,8 @@ import {
   linkSync,
   mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -165,6 +165,25 @@ describe('Keyring: own keys', () => {
     for (const reference of references) {
       assert.throws(() => ring.open(reference, 'acme'), /where DBBouncer keeps its own keys/);
     }
+  });
+});
+
+describe('Keyring: files of keys elsewhere', () => {
+  it('gives none of them as a password, under no name', () => {
+    const seed = join(folder, 'nats.nk');
+    const other = join(folder, 'password');
+    const link = join(folder, 'link-to-seed');
+    writeFileSync(seed, 'SU...');
+    writeFileSync(other, 'of a tenant');
+    linkSync(seed, link);
+    const ownFiles = [undefined, seed, join(folder, 'missing')];
+    const dataDir = join(folder, 'keys');
+    const source = openKeySource({ masterKey: KEY_A, dataDir, whenAbsent: 'wait', ownFiles });
+    const ring = new Keyring(source, () => undefined);
+    for (const path of [seed, link]) {
+      assert.throws(() => ring.open({ kind: 'file', path }, 'acme'), /cannot be read here/);
+    }
+    assert.equal(ring.open({ kind: 'file', path: other }, 'acme'), 'of a tenant');
   });
 });
 

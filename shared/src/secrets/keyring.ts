@@ -156,7 +156,7 @@ export class Keyring {
       if (isBelow(real, this.#source.dataDir) || isBelow(real, '/proc')) {
         throw ownKeys(whose, `file ${path}`);
       }
-      secret = readSecretFile(real, this.#source.dataDir);
+      secret = readSecretFile(real, this.#source);
     } catch (error) {
       throw sharedErrors.is(error)
         ? error
@@ -223,7 +223,7 @@ const OWN_FILES = ['master.key', 'api.key', 'dbbouncer.db'];
  * Reads a small regular file. A device or a pipe is refused before a byte is read: it could block
  * the process, or never end.
  */
-function readSecretFile(path: string, dataDir: string): string {
+function readSecretFile(path: string, { dataDir, ownFiles }: KeySource): string {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const facts = fstatSync(file);
@@ -231,7 +231,8 @@ function readSecretFile(path: string, dataDir: string): string {
     if (facts.size > SECRET_FILE_BYTES_MAX) {
       throw new Error(`it has ${facts.size} bytes, ${SECRET_FILE_BYTES_MAX} is the limit`);
     }
-    if (OWN_FILES.some((name) => isSameFile(facts, join(dataDir, name)))) {
+    const own = [...OWN_FILES.map((name) => join(dataDir, name)), ...ownFiles];
+    if (own.some((one) => isSameFile(facts, one))) {
       throw new Error('it is a file of DBBouncer itself');
     }
     const bytes = Buffer.alloc(facts.size);
