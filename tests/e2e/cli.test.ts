@@ -71,7 +71,11 @@ describe('dbbouncer told something it cannot use', () => {
     ['a missing config file', ['up', '--config', 'no.yaml'], /no\.yaml:1:1: cannot be read/],
     ['control-plane without NATS', ['control-plane'], /--nats URL[^]*dbbouncer up/],
     ['proxy without NATS', ['proxy'], /--nats URL[^]*dbbouncer up/],
-    ['3 workers', ['proxy', '--nats', 'nats://n', '--workers', '3'], /is 3[^]*several proxies/],
+    [
+      'a proxy id too long for the names of workers',
+      ['proxy', '--nats', 'nats://n', '--workers', '3', '--proxy-id', 'x'.repeat(28)],
+      /has 28 characters; with several workers 27 are allowed/,
+    ],
     ['a load that is no number', ['demo', '--clients', 'many'], /--clients must be .* "many"/],
   ];
   for (const [what, args, words] of cases) {
