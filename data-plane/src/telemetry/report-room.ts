@@ -3,7 +3,7 @@
  * most urgent in it goes first.
  */
 import { BUS_LIMITS } from '@dbbouncer/shared/bus/bus.ts';
-import type { PoolReport } from '@dbbouncer/shared/contract/proxy-report.ts';
+import type { PoolReport, ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { ReadPool } from './pool-tally.ts';
 
 /**
@@ -20,23 +20,34 @@ const SHARES = Object.freeze({
 
 const FAILING_CHARS_MAX = 500;
 
-/** The first of `items`, made into what is sent, as far as there is room; and how many are left. */
-export function fitting<T, R>(
-  list: keyof typeof SHARES,
+/** A list of a report as JSON, written once: it may be long, and clients wait meanwhile. */
+export interface Fitting {
+  /** With its name; nothing when it is empty. */
+  readonly json: readonly string[];
+  /** How many there was no room for. */
+  readonly omitted: number;
+}
+
+/** The first of `items`, made into what is sent, as far as there is room. */
+export function fitting<List extends keyof typeof SHARES, T>(
+  list: List,
   items: readonly T[],
-  make: (item: T) => R,
-): { readonly sent: R[]; readonly omitted: number } {
+  make: (item: T) => Item<List>,
+): Fitting {
   const bytesMax = SHARES[list] * BUS_LIMITS.messageBytesMax;
-  const sent: R[] = [];
+  const written: string[] = [];
   let bytes = 0;
   for (const item of items) {
-    const made = make(item);
-    bytes += Buffer.byteLength(JSON.stringify(made)) + 1;
+    const one = JSON.stringify(make(item));
+    bytes += Buffer.byteLength(one) + 1;
     if (bytes > bytesMax) break;
-    sent.push(made);
+    written.push(one);
   }
-  return { sent, omitted: items.length - sent.length };
+  const json = written.length === 0 ? [] : [`"${list}":[${written.join(',')}]`];
+  return { json, omitted: items.length - written.length };
 }
+
+type Item<List extends keyof typeof SHARES> = NonNullable<ProxyReport[List]>[number];
 
 /** Those that somebody has to look at first. */
 export function byUrgency(pools: readonly ReadPool[]): readonly ReadPool[] {

@@ -6,6 +6,7 @@
  */
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import type {
+  ActivityCounts,
   EndpointHealth,
   HaltedTenant,
   ProxyReport,
@@ -17,6 +18,7 @@ import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { PoolTally, ReadPool } from './pool-tally.ts';
 import { byUrgency, fitting, poolReport } from './report-room.ts';
+import type { Fitting } from './report-room.ts';
 import { activityOf } from './tenant-activity.ts';
 import type { ReadActivity } from './tenant-activity.ts';
 
@@ -53,6 +55,13 @@ export interface ReporterOptions {
   readonly endpoints: () => readonly EndpointHealth[];
 }
 
+/** What clients of all tenants did, as it is told. */
+interface ToldActivity {
+  readonly atMs: number;
+  readonly totals: ActivityCounts;
+  readonly tenants: Fitting;
+}
+
 /** At most 20 reports a second, however fast positions change. */
 const REPORT_GAP_MS = 50;
 
@@ -64,6 +73,7 @@ export class Reporter {
   #endFeed: (() => void) | undefined;
   #sentMs = Number.NEGATIVE_INFINITY;
   #sentStatus: ReportedStatus | undefined;
+  #activity: ToldActivity | undefined;
 
   constructor(options: ReporterOptions) {
     this.#options = options;
@@ -116,16 +126,18 @@ export class Reporter {
     this.#sentMs = clock.nowMs();
     this.#sentStatus = feed.status;
     const report = this.#report(this.#sentStatus);
-    bus.publish(SUBJECTS.report(proxy), new TextEncoder().encode(JSON.stringify(report)));
+    bus.publish(SUBJECTS.report(proxy), new TextEncoder().encode(report));
     this.#sendAfter(this.#options.intervalMs);
   }
 
-  #report({ epoch, appliedPosition, rejected, rejections }: ReportedStatus): ProxyReport {
-    const { proxy, version, clock, clients, vitals, activity } = this.#options;
+  /** As JSON. */
+  #report({ epoch, appliedPosition, rejected, rejections }: ReportedStatus): string {
+    const { proxy, version, clock, clients, vitals } = this.#options;
     const phase = this.#phase;
-    const { totals, tenants } = activity.read();
-    const said = fitting('tenants', tenants, activityOf);
-    return {
+    const { totals, tenants } = this.#readActivity();
+    const read = this.#options.pools.read();
+    const pools = fitting('pools', byUrgency(read), poolReport);
+    const head: Omit<ProxyReport, 'pools'> = {
       proxy,
       version,
       startedAt: this.#startedAt,
@@ -138,25 +150,28 @@ export class Reporter {
       clients: clients(),
       vitals: vitals.read(),
       activity: totals,
-      ...this.#pools(),
-      ...(said.sent.length > 0 && { tenants: said.sent }),
-      ...(said.omitted > 0 && { tenantsOmitted: said.omitted }),
+      ...(pools.omitted > 0 && { poolsOmitted: pools.omitted }),
+      ...(tenants.omitted > 0 && { tenantsOmitted: tenants.omitted }),
     };
+    const lists = [
+      ...(pools.json.length > 0 ? pools.json : ['"pools":[]']),
+      ...tenants.json,
+      ...fitting('halted', this.#options.halted(read), asItIs).json,
+      ...fitting('servers', this.#options.servers(), asItIs).json,
+      ...fitting('endpoints', this.#options.endpoints(), asItIs).json,
+    ];
+    return `${JSON.stringify(head).slice(0, -1)},${lists.join(',')}}`;
   }
 
-  #pools() {
-    const all = this.#options.pools.read();
-    const pools = fitting('pools', byUrgency(all), poolReport);
-    const halted = fitting('halted', this.#options.halted(all), asItIs).sent;
-    const servers = fitting('servers', this.#options.servers(), asItIs).sent;
-    const endpoints = fitting('endpoints', this.#options.endpoints(), asItIs).sent;
-    return {
-      pools: pools.sent,
-      ...(pools.omitted > 0 && { poolsOmitted: pools.omitted }),
-      ...(servers.length > 0 && { servers }),
-      ...(endpoints.length > 0 && { endpoints }),
-      ...(halted.length > 0 && { halted }),
-    };
+  /** The costliest part of a report, and never news: of those that follow soon it is the same. */
+  #readActivity(): ToldActivity {
+    const { clock, activity, intervalMs } = this.#options;
+    const atMs = clock.nowMs();
+    const known = this.#activity;
+    if (known !== undefined && atMs - known.atMs < intervalMs / 2) return known;
+    const { totals, tenants } = activity.read();
+    this.#activity = { atMs, totals, tenants: fitting('tenants', tenants, activityOf) };
+    return this.#activity;
   }
 }
 
