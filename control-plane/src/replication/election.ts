@@ -98,8 +98,10 @@ export class Election {
 
   start(): void {
     this.#life = 'open';
-    this.#watch = this.#ports.keys.watch(SUBJECTS.leaseKey, ({ revision }) => {
-      if (revision > (this.#seen?.revision ?? 0)) this.#lookNow();
+    this.#watch = this.#ports.keys.watch(SUBJECTS.leaseKey, (change) => {
+      // One's own renewals are no news.
+      const written = change.kind === 'put' ? decodeLease(change.value) : undefined;
+      if (written?.process !== this.#candidate.process) this.#lookNow();
     });
     this.#lookNow();
   }

@@ -9,6 +9,7 @@ import { eventSearchContract } from './event-search.contract.ts';
 import { eventStoreContract } from './event-store.contract.ts';
 import type { OpenedStore } from './event-store.contract.ts';
 import { createMemoryEventStore } from './memory-event-store.ts';
+import { replicatedChangeContract } from './replicated-change.contract.ts';
 import { openSqliteEventStore } from './sqlite-event-store.ts';
 
 function openMemory(): OpenedStore {
@@ -44,4 +45,5 @@ for (const [name, open] of [
 ] as const) {
   eventStoreContract(name, open);
   eventSearchContract(name, open);
+  replicatedChangeContract(name, open);
 }
