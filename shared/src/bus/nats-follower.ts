@@ -32,7 +32,9 @@ type Handler = (message: JsMsg) => void | Promise<void>;
 const ATTACH_TIMEOUT_MS = 10_000;
 /** A pull asks for so many messages, and is renewed after so long without them. */
 const PULL_MESSAGES = 100;
-const PULL_EXPIRES_MS = 20_000;
+const PULL_EXPIRES_MS = 10_000;
+/** As long as it is not known whether the consumer delivers what the stream has. */
+const PULL_IN_DOUBT_MS = 2_000;
 /** Two missed heartbeats mean that the consumer is gone. */
 const PULL_HEARTBEAT_MS = 2_000;
 /** The server forgets a consumer that nobody pulls from for so long. */
@@ -141,11 +143,13 @@ export class NatsFollower implements Subscription {
 
   async #consume(consumer: Consumer): Promise<void> {
     let delivered = 0;
+    let doubt: 'none' | 'lags' = 'none';
     while (this.#isOpen() && this.#context.link.status === 'connected') {
+      const before = delivered;
       const messages = await consumer.fetch({
         max_messages: PULL_MESSAGES,
-        expires: PULL_EXPIRES_MS,
-        idle_heartbeat: PULL_HEARTBEAT_MS,
+        expires: doubt === 'none' ? PULL_EXPIRES_MS : PULL_IN_DOUBT_MS,
+        idle_heartbeat: doubt === 'none' ? PULL_HEARTBEAT_MS : PULL_IN_DOUBT_MS / 2,
       });
       this.#messages = messages;
       try {
@@ -157,7 +161,28 @@ export class NatsFollower implements Subscription {
       } finally {
         this.#abandonPull();
       }
+      if (!this.#isOpen()) return;
+      const lags = delivered === before && (await this.#isBehind());
+      if (lags && doubt === 'lags') {
+        throw new ConsumerLost(`the consumer does not deliver message ${this.#next}`);
+      }
+      doubt = lags ? 'lags' : 'none';
     }
+  }
+
+  /**
+   * Whether the stream has more than was delivered. A consumer lives on one server of a cluster and
+   * shows signs of life also where that server has not caught up with the others.
+   */
+  async #isBehind(): Promise<boolean> {
+    // Of some messages of the stream alone, its end says nothing.
+    if (this.#context.filterSubject !== undefined) return false;
+    const { state } = await this.#context.link.run(
+      `look at ${this.#context.stream}`,
+      ATTACH_TIMEOUT_MS,
+      async (connection) => (await openManager(connection)).streams.info(this.#context.stream),
+    );
+    return state.last_seq >= this.#next;
   }
 
   async #deliver(message: JsMsg, ordinal: number): Promise<void> {
