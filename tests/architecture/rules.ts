@@ -26,7 +26,6 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/architecture/write-error-reference.ts': 'writes ERRORS.md anew',
   'tests/architecture/write-references.ts': 'writes the tables of docs/ anew',
   'tests/compatibility/write-matrix.ts': 'npm run compatibility',
-  'tests/support/granted-proxy-main.ts': 'started by tests/data-plane/budget-stopped.test.ts',
   'tests/drill/main.ts': 'npm run drill',
   'tests/drill/rolling/main.ts': 'npm run drill:rolling',
   'tests/model/main.ts': 'npm run model',
