@@ -28,6 +28,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/compatibility/write-matrix.ts': 'npm run compatibility',
   'tests/drill/main.ts': 'npm run drill',
   'tests/drill/rolling/main.ts': 'npm run drill:rolling',
+  'tests/fleet-drill/main.ts': 'npm run drill:fleet',
   'tests/model/main.ts': 'npm run model',
   'tests/scale/main.ts': 'npm run bench:scale',
 };
