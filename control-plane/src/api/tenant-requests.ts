@@ -71,8 +71,9 @@ export function change(
 export function answer({ core }: ApiServices, reply: FastifyReply, view: TenantView): TenantAnswer {
   reply.header('etag', etagOf(view.version));
   const { defaults } = core.tenants.getDefaults();
-  const canary = toCanaryAnswer(view, core.canaries.evidence(view.config.id));
-  return { ...toTenantAnswer(view, defaults, core.fleet), canary };
+  const plain = toTenantAnswer(view, defaults, core.fleet);
+  if (view.config.canary === undefined) return plain;
+  return { ...plain, canary: toCanaryAnswer(view, core.canaries.evidence(view.config.id)) };
 }
 
 /**

@@ -53,6 +53,8 @@ export interface CanaryWatchOptions {
 const LOOK_INTERVAL_MS = 200;
 /** After a commit, before the log is read for canaries. */
 const READ_DELAY_MS = 20;
+/** After a failure of the event log. */
+const RETRY_MS = 2_000;
 const PAGE_EVENTS = 200;
 const TYPES = ['CanaryStarted', 'CanaryPromoted', 'CanaryRolledBack'] as const;
 
@@ -101,6 +103,8 @@ export class CanaryWatch {
 
   /** What is known of the tenant's canary by now; nothing where none runs. */
   evidence(id: string): Evidence | undefined {
+    // Who has just begun one asks at once.
+    if (!this.#running.has(tenantKey(id))) this.#readOn();
     const running = this.#running.get(tenantKey(id));
     return running && this.#evidenceOf(running);
   }
@@ -108,7 +112,7 @@ export class CanaryWatch {
   /** Ends none; what is being decided is awaited. */
   async close(): Promise<void> {
     this.#phase = 'closed';
-    for (const stop of this.#stops) stop();
+    for (const stop of [...this.#stops]) stop();
     this.#reading?.cancel();
     this.#look?.cancel();
     await Promise.all([this.#taking, ...this.#deciding.values()]);
@@ -140,6 +144,7 @@ export class CanaryWatch {
   }
 
   #readOn(): void {
+    this.#reading?.cancel();
     this.#reading = undefined;
     const { history, log } = this.#options;
     try {
@@ -217,12 +222,29 @@ export class CanaryWatch {
         this.#forget(key, running);
       } catch (error) {
         if (isOver(error)) this.#forget(key, running);
-        else log.warn({ tenant, error }, 'a canary cannot be ended just now');
+        else {
+          log.warn({ tenant, error }, 'a canary cannot be ended just now; it is tried again');
+          await this.#rest();
+        }
       } finally {
         this.#deciding.delete(key);
       }
     };
     this.#deciding.set(key, decide());
+  }
+
+  /** Until what failed may be tried again, or nobody wants it to be. */
+  async #rest(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#options.clock.after(RETRY_MS, resolve);
+    const wake = () => {
+      timer.cancel();
+      resolve();
+    };
+    this.#stops.push(wake);
+    await promise;
+    this.#stops.splice(this.#stops.indexOf(wake), 1);
+    this.#lookSoon();
   }
 
   /** Another one may have begun since. */
