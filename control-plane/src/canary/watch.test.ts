@@ -176,7 +176,7 @@ describe('CanaryWatch', () => {
     assert.equal(lastEvent()?.type, 'CanaryStarted');
   });
 
-  it('knows at once of a canary that somebody asks about, and forgets one that was ended', async () => {
+  it('knows at once of one that somebody asks about, and forgets one that is over', async () => {
     begin();
     report('p1');
     assert.equal(watch.evidence('ACME')?.canaries.length, 1);

@@ -112,7 +112,7 @@ export class CanaryWatch {
   /** Ends none; what is being decided is awaited. */
   async close(): Promise<void> {
     this.#phase = 'closed';
-    for (const stop of [...this.#stops]) stop();
+    for (const stop of this.#stops) stop();
     this.#reading?.cancel();
     this.#look?.cancel();
     await Promise.all([this.#taking, ...this.#deciding.values()]);

@@ -1,6 +1,9 @@
 /** A config with canaries: each proxy serves what is for it, and notices nothing else. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import * as fc from 'fast-check';
+import { servedBy } from '@dbbouncer/shared/contract/canary.ts';
 import { applyDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import type { ConfigChange } from '@dbbouncer/shared/contract/config-delta.ts';
 import { decodeConfig, encodeConfig } from '@dbbouncer/shared/contract/config-text.ts';
@@ -46,6 +49,7 @@ function proxiesAt(config: RoutingConfig) {
 }
 
 const set = (tenant: TenantConfig): ConfigChange => ({ kind: 'tenant_set', tenant });
+const served = (router: Router) => new Map(router.current.config.tenants);
 const acme = someTenant('Acme');
 const globex = someTenant('globex');
 
@@ -120,6 +124,50 @@ describe('a canary', () => {
     assert.equal(again.current.byKey('acme')?.port, 6_000);
     tell({ kind: 'tenant_removed', id: acme.id });
     assert.equal(first.router.current.byKey('acme'), undefined);
+  });
+
+  it('is served over any history as a look at all tenants would have it', () => {
+    const port = fc.integer({ min: 1, max: 3 });
+    const change = fc.record({
+      id: fc.constantFrom('a', 'B', 'c'),
+      kind: fc.constantFrom('set', 'try', 'remove'),
+      port,
+      tried: port,
+    });
+    const toChange = ({
+      id,
+      kind,
+      ...ports
+    }: typeof change extends fc.Arbitrary<infer C> ? C : never) => {
+      const tenant = someTenant(id, { port: ports.port });
+      if (kind === 'remove') return { kind: 'tenant_removed', id: tenant.id } as const;
+      return set(kind === 'set' ? tenant : tried(tenant, { port: ports.tried }));
+    };
+    fc.assert(
+      fc.property(fc.array(fc.array(change, { maxLength: 3 }), { maxLength: 12 }), (steps) => {
+        const many = Array.from({ length: 5 }, (_, index) => someTenant(`other-${index}`));
+        const { all, tell } = proxiesAt(someConfig([...many, someTenant('a', { port: 1 })]));
+        for (const step of steps) {
+          const before = all.map(({ router }) => served(router));
+          tell(...step.map(toChange));
+          for (const [index, proxy] of [P1, P2].entries()) {
+            const { router, seen = [] } = all[index] ?? {};
+            assert.ok(router !== undefined);
+            const expected = new Map(
+              Array.from(router.current.told.tenants, ([key, one]) => [key, servedBy(proxy, one)]),
+            );
+            assert.deepEqual(served(router), expected);
+            const was = before[index] ?? new Map<string, TenantConfig>();
+            const differing = new Set(
+              [...was.keys(), ...expected.keys()].filter(
+                (key) => !isDeepStrictEqual(was.get(key), expected.get(key)),
+              ),
+            );
+            assert.deepEqual(new Set(seen), differing);
+          }
+        }
+      }),
+    );
   });
 
   it('is refused where what it tries contradicts itself', () => {

@@ -22,8 +22,9 @@ export class Canaries {
   }
 
   /**
-   * What is served once `told` follows on `previous`; called once for each swap, in order. Where no
-   * tenant has a canary, that is `told` itself; else with the objects that are served now.
+   * What is served once `told` follows on `previous`; called once for each swap, in order. Until a
+   * tenant has a canary that is `told` itself, from then on a config of its own that changes by
+   * what changes.
    */
   follow(previous: RoutingSnapshot, told: RoutingConfig): RoutingConfig {
     const { tenants } = told;
@@ -33,7 +34,19 @@ export class Canaries {
       if (tenant?.canary === undefined) this.#served.delete(key);
       else this.#served.set(key, servedBy(this.#proxy, tenant));
     }
-    if (this.#served.size === 0) return told;
-    return { ...told, tenants: tenants.with(this.#served).sharing(previous.config.tenants) };
+    const isOfItsOwn = previous.config !== previous.told;
+    if (this.#served.size === 0 && !isOfItsOwn) return told;
+    return { ...told, tenants: this.#next(previous, tenants) };
+  }
+
+  #next({ told, config }: RoutingSnapshot, tenants: RoutingConfig['tenants']) {
+    const changed = [...tenants.changedKeys(told.tenants)];
+    if (changed.length * 2 > tenants.size) {
+      return tenants.with(this.#served).sharing(config.tenants);
+    }
+    const entries = changed.map(
+      (key) => [key, this.#served.get(key) ?? tenants.look(key)] as const,
+    );
+    return config.tenants.with(entries);
   }
 }
