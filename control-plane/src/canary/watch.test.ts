@@ -27,6 +27,7 @@ let watch: CanaryWatch;
 /** What the event log answers; nothing: it takes what comes. */
 let failure: Error | undefined;
 let attempts: number;
+let role: 'leads' | 'follows';
 let probed: Probed;
 
 const unused = () => assert.fail('one command at a time');
@@ -51,6 +52,7 @@ function startWatch(): CanaryWatch {
     fleet,
     probes: { probe: async () => probed },
     lostAfterMs: FLEET_LIMITS.lostAfterMs,
+    mayDecide: () => role === 'leads',
     newId: () => 'of the watch',
     clock,
     log: silentLogger,
@@ -104,6 +106,7 @@ beforeEach(() => {
   fleet = new FleetState(() => clock.nowMs());
   failure = undefined;
   attempts = 0;
+  role = 'leads';
   probed = { outcome: 'not_probed', reason: 'no_answer', message: 'Nobody.', proxy: undefined };
   handle({ kind: 'register_tenant', origin: 'api', tenant: sampleTenant() });
   watch = startWatch();
@@ -163,6 +166,16 @@ describe('CanaryWatch', () => {
     await pass(7, 'p2');
     assert.equal(lastEvent()?.type, 'CanaryRolledBack');
     assert.equal(lastEvent()?.reason, 'canary p1 is gone: it is silent');
+  });
+
+  it('leaves the decision to who leads, and decides once it leads itself', async () => {
+    begin(1_000);
+    role = 'follows';
+    await pass(5, 'p1', 'p2');
+    assert.deepEqual([attempts, watch.size], [0, 1]);
+    role = 'leads';
+    await pass(2, 'p1', 'p2');
+    assert.equal(lastEvent()?.type, 'CanaryRolledBack');
   });
 
   it('decides nothing while it hears nobody, and gives who comes back the time to', async () => {
