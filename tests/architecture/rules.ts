@@ -30,6 +30,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/drill/rolling/main.ts': 'npm run drill:rolling',
   'tests/fleet-drill/main.ts': 'npm run drill:fleet',
   'tests/model/main.ts': 'npm run model',
+  'tests/budget/main.ts': 'npm run simulate',
   'tests/scale/main.ts': 'npm run bench:scale',
 };
 
@@ -127,6 +128,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'control-plane/src/publish',
     'control-plane/src/store',
   ),
+  'control-plane/src/budget': room('pure', ...GROUND, 'shared/src/bus'),
   'control-plane/src/fleet': room('pure', ...GROUND, 'shared/src/bus'),
   'control-plane/src/canary': room(
     'pure',

@@ -55,6 +55,7 @@ export class Obedience {
   readonly #list: NeedsList;
   readonly #lookedTenants = new Map<string, Looked>();
   readonly #lookedServers = new Set<string>();
+  #left: ObedienceOptions['left'];
   #number = 0;
   #term: number;
   #obeyed = 0;
@@ -69,6 +70,7 @@ export class Obedience {
       standing: (key, at) => this.#standing(key, at),
       said: this.#allowance.said,
     });
+    this.#left = options.left;
     this.#term = kept.term;
     this.#heardMs = nowMs - silentMs;
   }
@@ -192,11 +194,16 @@ export class Obedience {
   // --- what earlier lives have left behind ---
 
   lookedAt(key: string): Looked {
-    if (this.#options.left === 'nothing') return 'yes';
+    if (this.#left === 'nothing') return 'yes';
     const looked = this.#lookedTenants.get(key);
     if (looked !== undefined) return looked;
     const server = this.#allowance.tenant(key)?.server;
     return server !== undefined && this.#lookedServers.has(server) ? 'yes' : 'not_yet';
+  }
+
+  /** Nothing is left of earlier lives, on any server. */
+  nothingIsLeft(): void {
+    this.#left = 'nothing';
   }
 
   /** `yes`: nothing is left there of earlier lives. */
@@ -235,6 +242,7 @@ export class Obedience {
       obeyed: this.#obeyed,
       share: this.#allowance.share,
       appliedPosition,
+      left: this.#left,
       state,
       ...this.#list.next(occasion, uses, nowMs),
     };

@@ -82,6 +82,8 @@ export const proxyNeedsSchema = z.object({
   obeyed: count,
   share: budgetShareSchema,
   appliedPosition: count,
+  /** Whether earlier lives may have left connections of tenants that it does not name. */
+  left: z.enum(['nothing', 'maybe']),
   /** `leaving`: all is closed, and the share is given back for good. */
   state: z.enum(['serving', 'leaving']),
   /** First those that hold more than they may, all of them; then others that hold or want. */

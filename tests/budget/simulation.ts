@@ -1,0 +1,289 @@
+/**
+ * The fleet-wide budget in a world of its own: real allocator, real obedience, simulated time,
+ * network, database and faults. Everything follows from a seed.
+ * Checked: invariant 1 at every connection that is opened; that demand is met once the faults end;
+ * that an idle slot moves within 500 ms; that in the end all slots can be granted again.
+ */
+import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import { Chance } from './chance.ts';
+import { DatabaseServer } from './database-server.ts';
+import type { Connection } from './database-server.ts';
+import { Agenda, Network } from './network.ts';
+import { CONTROL, SimulatedControl } from './simulated-control.ts';
+import { EVERY_KEY, SimulatedConfig } from './simulated-config.ts';
+import type { SimulatedTenant } from './simulated-config.ts';
+import { SimulatedProxy } from './simulated-proxy.ts';
+
+const STEP_MS = 5;
+const TRACE_LINES = 60;
+
+export interface SimulationOptions {
+  readonly seed: number;
+  /** How long faults happen, of simulated time. */
+  readonly troubleMs: number;
+  readonly say?: (line: string) => void;
+}
+
+export class InvariantBroken extends Error {
+  override readonly name = 'InvariantBroken';
+}
+
+export class Simulation {
+  readonly seed: number;
+  readonly chance: Chance;
+  readonly agenda = new Agenda();
+  readonly network: Network;
+  readonly server: DatabaseServer;
+  readonly control: SimulatedControl;
+  readonly proxies = new Map<string, SimulatedProxy>();
+  readonly #say: ((line: string) => void) | undefined;
+  readonly #trace: string[] = [];
+  config: SimulatedConfig;
+  /** What may be occupied: the newest limit, or a former one until that has been reached. */
+  readonly #allowed = new Map<string, number>();
+  #controlBeginsMs = Infinity;
+  #named = 0;
+
+  constructor({ seed, say }: SimulationOptions) {
+    this.seed = seed;
+    this.#say = say;
+    this.chance = new Chance(seed);
+    this.network = new Network(this.agenda, this.chance);
+    this.server = new DatabaseServer(this.agenda, this.chance);
+    this.server.onOpened = (connection) => this.#checkOpened(connection);
+    const expected = this.chance.happens(0.5) ? undefined : this.chance.whole(1, 6);
+    this.config = this.#firstConfig();
+    this.control = new SimulatedControl(
+      {
+        agenda: this.agenda,
+        chance: this.chance,
+        network: this.network,
+        proxyOf: (id) => this.proxies.get(id),
+        say: (line) => this.say(line),
+      },
+      expected,
+    );
+    this.control.begin(this.config);
+    for (let count = this.chance.whole(1, 4); count > 0; count--) this.join();
+    for (const key of EVERY_KEY) this.#allowed.set(key, this.config.maxOf(key));
+  }
+
+  say(line: string): void {
+    const text = `${this.agenda.nowMs.toFixed(1).padStart(9)}  ${line}`;
+    this.#trace.push(text);
+    if (this.#trace.length > TRACE_LINES) this.#trace.shift();
+    this.#say?.(text);
+  }
+
+  fail(what: string): never {
+    const books = [...this.proxies.values()].map(({ described }) => described);
+    const lines = [`seed ${this.seed}: ${what}`, ...this.#trace, ...books, ...this.#booked()];
+    throw new InvariantBroken(lines.join('\n'));
+  }
+
+  join(): SimulatedProxy {
+    const id = `p${++this.#named}` as ProxyId;
+    const proxy = new SimulatedProxy(id, {
+      agenda: this.agenda,
+      chance: this.chance,
+      server: this.server,
+      say: (line) => this.say(line),
+      tell: (needs) => {
+        this.network.send(id, CONTROL, () => this.control.needs(needs));
+      },
+    });
+    this.proxies.set(id, proxy);
+    this.say(`${id} joins`);
+    proxy.start(this.config);
+    return proxy;
+  }
+
+  endControl(): void {
+    if (this.control.allocator === undefined) return;
+    this.say('the control plane ends');
+    this.control.end();
+    this.#controlBeginsMs = this.agenda.nowMs + this.chance.between(100, 9_000);
+  }
+
+  get running(): readonly SimulatedProxy[] {
+    return [...this.proxies.values()].filter((one) => one.isRunning && one.leaving === 'no');
+  }
+
+  /** A new config; everybody hears of it, some sooner. */
+  change(all: ReadonlyMap<string, SimulatedTenant>, servers = this.config.servers): void {
+    this.config = new SimulatedConfig(this.config.position + 1, all, servers, this.config);
+    const { config } = this;
+    const shown = [...all].map(([key, { maxConnections }]) => `${key}=${maxConnections}`);
+    this.say(`config ${config.position}: ${shown.join(' ')} ${[...servers].join(' ')}`);
+    for (const key of EVERY_KEY) {
+      this.#allowed.set(key, Math.max(this.#allowed.get(key) ?? 0, config.maxOf(key)));
+    }
+    this.agenda.after(this.chance.between(0, 30), () => this.control.serve(config));
+    for (const proxy of this.proxies.values()) {
+      const slow = this.chance.happens(0.1) ? this.chance.between(100, 5_000) : 0;
+      this.agenda.after(slow + this.chance.between(1, 40), () => this.#deliver(proxy, config));
+    }
+  }
+
+  /** Lets simulated time go by; `each` is called at every step. */
+  run(ms: number, each: () => void = () => {}): void {
+    const endMs = this.agenda.nowMs + ms;
+    while (this.agenda.nowMs < endMs) {
+      this.agenda.run(this.agenda.nowMs + STEP_MS);
+      if (this.agenda.nowMs >= this.#controlBeginsMs) this.#beginControl();
+      each();
+      for (const proxy of this.proxies.values()) proxy.step();
+      this.control.step();
+      this.#lowerAllowed();
+    }
+  }
+
+  /** A proxy that was started, with a config that may be old: it is told the newest. */
+  tellConfig(proxy: SimulatedProxy): void {
+    this.agenda.after(this.chance.between(1, 40), () => this.#deliver(proxy, this.config));
+  }
+
+  held(key: string): number {
+    const open = this.server.of(key);
+    return open.length - this.#excused(open);
+  }
+
+  #beginControl(): void {
+    this.#controlBeginsMs = Infinity;
+    this.control.begin(this.config);
+    this.say(`a control plane begins term ${this.control.term}`);
+  }
+
+  /** Deltas are not lost: who cannot be reached gets them later. */
+  #deliver(proxy: SimulatedProxy, config: SimulatedConfig): void {
+    if (!this.proxies.has(proxy.id) || proxy.state === 'ended') return;
+    if (this.network.isCut(proxy.id)) {
+      this.agenda.after(100, () => this.#deliver(proxy, config));
+    } else proxy.serve(config);
+  }
+
+  #checkOpened({ tenant }: Connection): void {
+    const held = this.held(tenant);
+    const allowed = this.#allowed.get(tenant) ?? 0;
+    if (held > allowed) {
+      const open = this.server.of(tenant).map(
+        ({ proxy, life, state, isAbandoned }) =>
+          `${proxy}/${life}:${state}${isAbandoned ? '!' : ''}`,
+      );
+      this.fail(`${held} connections of ${tenant}, ${allowed} are allowed: ${open.join(' ')}`);
+    }
+    this.#checkServers();
+  }
+
+  #checkServers(): void {
+    for (const [name, cap] of this.config.servers) {
+      if (this.#isServerChanging(name)) continue;
+      let held = 0;
+      for (const [key, { server }] of this.config.all) if (server === name) held += this.held(key);
+      if (held > cap) this.fail(`${held} connections of server ${name}, ${cap} are allowed`);
+    }
+  }
+
+  /** Until what was there before a server was declared, or lowered, has gone. */
+  #isServerChanging(name: string): boolean {
+    return this.#serversLowering.has(name);
+  }
+
+  readonly #serversLowering = new Set<string>();
+
+  serverLowers(name: string): void {
+    this.#serversLowering.add(name);
+  }
+
+  /**
+   * A restarted proxy needs one connection to look for what it has left. One that has not logged in
+   * while its proxy is stopped never will: the server ends it.
+   */
+  #excused(open: readonly Connection[]): number {
+    let excused = 0;
+    let lookers = 0;
+    const isAnyLeft = open.some(({ proxy, life }) => life < (this.proxies.get(proxy)?.life ?? 0));
+    for (const proxy of this.proxies.values()) {
+      const own = open.filter((one) => one.proxy === proxy.id);
+      const isNew = own.some(({ life }) => life === proxy.life);
+      const hasLeft = own.some(({ life }) => life < proxy.life);
+      if (isNew && hasLeft) excused += 1;
+      else if (isNew && isAnyLeft && proxy.isUnlooked) lookers = 1;
+      if (proxy.state !== 'running') {
+        excused += own.filter(({ state }) => state === 'dialing').length;
+      }
+    }
+    return excused + lookers;
+  }
+
+  #lowerAllowed(): void {
+    const isServed = [...this.proxies.values()].every(
+      ({ config, state }) => state === 'ended' || config?.position === this.config.position,
+    );
+    if (!isServed) return;
+    for (const key of EVERY_KEY) {
+      const max = this.config.maxOf(key);
+      if (this.#mostOf([key]) <= max) this.#allowed.set(key, max);
+    }
+    for (const name of this.#serversLowering) {
+      const keys = [...this.config.all].filter(([, { server }]) => server === name);
+      const most = this.#mostOf(keys.map(([key]) => key));
+      if (most <= (this.config.servers.get(name) ?? Infinity)) this.#serversLowering.delete(name);
+    }
+  }
+
+  /**
+   * What is held, or may be as soon as leases are renewed and what is under way arrives: a lowered
+   * limit is reached when that fits.
+   */
+  #mostOf(keys: readonly string[]): number {
+    const books = this.control.allocator?.books;
+    if (books?.config.position !== this.config.position) return Infinity;
+    let most = 0;
+    let booked = 0;
+    for (const key of keys) {
+      for (const proxy of this.proxies.values()) most += proxy.mostOf(key);
+      const tenant = books.tenants.get(key);
+      for (const proxy of books.proxies.values()) booked += tenant?.liability(proxy) ?? 0;
+    }
+    return Math.max(most, booked);
+  }
+
+  #firstConfig(): SimulatedConfig {
+    const all = new Map<string, SimulatedTenant>();
+    for (const key of EVERY_KEY.slice(0, this.chance.whole(1, 3))) {
+      all.set(key, { maxConnections: this.chance.whole(1, 12), server: 'db' });
+    }
+    return new SimulatedConfig(1, all, new Map());
+  }
+
+  #booked(): readonly string[] {
+    const { allocator } = this.control;
+    if (allocator === undefined) return ['no control plane'];
+    const lines: string[] = [];
+    for (const tenant of allocator.books.tenants.values()) {
+      for (const [proxy, entry] of tenant.entries) {
+        const figures = [entry.told, entry.sent?.figures, entry.planned].map((one) =>
+          one === undefined ? '-' : one.follows === 'formula' ? 'f' : `${one.floor}/${one.limit}`,
+        );
+        lines.push(
+          `books: ${tenant.key} ${proxy.id} told ${figures.join(' ')} held ${entry.held}` +
+            ` left ${entry.left} wanted ${entry.wanted} liable ${entry.liability}`,
+        );
+      }
+    }
+    for (const { name, max, total, contendedMs, tenants } of allocator.books.servers.values()) {
+      const each = [...tenants].map((one) => `${one.key} ${one.total}/${one.allotted ?? '-'}`);
+      lines.push(
+        `books: server ${name} ${total} of ${max}, contended ${contendedMs ?? 'never'}: ${each.join()}`,
+      );
+    }
+    for (const proxy of allocator.books.proxies.values()) {
+      lines.push(
+        `books: ${proxy.id}/${proxy.life} ${proxy.standing} lease ${proxy.lease}` +
+          ` divisor ${proxy.divisorLeast} recorded ${proxy.recorded}`,
+      );
+    }
+    return lines;
+  }
+}
