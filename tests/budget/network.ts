@@ -82,6 +82,8 @@ export class Network {
   #delayMs(isBad: boolean): number {
     if (!isBad) return this.#chance.between(0.2, 2);
     if (this.#chance.happens(0.03)) return this.#chance.between(1_000, 9_000);
-    return this.#chance.happens(0.2) ? this.#chance.between(20, 800) : this.#chance.between(0.2, 20);
+    return this.#chance.happens(0.2)
+      ? this.#chance.between(20, 800)
+      : this.#chance.between(0.2, 20);
   }
 }

@@ -1,6 +1,6 @@
 /** A config of the simulated world as both planes read it. */
-import type { BudgetConfig } from '../../control-plane/src/budget/budget-config.ts';
-import type { BudgetTenants } from '../../data-plane/src/budget/allowance.ts';
+import type { BudgetConfig } from '@dbbouncer/control-plane/budget/budget-config.ts';
+import type { BudgetTenants } from '@dbbouncer/data-plane/budget/allowance.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 

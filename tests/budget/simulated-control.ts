@@ -9,9 +9,9 @@ import type {
   LookAnswer,
   ProxyNeeds,
 } from '@dbbouncer/shared/contract/budget.ts';
-import { Allocator } from '../../control-plane/src/budget/allocator.ts';
-import type { LookOrder } from '../../control-plane/src/budget/looking.ts';
-import type { Member } from '../../control-plane/src/budget/members.ts';
+import { Allocator } from '@dbbouncer/control-plane/budget/allocator.ts';
+import type { LookOrder } from '@dbbouncer/control-plane/budget/looking.ts';
+import type { Member } from '@dbbouncer/control-plane/budget/members.ts';
 import type { Chance } from './chance.ts';
 import type { Agenda, Network } from './network.ts';
 import type { SimulatedConfig } from './simulated-config.ts';
@@ -67,7 +67,9 @@ export class SimulatedControl {
     if (this.allocator === undefined || this.#config === undefined) return;
     if (config.position <= this.#config.position) return;
     const isWide = this.#config.servers !== config.servers;
-    const changed = config.allKeys.filter((key) => config.all.get(key) !== this.#config?.all.get(key));
+    const changed = config.allKeys.filter(
+      (key) => config.all.get(key) !== this.#config?.all.get(key),
+    );
     this.#config = config;
     this.allocator.configChanged(config.budget, changed, isWide ? 'all' : 'named');
   }

@@ -13,9 +13,9 @@ import type {
 } from '@dbbouncer/shared/contract/budget.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
-import { keptAfter, NOTHING_KEPT } from '../../data-plane/src/budget/kept-budget.ts';
-import type { KeptBudget, KeptChange } from '../../data-plane/src/budget/kept-budget.ts';
-import { Obedience } from '../../data-plane/src/budget/obedience.ts';
+import { keptAfter, NOTHING_KEPT } from '@dbbouncer/data-plane/budget/kept-budget.ts';
+import type { KeptBudget, KeptChange } from '@dbbouncer/data-plane/budget/kept-budget.ts';
+import { Obedience } from '@dbbouncer/data-plane/budget/obedience.ts';
 import type { Chance } from './chance.ts';
 import type { Connection, DatabaseServer } from './database-server.ts';
 import type { Agenda } from './network.ts';
@@ -385,7 +385,9 @@ export class SimulatedProxy {
       seen(left.length);
       return;
     }
-    const idleFirst = left.toSorted((a, b) => Number(a.state === 'busy') - Number(b.state === 'busy'));
+    const idleFirst = left.toSorted(
+      (a, b) => Number(a.state === 'busy') - Number(b.state === 'busy'),
+    );
     for (const connection of idleFirst.slice(0, left.length - keep)) {
       server.close(connection, 'terminated');
     }
@@ -402,7 +404,9 @@ export class SimulatedProxy {
     const { life } = this;
     agenda.after(chance.between(500, 3_000), () => {
       if (this.life !== life || this.state === 'ended') return;
-      const isLeft = [...server.connections].some((one) => one.proxy === this.id && one.life < life);
+      const isLeft = [...server.connections].some(
+        (one) => one.proxy === this.id && one.life < life,
+      );
       if (isLeft || this.state === 'stopped') this.#lookEverywhere();
       else this.#obedience?.nothingIsLeft();
     });

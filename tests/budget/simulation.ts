@@ -166,10 +166,12 @@ export class Simulation {
     const held = this.held(tenant);
     const allowed = this.#allowed.get(tenant) ?? 0;
     if (held > allowed) {
-      const open = this.server.of(tenant).map(
-        ({ proxy, life, state, isAbandoned }) =>
-          `${proxy}/${life}:${state}${isAbandoned ? '!' : ''}`,
-      );
+      const open = this.server
+        .of(tenant)
+        .map(
+          ({ proxy, life, state, isAbandoned }) =>
+            `${proxy}/${life}:${state}${isAbandoned ? '!' : ''}`,
+        );
       this.fail(`${held} connections of ${tenant}, ${allowed} are allowed: ${open.join(' ')}`);
     }
     this.#checkServers();

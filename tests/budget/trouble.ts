@@ -65,7 +65,9 @@ function killFor(world: Simulation, proxy: SimulatedProxy): void {
   world.say(`${proxy.id} is killed, its disk ${disk}`);
   proxy.kill(disk);
   if (disk === 'lost' || chance.happens(0.2)) return;
-  agenda.after(chance.between(30, chance.happens(0.3) ? 20_000 : 2_000), () => restart(world, proxy));
+  agenda.after(chance.between(30, chance.happens(0.3) ? 20_000 : 2_000), () =>
+    restart(world, proxy),
+  );
 }
 
 function restart(world: Simulation, proxy: SimulatedProxy): void {
@@ -131,7 +133,10 @@ function calm(world: Simulation): void {
   if (world.running.length === 0) world.join();
   for (const proxy of world.running) {
     for (const key of world.config.all.keys()) {
-      proxy.want(key, world.chance.happens(0.4) ? 0 : world.chance.whole(1, world.config.maxOf(key)));
+      proxy.want(
+        key,
+        world.chance.happens(0.4) ? 0 : world.chance.whole(1, world.config.maxOf(key)),
+      );
     }
   }
   forgetDead(world);

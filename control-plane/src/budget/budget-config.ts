@@ -2,6 +2,7 @@
  * What the allocator knows of the config: how many server connections a tenant may have, how many
  * of them follow the formula, and which declared server it shares with others.
  */
+import { serverOf } from '@dbbouncer/shared/contract/database-servers.ts';
 import { poolBounds } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
@@ -34,12 +35,13 @@ export function budgetConfigOf(
       const tenant = config.tenants.look(tenantKey(key));
       if (tenant === undefined) return undefined;
       const { maxConnections } = poolBounds(config, tenant);
+      const server = serverOf(config, tenant);
       return {
         id: tenant.id,
         maxConnections,
-        base: maxConnections,
+        base: server === undefined ? maxConnections : 0,
         changedAt: changedAt(key),
-        server: undefined,
+        server,
       };
     },
   };

@@ -166,11 +166,7 @@ function give(
  * A restarted proxy that may have one connection, even beyond the limit, to find out what it has
  * left behind; else nobody could. One at a time, and only where what is known fits.
  */
-function ownLooker(
-  tenant: TenantAccount,
-  seats: readonly Seat[],
-  books: Books,
-): Seat | undefined {
+function ownLooker(tenant: TenantAccount, seats: readonly Seat[], books: Books): Seat | undefined {
   const lookers = seats.filter(({ entry }) => entry !== undefined && isToLook(entry));
   const looker = lookers.find(({ has }) => has > 0) ?? lookers.find(({ wanted }) => wanted > 0);
   if (looker === undefined || tenant.max === 0) return undefined;

@@ -190,12 +190,7 @@ export class Hearing {
   }
 
   /** Figures that are true for grant `obeyed`. */
-  #take(
-    proxy: ProxyAccount,
-    needs: TenantNeeds,
-    obeyed: number,
-    nowMs: number,
-  ): Entry | undefined {
+  #take(proxy: ProxyAccount, needs: TenantNeeds, obeyed: number, nowMs: number): Entry | undefined {
     const found = this.#named(proxy, needs, nowMs);
     if (found === undefined) return undefined;
     const { entry, isNew } = found;
@@ -294,7 +289,8 @@ export class Hearing {
 
   #told(proxy: ProxyAccount, { tenants, more }: NonNullable<Obeyed['told']>, nowMs: number): void {
     for (const needs of tenants) this.#take(proxy, needs, proxy.obeyedNumber, nowMs);
-    proxy.toldUpTo = tenants.length === 0 ? proxy.toldUpTo : tenantKey(tenants.at(-1)?.tenant ?? '');
+    proxy.toldUpTo =
+      tenants.length === 0 ? proxy.toldUpTo : tenantKey(tenants.at(-1)?.tenant ?? '');
     if (more && tenants.length > 0) return;
     this.#allTold(proxy);
   }
