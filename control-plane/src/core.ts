@@ -13,6 +13,7 @@ import { makeFolder } from '@dbbouncer/shared/files/durable-folder.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import { FleetBudget } from './budget/fleet-budget.ts';
 import { CanaryWatch } from './canary/watch.ts';
 import { CommandQueue } from './commands/command-queue.ts';
 import type { Commands } from './commands/commands.ts';
@@ -31,6 +32,7 @@ import type { FoldedPast } from './projections/past.ts';
 import { History } from './history/history.ts';
 import { projectViews } from './projections/tenant-views.ts';
 import { NO_PUBLISHING, startPublishing } from './publish/publishing.ts';
+import type { OnConfig } from './publish/publishing.ts';
 import type { Publishing, PublishingStatus } from './publish/publishing.ts';
 import { requireNoLeader } from './replication/no-leader.ts';
 import { Replica } from './replication/replica.ts';
@@ -53,6 +55,8 @@ export interface CoreOptions {
   readonly standing?: Standing | undefined;
   /** Without a report for so long a proxy counts as lost. Default is FLEET_LIMITS.lostAfterMs. */
   readonly proxyLostAfterMs?: number;
+  /** Proxies the fleet has when all are there; nothing: as many as are known. */
+  readonly expectedProxies?: number | undefined;
   readonly bus: Bus;
   /**
    * `off` keeps full events from the bus: a bus that ends with this process has nobody to follow
@@ -97,6 +101,8 @@ export interface ControlPlaneCore {
   readonly canaries: Pick<CanaryWatch, 'size' | 'ended' | 'evidence'>;
   /** The clients of all proxies. */
   readonly clients: Pick<FleetClients, 'list' | 'kill'>;
+  /** Who may have how many server connections; nothing is known of it before a term has begun. */
+  readonly budget: Pick<FleetBudget, 'allocator' | 'forget'>;
   /** Has proxies try servers. */
   readonly probes: Pick<Probes, 'probe'>;
   /** Makes the read models anew from the events, while everything else goes on. @throws STORE_* */
@@ -152,9 +158,10 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     onDamage: (error) => gate.shut(error),
   });
   const gate = new WriteGate({ tryWriting: () => store.tryWriting(), clock, log });
-  const writing = openWriting(store, gate, options);
-  const commands = new CommandQueue(store, writing.keeping);
   const { proxyLostAfterMs: lostAfterMs = FLEET_LIMITS.lostAfterMs } = options;
+  const budget = openBudget(store, options, lostAfterMs);
+  const writing = openWriting(store, gate, options, budget);
+  const commands = new CommandQueue(store, writing.keeping);
   const fleet = new FleetState(() => clock.nowMs(), lostAfterMs);
   const reports = listenForReports(bus, fleet, log);
   const history = new History(store);
@@ -181,6 +188,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     history,
     fleet,
     canaries,
+    budget,
     probes,
     clients: new FleetClients({ bus, fleet, clock }),
     rebuildReadModels: () => store.rebuildReadModelsOnline(),
@@ -195,6 +203,7 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
     }),
     join: (seat) => writing.join(seat),
     close: async () => {
+      budget.stop();
       await canaries.close();
       await commands.close();
       gate.close();
@@ -229,13 +238,38 @@ function isLeading({ replica }: Writing): boolean {
   return replica === undefined || replica.status().role === 'leading';
 }
 
-function openWriting(store: EventStore, gate: WriteGate, options: CoreOptions): Writing {
-  return options.durability === 'replicated'
-    ? writeBesideOthers(store, gate, options)
-    : writeAlone(store, gate, options);
+function openBudget(
+  store: EventStore,
+  { bus, clock, log, expectedProxies }: CoreOptions,
+  proxyLostAfterMs: number,
+): FleetBudget {
+  const changedAt = (key: string): Position => lastChangeFor(store, key);
+  return new FleetBudget({ bus, clock, log, changedAt, expectedProxies, proxyLostAfterMs });
 }
 
-function writeAlone(store: EventStore, gate: WriteGate, options: CoreOptions): Writing {
+/** Position of the last change of what a tenant may have: its own, or one of all tenants. */
+function lastChangeFor(store: EventStore, key: string): Position {
+  const wide = [store.getDefaults(), ...store.servers.list()].map(({ position }) => position);
+  return Math.max(store.getTenant(key)?.position ?? 0, ...wide);
+}
+
+function openWriting(
+  store: EventStore,
+  gate: WriteGate,
+  options: CoreOptions,
+  budget: FleetBudget,
+): Writing {
+  return options.durability === 'replicated'
+    ? writeBesideOthers(store, gate, options, budget)
+    : writeAlone(store, gate, options, budget);
+}
+
+function writeAlone(
+  store: EventStore,
+  gate: WriteGate,
+  options: CoreOptions,
+  budget: FleetBudget,
+): Writing {
   const { bus, clock, log, signer = UNSIGNED, eventStream: events = 'on' } = options;
   const publishing = startPublishing({
     store,
@@ -244,8 +278,10 @@ function writeAlone(store: EventStore, gate: WriteGate, options: CoreOptions): W
     log,
     signer,
     events,
+    onConfig: (config, delta) => budget.configPublished(config, delta),
     ...(events === 'on' && { requireAlone: () => requireNoLeader(bus, clock) }),
   });
+  budget.start(store.epoch);
   return {
     keeping: new LocalKeeping(store, gate),
     replica: undefined,
@@ -255,7 +291,12 @@ function writeAlone(store: EventStore, gate: WriteGate, options: CoreOptions): W
   };
 }
 
-function writeBesideOthers(store: EventStore, gate: WriteGate, options: CoreOptions): Writing {
+function writeBesideOthers(
+  store: EventStore,
+  gate: WriteGate,
+  options: CoreOptions,
+  budget: FleetBudget,
+): Writing {
   const { bus, clock, log, standing, signer = UNSIGNED } = options;
   assert(standing !== undefined, 'who writes beside others has a standing');
   let publishing: Publishing | undefined;
@@ -267,10 +308,13 @@ function writeBesideOthers(store: EventStore, gate: WriteGate, options: CoreOpti
     log,
     ...standing,
     onLeading: async () => {
-      publishing = startPublishing({ store, bus, clock, log, signer, events: 'off' });
+      const onConfig: OnConfig = (config, delta) => budget.configPublished(config, delta);
+      publishing = startPublishing({ store, bus, clock, log, signer, events: 'off', onConfig });
+      budget.start(store.epoch);
       await seat?.onLeading();
     },
     onFollowing: async () => {
+      budget.stop();
       await seat?.onFollowing();
       await publishing?.close();
       publishing = undefined;

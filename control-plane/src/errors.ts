@@ -30,6 +30,11 @@ export const controlErrors = defineErrors({
     retryable: true,
     summary: 'The proxy did not answer in time: whether it did what was asked is not known.',
   },
+  PROXY_NOT_LOST: {
+    kind: 'client',
+    retryable: false,
+    summary: 'A proxy that may still run is not forgotten: it may use its part of the budget.',
+  },
   EVENT_NOT_FOUND: {
     kind: 'client',
     retryable: false,

@@ -18,6 +18,7 @@ export type ControlPlaneSettings = Pick<
   | 'proxyLostAfterMs'
   | 'leaderLeaseMs'
   | 'apiUrl'
+  | 'expectedProxies'
   | 'environment'
   | 'apiRequestsPerMinute'
   | 'apiRequestsPerMinuteWithoutKey'

@@ -2,6 +2,7 @@
  * The tables of docs/metrics.md, read off the registries of both planes after something of each
  * kind has been counted, and the words of their labels.
  */
+import { Allocator } from '@dbbouncer/control-plane/budget/allocator.ts';
 import { CommandQueue } from '@dbbouncer/control-plane/commands/command-queue.ts';
 import { LocalKeeping } from '@dbbouncer/control-plane/commands/local-keeping.ts';
 import { WriteGate } from '@dbbouncer/control-plane/commands/write-gate.ts';
@@ -138,10 +139,26 @@ export async function controlPage(): Promise<string> {
     ended: { promoted: 1, rolled_back: 1 },
     evidence: () => undefined,
   };
-  const source = { fleet, tenants: store, canaries, status };
+  const budget = { allocator: blockedBudget(config.id), forget: () => 'unknown' as const };
+  const source = { fleet, tenants: store, canaries, budget, status };
   const metrics = new ControlMetrics(source, { status: configFile });
   metrics.observeRequest({ method: 'GET', route: '/tenants', status: 200, durationMs: 1 });
   return metrics.render();
+}
+
+/** A member has not been heard, and a tenant waits for it. */
+function blockedBudget(tenant: TenantId): Allocator {
+  const budget = { id: tenant, maxConnections: 5, base: 5, changedAt: 1, server: undefined };
+  const allocator = new Allocator({
+    term: 1,
+    config: { position: 1, get: () => budget },
+    members: [{ proxy: 'p-1' as ProxyId, life: 1, divisor: 1, appliedPosition: 1 }],
+    expectedProxies: undefined,
+    proxyLostAfterMs: 5_000,
+    nowMs: 0,
+  });
+  allocator.books.tenant(tenant);
+  return allocator;
 }
 
 function configFile(): ConfigFileStatus {

@@ -143,6 +143,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'control-plane/src/telemetry': room(
     'pure',
     'shared/src/kernel',
+    'control-plane/src/budget',
     'control-plane/src/config-file',
     'control-plane/src/core.ts',
     'control-plane/src/fleet',
@@ -161,6 +162,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'shared/src/bus',
     'shared/src/files',
     'control-plane/src/canary',
+    'control-plane/src/budget',
     'control-plane/src/commands',
     'control-plane/src/fleet',
     'control-plane/src/history',
@@ -177,6 +179,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'shared/src/files',
     'shared/src/secrets',
     'control-plane/src/access',
+    'control-plane/src/budget',
     'control-plane/src/canary',
     'control-plane/src/settings.ts',
     'control-plane/src/config-file',

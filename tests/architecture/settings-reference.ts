@@ -18,7 +18,6 @@ import { code, markdownTable } from './document-parts.ts';
 /** Read and checked, and heeded by nothing in this version; references.test.ts looks for users. */
 export const WITHOUT_EFFECT: ReadonlySet<SettingName> = new Set([
   'mysqlPort',
-  'expectedProxies',
   'healthCheckIntervalMs',
   'healthCheckTimeoutMs',
   'healthCheckFailureThreshold',

@@ -1,3 +1,4 @@
+/** The short form of `npm run simulate`. */
 import { describe, it } from 'node:test';
 import { simulate } from './trouble.ts';
 

@@ -276,9 +276,8 @@ export class Simulation {
     }
     for (const { name, max, total, contendedMs, tenants } of allocator.books.servers.values()) {
       const each = [...tenants].map((one) => `${one.key} ${one.total}/${one.allotted ?? '-'}`);
-      lines.push(
-        `books: server ${name} ${total} of ${max}, contended ${contendedMs ?? 'never'}: ${each.join()}`,
-      );
+      const when = contendedMs ?? 'never';
+      lines.push(`books: server ${name} ${total} of ${max}, contended ${when}: ${each.join()}`);
     }
     for (const proxy of allocator.books.proxies.values()) {
       lines.push(

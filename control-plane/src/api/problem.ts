@@ -40,6 +40,7 @@ export const HTTP_STATUS: Readonly<Record<ProblemCode, number>> = Object.freeze(
   API_KEY_REVOKED: 409,
   API_KEY_BUILT_IN: 409,
   API_KEYS_FULL: 409,
+  PROXY_NOT_LOST: 409,
   CANARY_RUNNING: 409,
   CANARY_NOT_RUNNING: 409,
   CANARY_TOO_FEW_PROXIES: 409,

@@ -27,6 +27,7 @@ import { registerApiDescription, registerDocsRoutes } from './docs-routes.ts';
 import { registerEventRoutes } from './event-routes.ts';
 import { forwardWrites } from './forwarding.ts';
 import { installFailureHandlers, rawProblemResponse, replyWithProblem } from './failures.ts';
+import { registerBudgetRoutes } from './budget-routes.ts';
 import { registerFleetRoutes } from './fleet-routes.ts';
 import { registerHistoryRoutes } from './history-routes.ts';
 import { requestIdOf } from './request-meta.ts';
@@ -81,6 +82,7 @@ export async function createApi(
   registerConfigFileRoutes(api, services);
   registerFleetRoutes(api, services);
   registerClientRoutes(api, services);
+  registerBudgetRoutes(api, services);
   registerStatusRoutes(api, services);
   await registerDocsRoutes(api);
   return api;

@@ -21,6 +21,7 @@ export interface ApiServices {
     | 'fleet'
     | 'canaries'
     | 'clients'
+    | 'budget'
     | 'rebuildReadModels'
     | 'rebuiltUpTo'
     | 'status'

@@ -2,8 +2,8 @@
  * The control plane's side of the fleet-wide budget: takes what proxies say, and gives what they
  * are to be told. Plain data: no clock, no bus; the time is passed in, and the same messages at the
  * same times lead to the same grants.
- * Owns: the order in which things are reckoned. Leaves: what is true to hearing.ts, who gets what to
- * decide.ts, who belongs to the fleet to members.ts, lost slots to looking.ts.
+ * Owns: the order in which things are reckoned. Leaves: what is true to hearing.ts, who gets what
+ * to decide.ts, who belongs to the fleet to members.ts, lost slots to looking.ts.
  */
 import type {
   BudgetGrant,

@@ -82,7 +82,7 @@ function seatsOf(tenant: TenantAccount, books: Books, nowMs: number) {
   return { seats: capped, slots: Math.max(0, max - fixed, Math.min(has, max - sure)) };
 }
 
-/** It has not been heard in this term, and its lease is over: what it has left can be looked for. */
+/** Not heard in this term, and its lease is over: what it has left can be looked for. */
 function isUnknown({ unnamed, lease }: ProxyAccount): boolean {
   return unnamed === 'anything' && lease === 'over';
 }

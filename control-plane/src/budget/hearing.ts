@@ -105,7 +105,7 @@ export class Hearing {
     }
   }
 
-  /** Nothing of an earlier life is in force but what is on disk, and that is never above formula. */
+  /** Of an earlier life only what is on disk is in force, and that is never above the formula. */
   #newLife(proxy: ProxyAccount, life: number, nowMs: number): void {
     for (const entry of proxy.entries.values()) {
       entry.left = entry.liability;

@@ -7,7 +7,7 @@ import type { BudgetShare } from '@dbbouncer/shared/contract/budget.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Entry } from './entry.ts';
 
-/** Beyond its length a lease is over for sure: clocks differ by 1 % at most, twice that is taken. */
+/** A lease is over for sure: clocks differ by 1 % at most, and twice that is taken. */
 export const LEASE_SURELY_OVER_MS = BUDGET_LIMITS.leaseMs * 1.02 + 500;
 /** Who has said nothing for so long is given nothing more. */
 export const QUIET_AFTER_MS = 2.5 * BUDGET_LIMITS.heartbeatMs;

@@ -43,7 +43,8 @@ export interface DeltaHooks {
   requireSameHistory(): Promise<void>;
   /** The bus was looked at: `published()` may belong to another life of it than before. */
   onRecovered(): void;
-  onPublished(): void;
+  /** @param config as the bus has it now, by `delta` */
+  onPublished(config: RoutingConfig, delta: ConfigDelta): void;
 }
 
 export class DeltaPublisher implements TailSteps {
@@ -111,7 +112,7 @@ export class DeltaPublisher implements TailSteps {
       after,
     );
     this.#attemptedTo = undefined;
-    if (outcome === 'published') this.#hooks.onPublished();
+    if (outcome === 'published') this.#hooks.onPublished(after, delta);
     return outcome;
   }
 

@@ -3,6 +3,8 @@
  * themselves where nobody has written them there before. Owns: what is started and ended together.
  */
 import type { ConfigSigner } from '@dbbouncer/shared/contract/signed-message.ts';
+import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
+import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { Position } from '@dbbouncer/shared/kernel/ids.ts';
 import { DeltaPublisher } from './delta-publisher.ts';
 import { EventPublisher } from './event-publisher.ts';
@@ -26,6 +28,9 @@ export interface Publishing {
   close(): Promise<void>;
 }
 
+/** Hears the config as proxies are told it, and the delta that led to it from the one before. */
+export type OnConfig = (config: RoutingConfig, delta: ConfigDelta | undefined) => void;
+
 export interface PublishingOptions extends TailPorts {
   /** Signs what proxies are told. */
   readonly signer: ConfigSigner;
@@ -33,9 +38,11 @@ export interface PublishingOptions extends TailPorts {
   readonly events: 'on' | 'off';
   /** Asked before anything is published. @throws HistoryConflict when another one writes. */
   readonly requireAlone?: (() => Promise<void>) | undefined;
+  readonly onConfig: OnConfig;
 }
 
-export function startPublishing({ events: wanted, requireAlone, ...ports }: PublishingOptions) {
+export function startPublishing(options: PublishingOptions): Publishing {
+  const { events: wanted, requireAlone, onConfig, ...ports } = options;
   const { store, bus } = ports;
   const events = wanted === 'off' ? undefined : new EventPublisher(store, bus);
   const deltas = new DeltaPublisher(store, bus, ports.signer, {
@@ -43,8 +50,15 @@ export function startPublishing({ events: wanted, requireAlone, ...ports }: Publ
       await requireAlone?.();
       await events?.requireSameHistory();
     },
-    onRecovered: () => snapshots.onRecovered(),
-    onPublished: () => snapshots.onPublished(),
+    onRecovered: () => {
+      snapshots.onRecovered();
+      const published = deltas.published();
+      if (published !== undefined) onConfig(published.config, undefined);
+    },
+    onPublished: (config, delta) => {
+      snapshots.onPublished();
+      onConfig(config, delta);
+    },
   });
   const snapshots = new SnapshotPublisher({ ...ports, published: () => deltas.published() });
   const deltaTail = new LogTail(deltas, ports);
@@ -52,7 +66,7 @@ export function startPublishing({ events: wanted, requireAlone, ...ports }: Publ
   snapshots.start();
   deltaTail.start();
   eventTail?.start();
-  const publishing: Publishing = {
+  return {
     status: () => ({
       publishedPosition: deltas.position,
       deltas: deltaTail.status(),
@@ -64,7 +78,6 @@ export function startPublishing({ events: wanted, requireAlone, ...ports }: Publ
       await snapshots.close();
     },
   };
-  return publishing;
 }
 
 /** Of a control plane that does not publish, since another one does. */

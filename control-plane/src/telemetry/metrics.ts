@@ -8,9 +8,13 @@ import { RELOAD_OUTCOMES } from '../config-file/status.ts';
 import type { ConfigFileFollower } from '../config-file/status.ts';
 import type { ControlPlaneCore } from '../core.ts';
 import { timestampMs } from '@dbbouncer/shared/kernel/clock.ts';
+import { registerBudget } from './budget-metrics.ts';
 import type { ConnectionTotals } from '../fleet/fleet-state.ts';
 
-export type MetricsSource = Pick<ControlPlaneCore, 'fleet' | 'tenants' | 'canaries' | 'status'>;
+export type MetricsSource = Pick<
+  ControlPlaneCore,
+  'fleet' | 'tenants' | 'canaries' | 'status' | 'budget'
+>;
 
 export interface RequestFacts {
   readonly method: string;
@@ -52,6 +56,7 @@ export class ControlMetrics {
     registerConnections(this.#registry, source);
     registerEvents(this.#registry, source);
     registerFleet(this.#registry, source);
+    registerBudget(this.#registry, source);
     registerCanaries(this.#registry, source);
     if (configFile !== undefined) registerConfigFile(this.#registry, configFile);
   }

@@ -30,9 +30,6 @@ export const BUDGET_LIMITS = Object.freeze({
   floorTtlMs: 24 * 60 * 60 * 1_000,
 });
 
-/** The object of the bus that holds the members of the fleet over terms of control planes. */
-export const FLEET_MEMBERS = Object.freeze({ bucket: 'DBBOUNCER_FLEET', object: 'members' });
-
 const count = z.int().min(0);
 const proxySchema = z.custom<ProxyId>((value) => typeof value === 'string' && isProxyId(value));
 const tenantSchema = z.custom<TenantId>((value) => typeof value === 'string' && isTenantId(value));

@@ -43,7 +43,10 @@ const USES: Readonly<Record<keyof typeof SUBJECTS, SubjectUse | 'within_another'
   event: subject(plain(SUBJECTS.event), 'Writes an event', ['control_plane'], []),
   leaderBucket: keys(SUBJECTS.leaderBucket, 'Which of several control planes leads'),
   leaseKey: 'within_another',
-  snapshotBucket: objects(SUBJECTS.snapshotBucket, 'The whole config, which proxies start with'),
+  snapshotBucket: objects(SUBJECTS.snapshotBucket, 'The whole config, which proxies start with', [
+    'control_plane',
+    'proxy',
+  ]),
   snapshotObject: 'within_another',
   snapshotRequest: subject(
     plain(SUBJECTS.snapshotRequest),
@@ -65,6 +68,8 @@ const USES: Readonly<Record<keyof typeof SUBJECTS, SubjectUse | 'within_another'
     ['proxy_own'],
   ),
   probe: subject(SUBJECTS.probe, 'Has a proxy try a server', ['control_plane'], ['proxy_own']),
+  fleetBucket: objects(SUBJECTS.fleetBucket, 'Who belongs to the fleet', ['control_plane']),
+  fleetMembersObject: 'within_another',
   budgetNeeds: 'within_another',
   budgetNeedsOf: subject(
     SUBJECTS.budgetNeedsOf,
@@ -167,8 +172,8 @@ function following(stream: string): readonly string[] {
   ];
 }
 
-/** The control plane writes it, proxies read. */
-function objects(bucket: string, what: string): SubjectUse {
+/** The control plane writes it. */
+function objects(bucket: string, what: string, readers: readonly Plane[]): SubjectUse {
   const stored = `OBJ_${bucket}`;
   const reading = [
     `$JS.API.STREAM.INFO.${stored}`,
@@ -181,7 +186,10 @@ function objects(bucket: string, what: string): SubjectUse {
     `$JS.API.STREAM.PURGE.${stored}`,
     `$O.${bucket}.>`,
   ];
-  const publish = { control_plane: [...writing, ...reading], proxy: reading };
+  const publish = {
+    control_plane: [...writing, ...reading],
+    proxy: readers.includes('proxy') ? reading : [],
+  };
   return {
     name: `objects ${bucket}`,
     what,
