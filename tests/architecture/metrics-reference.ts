@@ -36,7 +36,7 @@ import type { WaitReason } from '@dbbouncer/data-plane/pool/wait-reason.ts';
 import type { CloseReason } from '@dbbouncer/data-plane/upstream/upstream.ts';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
-import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { code, markdownTable } from './document-parts.ts';
 
