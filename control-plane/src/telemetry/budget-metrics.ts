@@ -35,7 +35,7 @@ const COUNTERS = [
   ],
   [
     'endedByLooks',
-    'dbbouncer_budget_ended_connections_total',
+    'dbbouncer_budget_leftovers_ended_total',
     'Server connections of lost proxies and earlier lives that were ended',
   ],
 ] as const satisfies readonly (readonly [keyof Tally, string, string])[];
