@@ -11,6 +11,10 @@ import type { PlaneKind } from './plane.ts';
 
 const GOAL_AT_NORMAL = 2_000;
 const WARM_UP_S = 3;
+const LEVELS = {
+  in_process: ['normal', 'full'],
+  nats: ['normal', 'full', 'replicated'],
+} as const;
 
 const HELP = `npm run bench:writes -- [options]
 
@@ -42,7 +46,7 @@ async function main(): Promise<0 | 1> {
   say('| --- | --- | --- | --- | --- | --- | --- |');
   let best = 0;
   for (const bus of ['in_process', 'nats'] as const) {
-    for (const durability of ['normal', 'full'] as const) {
+    for (const durability of LEVELS[bus]) {
       const measured = await measure({ bus, durability, syncs: 'not_counted' });
       const perSync = durability === 'full' ? await writesPerSync(bus) : '–';
       if (durability === 'normal') best = Math.max(best, measured.rate);

@@ -12,7 +12,7 @@ import { scratchOfTest } from '../../support/scratch.ts';
 
 export interface PlaneKind {
   readonly bus: 'in_process' | 'nats';
-  readonly durability: 'full' | 'normal';
+  readonly durability: 'full' | 'normal' | 'replicated';
   /** `counted` costs a little speed. */
   readonly syncs: 'counted' | 'not_counted';
 }
@@ -65,7 +65,12 @@ export class MeasuredPlane {
     });
     scratch.guard(program.pid);
     const url = `http://127.0.0.1:${port}`;
-    const isReady = async () => (await fetch(`${url}/ready`).catch(() => undefined))?.ok;
+    const isReady = async () => {
+      const answer = await fetch(`${url}/ready`).catch(() => undefined);
+      if (answer?.ok !== true) return false;
+      const { role = 'leading' } = (await answer.json()) as { readonly role?: string };
+      return role === 'leading';
+    };
     const onFailure = () => program.stderr;
     await eventually('the control plane is ready', isReady, { withinMs: 20_000, onFailure });
     return new MeasuredPlane(url, program, file, async () => {
