@@ -6,6 +6,7 @@
 import { parseCidr } from '@dbbouncer/shared/kernel/ip-address.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import type { OpenListener } from './life-cycle.ts';
+import type { Queued } from './listener/accepting-server.ts';
 import { Doorway } from './listener/doorway.ts';
 import type { Reception } from './listener/doorway.ts';
 import { holdTcp, holdUnix } from './listener/held-sockets.ts';
@@ -79,13 +80,13 @@ export async function listenForClients(
     inheritedFd: inherited?.tcpFd,
     accept: doorway.to(reception, 'tcp'),
   });
-  const stop = (unix?: UnixListener): void => {
-    tcp.stop();
-    unix?.stop();
+  const stop = async (queued: Queued, unix?: UnixListener): Promise<void> => {
+    await Promise.all([tcp.stop(queued), unix?.stop(queued)]);
     doorway.close();
   };
+  const emptied = (withinMs: number) => doorway.emptied(withinMs);
   const file = unixPlace(settings, tcp.port);
-  if (file === undefined) return { port: tcp.port, stop };
+  if (file === undefined) return { port: tcp.port, stop: (queued) => stop(queued), emptied };
   try {
     const unix = await UnixListener.listen({
       ...common,
@@ -93,9 +94,9 @@ export async function listenForClients(
       inheritedFd: inherited?.unixFd,
       accept: doorway.to(reception, 'unix'),
     });
-    return { port: tcp.port, stop: () => stop(unix) };
+    return { port: tcp.port, stop: (queued) => stop(queued, unix), emptied };
   } catch (error) {
-    stop();
+    await stop('served');
     throw error;
   }
 }

@@ -5,13 +5,16 @@
  */
 import { drain } from './drain.ts';
 import type { DrainOptions } from './drain.ts';
+import type { Queued } from './listener/accepting-server.ts';
 import type { Readiness, TelemetryServer } from './telemetry/http.ts';
 
 /** Where clients come in. */
 export interface OpenListener {
   readonly port: number;
-  /** Accepts nobody any more. */
-  stop(): void;
+  /** Accepts nobody any more, when it has resolved. */
+  stop(queued: Queued): Promise<void>;
+  /** Resolves when every client's socket is closed, or `withinMs` have passed. */
+  emptied(withinMs: number): Promise<void>;
 }
 
 /** What a proxy starts and stops; made, but not begun. */
@@ -42,6 +45,9 @@ export interface OpenPorts {
   /** 0 where another process shows health and metrics. */
   readonly metricsPort: number;
 }
+
+/** How long clients have to read why they were ended, and to close their side. */
+const READ_WITHIN_MS = 1_000;
 
 export class LifeCycle {
   readonly #parts: ProxyParts;
@@ -88,9 +94,12 @@ export class LifeCycle {
     this.#phase = 'draining';
     reporter.drain();
     this.#parts.probes.stop();
-    this.#listener?.stop();
+    // Where clients have time, another worker has taken over, and takes those in the queue too.
+    await this.#listener?.stop(limits.graceMs > 0 ? 'left' : 'served');
     const left = await drain({ registry, pools, clock, log, ...limits });
     await this.#parts.budget.end(left === 'nothing');
+    // A process that ends with bytes of a client unread resets it, and what it was told is lost.
+    await this.#listener?.emptied(READ_WITHIN_MS);
     this.#parts.remote.stop();
     janitor.stop();
     timeLimits.stop();

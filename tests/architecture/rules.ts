@@ -27,6 +27,7 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/architecture/write-references.ts': 'writes the tables of docs/ anew',
   'tests/compatibility/write-matrix.ts': 'npm run compatibility',
   'tests/drill/main.ts': 'npm run drill',
+  'tests/drill/reuse-port/main.ts': 'npm run drill:reuse-port',
   'tests/drill/rolling/main.ts': 'npm run drill:rolling',
   'tests/fleet-drill/main.ts': 'npm run drill:fleet',
   'tests/model/main.ts': 'npm run model',

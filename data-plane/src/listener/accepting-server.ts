@@ -39,3 +39,30 @@ export function startListening(
     });
   });
 }
+
+/**
+ * Who waits in the queue of the socket when it is to close: `served` yet, or `left` to other
+ * processes that listen on it.
+ */
+export type Queued = 'served' | 'left';
+
+/** Turns of the event loop, each of which accepts one: where more keep coming, that is the end. */
+const LAST_ACCEPTS_MAX = 512;
+/** Turns without a newcomer after which the queue counts as empty. */
+const EMPTY_TURNS = 2;
+
+/**
+ * Closes the socket. The kernel resets whoever is in its queue then; so those are accepted first,
+ * to be told in words.
+ */
+export async function stopAccepting(server: Server, queued: Queued): Promise<void> {
+  let emptyTurns = queued === 'left' ? EMPTY_TURNS : 0;
+  const newcomer = (): void => void (emptyTurns = 0);
+  server.on('connection', newcomer);
+  for (let turn = 0; turn < LAST_ACCEPTS_MAX && emptyTurns < EMPTY_TURNS; turn += 1) {
+    emptyTurns += 1;
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
+  server.off('connection', newcomer);
+  server.close();
+}

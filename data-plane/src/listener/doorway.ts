@@ -40,6 +40,7 @@ export class Doorway {
   readonly #announcing = new Set<Socket>();
   #open = 0;
   #dropped = 0;
+  #emptied: PromiseWithResolvers<void> | undefined;
 
   constructor(options: DoorwayOptions) {
     this.#options = options;
@@ -48,7 +49,17 @@ export class Doorway {
   /** One for all sockets: a closure of its own would stay with each for its life. */
   readonly #left = (): void => {
     this.#open -= 1;
+    if (this.#open === 0) this.#emptied?.resolve();
   };
+
+  /** Resolves when every socket is closed, or `withinMs` have passed. */
+  async emptied(withinMs: number): Promise<void> {
+    if (this.#open === 0) return;
+    this.#emptied ??= Promise.withResolvers();
+    const timer = this.#options.clock.after(withinMs, this.#emptied.resolve);
+    await this.#emptied.promise;
+    timer.cancel();
+  }
 
   /** The way of one listener's sockets to its protocol. */
   to(reception: Reception, transport: 'tcp' | 'unix'): (socket: Socket) => void {

@@ -5,8 +5,8 @@
  */
 import type { AddressInfo, Server } from 'node:net';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
-import { acceptingServer, startListening } from './accepting-server.ts';
-import type { AcceptOptions } from './accepting-server.ts';
+import { acceptingServer, startListening, stopAccepting } from './accepting-server.ts';
+import type { AcceptOptions, Queued } from './accepting-server.ts';
 
 export interface TcpPlace {
   readonly host: string;
@@ -46,8 +46,8 @@ export class TcpListener {
   }
 
   /** Accepts nobody any more; sockets accepted before live on. */
-  stop(): void {
-    this.#server.close();
+  stop(queued: Queued = 'served'): Promise<void> {
+    return stopAccepting(this.#server, queued);
   }
 }
 

@@ -40,7 +40,7 @@ describe('UnixListener', () => {
     assert.equal(existsSync(path), true);
     const listener = await listen(path);
     assert.equal(await greetingAt(path), 'welcome');
-    listener.stop();
+    await listener.stop();
     assert.equal(existsSync(path), false);
   });
 
@@ -49,7 +49,7 @@ describe('UnixListener', () => {
     const first = await listen(path);
     await assert.rejects(listen(path), { code: 'SETTINGS_INVALID', message: /is in use$/ });
     assert.equal(await greetingAt(path), 'welcome');
-    first.stop();
+    await first.stop();
   });
 
   it('leaves a file alone that is no socket', async () => {

@@ -10,8 +10,8 @@ import { connect } from 'node:net';
 import type { Server } from 'node:net';
 import { dirname } from 'node:path';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
-import { acceptingServer, startListening } from './accepting-server.ts';
-import type { AcceptOptions } from './accepting-server.ts';
+import { acceptingServer, startListening, stopAccepting } from './accepting-server.ts';
+import type { AcceptOptions, Queued } from './accepting-server.ts';
 
 export interface UnixPlace {
   readonly path: string;
@@ -54,8 +54,8 @@ export class UnixListener {
   }
 
   /** Accepts nobody any more and removes the file if it is its own; open sockets live on. */
-  stop(): void {
-    this.#server.close();
+  stop(queued: Queued = 'served'): Promise<void> {
+    return stopAccepting(this.#server, queued);
   }
 }
 

@@ -135,7 +135,7 @@ describe('Supervisor', () => {
     assert.equal(born(), 2, 'nobody is started in its place');
   });
 
-  it('starts the next at once, then after 500 ms, 1 s, 2 s, while workers keep ending', async () => {
+  it('starts the next at once, then after 500 ms, 1 s, 2 s, while they keep ending', async () => {
     await started();
     for (const [count, delayMs] of [
       [3, 0],
@@ -157,7 +157,7 @@ describe('Supervisor', () => {
     assert.equal(born(), 7, 'at once again after a life of 60 s');
   });
 
-  it(`kills a worker that was silent for longer than ${HEARTBEAT_MS} ms, and no other`, async () => {
+  it(`kills a worker that was silent for more than ${HEARTBEAT_MS} ms, no other`, async () => {
     await started();
     for (let second = 0; second < HEARTBEAT_MS / 1_000; second += 1) {
       worker(1).beats();
