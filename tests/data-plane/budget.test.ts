@@ -287,3 +287,15 @@ describe('a grant', () => {
     assert.deepEqual(answer, { outcome: 'refused', reason: 'older_term', life: 1, term: 4 });
   });
 });
+
+describe('a proxy whose copy of the config is lost', () => {
+  it('has its share of the first config that it serves', async () => {
+    await dealer.grant({ share: { divisor: 3 } });
+    dealer.stop();
+    await proxy.stop();
+    await rm(join(dir, 'proxies', '1', 'config.json'));
+    await start();
+    const clients = await holders(2);
+    for (const client of clients) client.end();
+  });
+});

@@ -301,8 +301,10 @@ export class FleetBudget implements PartKeeper {
     const { keptConfig, log } = this.#options;
     const config = await keptConfig();
     if (config === undefined) {
-      log.warn({}, 'the config of before is not known: this proxy has no part of the budget yet');
-      this.#keep(this.#obedience.forget());
+      // As far as anybody knows, the first that is served now was served then.
+      log.warn({}, 'the config of before is not known: the first one of now counts for it');
+      this.#obedience.rebase(NO_TENANTS, []);
+      this.#update('all');
       return;
     }
     const before = new RoutingSnapshot(config);

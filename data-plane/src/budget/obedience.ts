@@ -181,11 +181,6 @@ export class Obedience {
     return this.#allowance.rebase(before, changedKeys);
   }
 
-  /** What was served before the restart will never be known: nothing is ours any more. */
-  forget(): KeptChange | undefined {
-    return this.#allowance.clear();
-  }
-
   /** Cut off for too long, it has nothing any more. @returns what has to be kept */
   expire(nowMs: number): KeptChange | undefined {
     return nowMs - this.#heardMs < BUDGET_LIMITS.floorTtlMs ? undefined : this.#allowance.clear();
