@@ -261,6 +261,7 @@ describe('what is told', () => {
       obeyed: 0,
       share: { divisor: 2 },
       appliedPosition: 7,
+      left: 'nothing',
       state: 'serving',
       tenants: [
         {
