@@ -82,7 +82,7 @@ const TENANT_FIELDS: Readonly<Record<TenantField, string>> = Object.freeze({
     ' transaction ends.',
   min_connections:
     "Kept open once a client has come, for the tenant's own database and its own user.",
-  max_connections: 'Server connections at most, over all its databases; on each proxy so far.',
+  max_connections: 'Server connections at most, over all its databases and all proxies.',
   budget_when_cut_off:
     'For a proxy whose even part of `max_connections` is 0 and which cannot reach the control' +
     ' plane. `strict`: its clients read an error (53300) that names the budget. `floor_one`: it' +
