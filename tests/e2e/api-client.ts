@@ -41,10 +41,13 @@ export interface FleetAnswer {
 export class ApiClient {
   readonly #url: string;
   readonly #key: string | undefined;
+  readonly #timeoutMs: number;
 
-  constructor(url: string, key?: string) {
+  /** @param timeoutMs after which a request fails that is not answered */
+  constructor(url: string, key?: string, timeoutMs = 60_000) {
     this.#url = url;
     this.#key = key;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** @param ifMatch the ETag of what is changed */
@@ -56,6 +59,7 @@ export class ApiClient {
   ): Promise<ApiAnswer> {
     const response = await fetch(`${this.#url}${path}`, {
       method,
+      signal: AbortSignal.timeout(this.#timeoutMs),
       headers: {
         ...(this.#key !== undefined && { authorization: `Bearer ${this.#key}` }),
         ...(body !== undefined && { 'content-type': 'application/json' }),

@@ -3,6 +3,7 @@
  * brought back by the stage afterwards.
  */
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
+import { childrenOf } from '../support/process-sockets.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Member, Stage } from './stage.ts';
 
@@ -53,17 +54,40 @@ export const ACCIDENTS: readonly Accident[] = [
     mayFailWith: [...LOST, '57P01'],
   },
   {
-    key: 'control-plane-killed',
-    title: '`kill -9` of the control plane, started again after 8 s',
+    key: 'worker-killed',
+    title: '`kill -9` of a worker of a proxy with two',
+    lastsMs: 2_000,
+    happen: (stage) => signal(workerOf(stage), 'SIGKILL'),
+    mayFailWith: LOST,
+  },
+  {
+    key: 'worker-stopped',
+    title: 'a worker of two stopped (SIGSTOP), which its supervisor kills after 3 s',
+    lastsMs: 5_000,
+    happen: (stage) => signal(workerOf(stage), 'SIGSTOP'),
+    mayFailWith: [SILENCE, ...LOST],
+  },
+  {
+    key: 'leader-killed',
+    title: '`kill -9` of the control plane that leads, started again after 8 s',
     lastsMs: 8_000,
-    happen: (stage) => stage.controlPlane.process.kill(),
+    happen: async (stage) => (await stage.leader()).process.kill(),
     mayFailWith: [],
   },
   {
-    key: 'control-plane-stopped',
-    title: 'the control plane stopped (SIGSTOP) for 8 s',
+    key: 'leader-stopped',
+    title: 'the control plane that leads stopped (SIGSTOP) for 12 s',
+    lastsMs: 12_000,
+    happen: async (stage) => stage.freeze((await stage.leader()).process),
+    mayFailWith: [],
+  },
+  {
+    key: 'control-planes-killed',
+    title: '`kill -9` of both control planes, started again after 8 s',
     lastsMs: 8_000,
-    happen: (stage) => stage.freeze(stage.controlPlane.process),
+    happen: async ({ controlPlanes }) => {
+      await Promise.all(controlPlanes.map((plane) => plane.process.kill()));
+    },
     mayFailWith: [],
   },
   {
@@ -104,10 +128,10 @@ export const ACCIDENTS: readonly Accident[] = [
     mayFailWith: [],
   },
   {
-    key: 'control-plane-cut-off',
-    title: 'the control plane cut off from NATS for 10 s',
+    key: 'leader-cut-off',
+    title: 'the control plane that leads cut off from NATS for 10 s',
     lastsMs: 10_000,
-    happen: (stage) => stage.controlPlane.network.cut(),
+    happen: async (stage) => (await stage.leader()).network.cut(),
     mayFailWith: [],
   },
   {
@@ -115,7 +139,7 @@ export const ACCIDENTS: readonly Accident[] = [
     title: `every message to and from NATS ${SLOW_MS} ms late for 10 s`,
     lastsMs: 10_000,
     happen: (stage) => {
-      for (const { network } of [stage.controlPlane, ...stage.proxies]) network.slow(SLOW_MS);
+      for (const { network } of [...stage.controlPlanes, ...stage.proxies]) network.slow(SLOW_MS);
     },
     mayFailWith: [],
   },
@@ -143,7 +167,7 @@ export const ACCIDENTS: readonly Accident[] = [
     title: 'a forged delta that takes every tenant away; every proxy refuses it',
     lastsMs: 0,
     happen: async (stage) => {
-      const { position: from, epoch } = await stage.api.fleet();
+      const { position: from, epoch } = await (await stage.leader()).api.fleet();
       const changes = ['north', 'south', 'small'].map((id) => ({ kind: 'tenant_removed', id }));
       const delta = { epoch, from, to: from + 1, changes };
       stage.bus.publish(SUBJECTS.configDelta, text(JSON.stringify(delta)));
@@ -154,7 +178,9 @@ export const ACCIDENTS: readonly Accident[] = [
 ];
 
 /** Each proxy reports one refusal more than it had before. */
-async function refusedByAll({ api, refusals }: Stage): Promise<string | undefined> {
+async function refusedByAll(stage: Stage): Promise<string | undefined> {
+  const { api } = await stage.leader();
+  const { refusals } = stage;
   const { proxies } = await api.fleet();
   for (const { id } of proxies.filter(({ status }) => status === 'live')) {
     const known = refusals.get(id) ?? 0;
@@ -167,6 +193,17 @@ async function refusedByAll({ api, refusals }: Stage): Promise<string | undefine
     refusals.set(id, count);
   }
   return undefined;
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  process.kill(pid, name);
+}
+
+function workerOf({ proxies }: Stage): number {
+  const supervisor = proxies.at(-1)?.process;
+  const [worker] = supervisor === undefined ? [] : childrenOf(supervisor.pid);
+  if (worker === undefined) throw new Error('the last proxy has no worker');
+  return worker;
 }
 
 function first(stage: Stage): Member {

@@ -1,6 +1,6 @@
 /** What a fleet drill has found, as a table. */
 import type { FleetDrillReport, Outcome } from './fleet-drill.ts';
-import { capOf, PROXIES, roleOf, TENANTS } from './tenants.ts';
+import { capOf, PROXIES, roleOf, TENANTS, WORKERS } from './tenants.ts';
 
 const HEAD = [
   'Accident',
@@ -36,8 +36,9 @@ export function documentOf(report: FleetDrillReport): string {
   return `# Drills
 
 What becomes of a fleet, and of those who use it, when something breaks. \`npm run drill:fleet\`
-writes this page, with real processes on one machine: ${PROXIES} proxies with a data folder each, a
-control plane, a NATS cluster of three servers, one PostgreSQL 18.
+writes this page, with real processes on one machine: ${PROXIES} proxies with a data folder each, the
+last with ${WORKERS} workers; two control planes with \`durability: replicated\`; a NATS cluster of
+three servers; one PostgreSQL 18.
 
 - ${clients} clients work all the time; every fifth thing that they ask is a transaction that
   writes. Whoever loses its connection comes again, at the next proxy where its own does not let it

@@ -1,6 +1,6 @@
 /**
- * The stage of a fleet drill: a database, a NATS cluster, a control plane and proxies, as processes
- * of the command line, with a network between each process and NATS that can be cut and slowed.
+ * The stage of a fleet drill: a database, a NATS cluster, two control planes and proxies, as
+ * processes of the command line, with a network between each process and NATS that can be cut and slowed.
  * Owns: starting all of it, bringing back whatever an accident has taken, knowing when all is well.
  */
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
@@ -14,12 +14,24 @@ import { eventually } from '../support/eventually.ts';
 import { Link } from '../support/link.ts';
 import { startNatsCluster } from '../support/nats-cluster.ts';
 import type { NatsServer } from '../support/nats-server.ts';
-import { PASSWORD, PROXIES, roleOf, TENANTS } from './tenants.ts';
+import {
+  FLEET_BUDGET,
+  FLEET_SIZE,
+  PASSWORD,
+  PROXIES,
+  roleOf,
+  TENANTS,
+  WORKERS,
+} from './tenants.ts';
 
 const NATS_SERVERS = 3;
 const API_KEY = 'a-key-of-the-fleet-drill-0123456789';
 const MASTER_KEY = 'a master key for the drill only';
 const NORMAL_WITHIN_MS = 90_000;
+/** For an answer of a control plane that may stand still. */
+const ANSWERS_WITHIN_MS = 3_000;
+/** Short, so that a worker that stands still is noticed in the time of a drill. */
+const WORKER_HEARTBEAT = '3s';
 
 /** A process behind a network of its own. */
 export interface Member {
@@ -27,12 +39,16 @@ export interface Member {
   readonly network: Link;
 }
 
+/** A control plane; which of them leads changes. */
+export interface ControlPlane extends Member {
+  readonly api: ApiClient;
+}
+
 export class Stage {
   readonly database: PostgresCluster;
   readonly nats: readonly NatsServer[];
-  readonly controlPlane: Member;
+  readonly controlPlanes: readonly ControlPlane[];
   readonly proxies: readonly Member[];
-  readonly api: ApiClient;
   /** Of the harness, for what only somebody with full rights on NATS can do. */
   readonly bus: Bus;
   /** How many refused deltas and snapshots each proxy has reported so far. */
@@ -41,14 +57,13 @@ export class Stage {
   #changes = 0;
 
   private constructor(
-    parts: Pick<Stage, 'database' | 'nats' | 'controlPlane' | 'proxies' | 'bus'>,
+    parts: Pick<Stage, 'database' | 'nats' | 'controlPlanes' | 'proxies' | 'bus'>,
   ) {
     this.database = parts.database;
     this.nats = parts.nats;
-    this.controlPlane = parts.controlPlane;
+    this.controlPlanes = parts.controlPlanes;
     this.proxies = parts.proxies;
     this.bus = parts.bus;
-    this.api = new ApiClient(parts.controlPlane.process.apiUrl, API_KEY);
   }
 
   /** Everybody is there, and every proxy serves every tenant. */
@@ -61,13 +76,17 @@ export class Stage {
       reconnectDelayMs: 100,
     });
     await makeStreams(bus);
-    const [controlPlane, ...proxies] = await Promise.all([
-      startMember('control-plane', nats, { DBBOUNCER_API_KEY: API_KEY }),
-      ...Array.from({ length: PROXIES }, () => startMember('proxy', nats)),
-    ]);
-    const stage = new Stage({ database, nats, controlPlane, proxies, bus });
+    const controlPlanes = await Promise.all([startControlPlane(nats), startControlPlane(nats)]);
+    const workers = ['--workers', String(WORKERS)];
+    const proxies = await Promise.all(
+      Array.from({ length: PROXIES }, (_, index) =>
+        startMember('proxy', nats, index === PROXIES - 1 ? workers : []),
+      ),
+    );
+    const stage = new Stage({ database, nats, controlPlanes, proxies, bus });
+    const { api } = await stage.leader();
     for (const { id, maxConnections } of TENANTS) {
-      await stage.api.addTenant({
+      await api.addTenant({
         id,
         port: database.port,
         dbname: id,
@@ -80,6 +99,14 @@ export class Stage {
     }
     await stage.wellAgain();
     return stage;
+  }
+
+  /** The control plane that leads now. @throws Error when none says so within some seconds */
+  async leader(): Promise<ControlPlane> {
+    return await eventually('a control plane leads', async () => {
+      const roles = await Promise.all(this.controlPlanes.map(({ api }) => roleIn(api)));
+      return this.controlPlanes[roles.indexOf('leading')];
+    });
   }
 
   /** Nothing of the process runs until `goOn`; its connections stay. */
@@ -99,13 +126,14 @@ export class Stage {
     const [tenant] = TENANTS;
     const seconds = 10 + (this.#changes % 10);
     const fields = { pause_wait_timeout: `${seconds}s` };
-    await this.api.patchTenant(tenant?.id ?? '', fields);
-    return (await this.api.fleet()).position;
+    const { api } = await this.leader();
+    await api.patchTenant(tenant?.id ?? '', fields);
+    return (await api.fleet()).position;
   }
 
   /** Brings back whatever is gone; what was cut is whole. */
   async mend(): Promise<void> {
-    const members = [this.controlPlane, ...this.proxies];
+    const members = [...this.controlPlanes, ...this.proxies];
     for (const { process, network } of members) {
       network.mend();
       this.goOn(process);
@@ -123,7 +151,7 @@ export class Stage {
   /** Resolves when a change is taken and every proxy has applied it. */
   async wellAgain(withinMs = NORMAL_WITHIN_MS): Promise<void> {
     let last: unknown;
-    const members = [this.controlPlane, ...this.proxies];
+    const members = [...this.controlPlanes, ...this.proxies];
     const logs = () => members.map(({ process }) => process.describe()).join('\n');
     const told = { withinMs, onFailure: () => `${JSON.stringify(last)}\n${logs()}` };
     const tried = <Value>(work: () => Promise<Value>) =>
@@ -136,11 +164,11 @@ export class Stage {
       'every proxy has applied the change',
       () =>
         tried(async () => {
-          const fleet = await this.api.fleet();
+          const fleet = await (await this.leader()).api.fleet();
           last = fleet;
           const live = fleet.proxies.filter(({ status }) => status === 'live');
           const applied = live.filter((proxy) => proxy.applied_position >= position);
-          return applied.length >= PROXIES ? true : undefined;
+          return applied.length >= FLEET_SIZE ? true : undefined;
         }),
       told,
     );
@@ -149,7 +177,7 @@ export class Stage {
   async strike(): Promise<void> {
     await this.mend();
     await this.bus.close();
-    const members = [...this.proxies, this.controlPlane];
+    const members = [...this.proxies, ...this.controlPlanes];
     await Promise.all(members.map(({ process }) => process.kill()));
     for (const { network } of members) network.close();
     await Promise.all(this.nats.map((server) => server.kill()));
@@ -206,19 +234,39 @@ async function makeStreams(bus: Bus): Promise<void> {
   }
 }
 
+async function startControlPlane(nats: readonly NatsServer[]): Promise<ControlPlane> {
+  const member = await startMember('control-plane', nats, ['--durability', 'replicated'], {
+    DBBOUNCER_API_KEY: API_KEY,
+  });
+  return { ...member, api: new ApiClient(member.process.apiUrl, API_KEY, ANSWERS_WITHIN_MS) };
+}
+
+async function roleIn(api: ApiClient): Promise<unknown> {
+  try {
+    return (await api.call('GET', '/health')).body['role'];
+  } catch {
+    // It is gone, or stands still.
+    return undefined;
+  }
+}
+
 async function startMember(
   command: 'control-plane' | 'proxy',
   nats: readonly NatsServer[],
+  args: readonly string[] = [],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Member> {
   const network = await Link.to(nats.map(({ port }) => port));
   const urls = network.ports.map((port) => `nats://127.0.0.1:${port}`).join(',');
   const process = await DbbouncerProcess.start({
     command,
-    args: ['--nats', urls],
+    args: ['--nats', urls, ...args],
     env: {
       DBBOUNCER_MASTER_KEY: MASTER_KEY,
       DBBOUNCER_NATS_REPLICAS: String(NATS_SERVERS),
+      DBBOUNCER_FLEET_BUDGET: FLEET_BUDGET,
+      DBBOUNCER_EXPECTED_PROXIES: String(FLEET_SIZE),
+      DBBOUNCER_WORKER_HEARTBEAT_TIMEOUT: WORKER_HEARTBEAT,
       ...env,
     },
   });

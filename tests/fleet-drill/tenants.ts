@@ -16,15 +16,17 @@ export const TENANTS: readonly DrillTenant[] = Object.freeze([
   { id: 'small', maxConnections: 2, share: 2 },
 ]);
 
-/** How many proxies share the database. */
+/** The last of the three proxies has two workers, each of which is a proxy of the fleet. */
 export const PROXIES = 3;
+export const WORKERS = 2;
+export const FLEET_SIZE = PROXIES - 1 + WORKERS;
 
-/** Until a fleet divides its limits, each proxy has all of them. */
-const HOLDS_FOR: 'each_proxy' | 'the_fleet' = 'each_proxy';
+/** Whether the limits of a tenant hold over the fleet or on each proxy. */
+export const FLEET_BUDGET: 'per_proxy' | 'fleet' = 'per_proxy';
 
 /** The most connections that the tenant may have at the database. */
 export function capOf({ maxConnections }: DrillTenant): number {
-  return HOLDS_FOR === 'each_proxy' ? PROXIES * maxConnections : maxConnections;
+  return FLEET_BUDGET === 'fleet' ? maxConnections : FLEET_SIZE * maxConnections;
 }
 
 export const PASSWORD = 'fleet drill secret';
