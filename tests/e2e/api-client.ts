@@ -20,6 +20,7 @@ export interface TenantFields {
   readonly min_connections?: number;
   readonly users?: readonly Readonly<Record<string, unknown>>[] | null;
   readonly pause_wait_timeout?: string;
+  readonly acquire_timeout?: string;
   readonly auth_query?: Readonly<Record<string, unknown>> | null;
 }
 

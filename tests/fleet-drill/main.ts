@@ -42,8 +42,8 @@ async function main(): Promise<0 | 1> {
     clients: Number(flags.clients),
     restMs: Number(flags.rest),
     say,
+    onOutcome: (outcome) => say(lineOf(outcome)),
   });
-  for (const outcome of report.outcomes) say(lineOf(outcome));
   if (keys === undefined) writeFileSync(DOCUMENT, documentOf(report));
   return report.outcomes.every(({ broken }) => broken.length === 0) ? 0 : 1;
 }

@@ -55,6 +55,10 @@ ${row(HEAD)}
 ${row(HEAD.map(() => '---'))}
 ${outcomes.map(lineOf).join('\n')}
 
+Not in the table, since a person has to mend it: when the stream of events is purged by hand, no
+control plane with \`durability: replicated\` writes any more (\`EVENT_STREAM_UNUSABLE\`). Proxies go on
+with the config and the server connections that they have.
+
 The connections were counted ${samples} times. Of ${committed} transactions whose COMMIT was
 acknowledged, every one was there at the end, once.
 `;

@@ -30,6 +30,8 @@ const MASTER_KEY = 'a master key for the drill only';
 const NORMAL_WITHIN_MS = 90_000;
 /** For an answer of a control plane that may stand still. */
 const ANSWERS_WITHIN_MS = 3_000;
+/** Below the patience of clients: they read why there is no server connection for them. */
+const ACQUIRE_TIMEOUT = '3s';
 /** Short, so that a worker that stands still is noticed in the time of a drill. */
 const WORKER_HEARTBEAT = '3s';
 
@@ -95,6 +97,7 @@ export class Stage {
         pool_mode: 'transaction',
         min_connections: 0,
         max_connections: maxConnections,
+        acquire_timeout: ACQUIRE_TIMEOUT,
       });
     }
     await stage.wellAgain();

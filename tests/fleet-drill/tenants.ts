@@ -22,7 +22,7 @@ export const WORKERS = 2;
 export const FLEET_SIZE = PROXIES - 1 + WORKERS;
 
 /** Whether the limits of a tenant hold over the fleet or on each proxy. */
-export const FLEET_BUDGET: 'per_proxy' | 'fleet' = 'per_proxy';
+export const FLEET_BUDGET: 'per_proxy' | 'fleet' = 'fleet';
 
 /** The most connections that the tenant may have at the database. */
 export function capOf({ maxConnections }: DrillTenant): number {
