@@ -1,6 +1,6 @@
 /** What a fleet drill has found, as a table. */
 import type { FleetDrillReport, Outcome } from './fleet-drill.ts';
-import { capOf, PROXIES, roleOf, TENANTS, WORKERS } from './tenants.ts';
+import { capOf, FLEET_BUDGET, PROXIES, roleOf, TENANTS, WORKERS } from './tenants.ts';
 
 const HEAD = [
   'Accident',
@@ -36,9 +36,9 @@ export function documentOf(report: FleetDrillReport): string {
   return `# Drills
 
 What becomes of a fleet, and of those who use it, when something breaks. \`npm run drill:fleet\`
-writes this page, with real processes on one machine: ${PROXIES} proxies with a data folder each, the
-last with ${WORKERS} workers; two control planes with \`durability: replicated\`; a NATS cluster of
-three servers; one PostgreSQL 18.
+writes this page, with real processes on one machine: ${PROXIES} proxies with a data folder each,
+the last with ${WORKERS} workers; two control planes with \`durability: replicated\`; a NATS
+cluster of three servers; one PostgreSQL 18. \`fleet_budget\` is \`${FLEET_BUDGET}\`.
 
 - ${clients} clients work all the time; every fifth thing that they ask is a transaction that
   writes. Whoever loses its connection comes again, at the next proxy where its own does not let it
@@ -56,8 +56,8 @@ ${row(HEAD.map(() => '---'))}
 ${outcomes.map(lineOf).join('\n')}
 
 Not in the table, since a person has to mend it: when the stream of events is purged by hand, no
-control plane with \`durability: replicated\` writes any more (\`EVENT_STREAM_UNUSABLE\`). Proxies go on
-with the config and the server connections that they have.
+control plane with \`durability: replicated\` writes any more (\`EVENT_STREAM_UNUSABLE\`). Proxies
+go on with the config and the server connections that they have.
 
 The connections were counted ${samples} times. Of ${committed} transactions whose COMMIT was
 acknowledged, every one was there at the end, once.

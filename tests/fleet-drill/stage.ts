@@ -1,6 +1,7 @@
 /**
  * The stage of a fleet drill: a database, a NATS cluster, two control planes and proxies, as
- * processes of the command line, with a network between each process and NATS that can be cut and slowed.
+ * processes of the command line, with a network between each process and NATS that can be cut and
+ * slowed.
  * Owns: starting all of it, bringing back whatever an accident has taken, knowing when all is well.
  */
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
