@@ -1,5 +1,7 @@
 /** `?canary=` with proxies that a test speaks for: who is chosen, what is refused, how it ends. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { ProxyReport } from '@dbbouncer/shared/contract/proxy-report.ts';
 import { eventually } from '../support/eventually.ts';
@@ -169,6 +171,32 @@ describe('a change with ?canary=', () => {
     const allowed = await plane.change('PATCH', path, { body: given, key });
     assert.equal(allowed.status, 200, allowed.text);
     assert.doesNotMatch((await plane.call('GET', '/events')).text, /hunter2/);
+  });
+});
+
+describe('a canary of a tenant of the config file', () => {
+  it('is rolled back when the file says something new of the tenant', async () => {
+    await using own = new TestControlPlane({ DBBOUNCER_API_KEY: 'test-key-0123456789' });
+    const file = join(own.dir, 'dbbouncer.yaml');
+    const write = (port: number) => {
+      const { id: _, ...entry } = tenantBody('filed', { port });
+      writeFileSync(file, `tenants:\n  filed: ${JSON.stringify(entry)}\n`);
+    };
+    write(5_432);
+    await own.start();
+    for (const proxy of ['p1', 'p2']) sendReport(own.bus, proxy, { startedAt: STARTED });
+    const body = { port: 6_000 };
+    const tried = await own.change('PATCH', '/tenants/filed?canary=50%&promote_after=1h', { body });
+    assert.equal(tried.status, 200, tried.text);
+    assert.equal((await own.call('POST', '/config-file/reload')).json['state'], 'applied');
+    assert.notEqual((await own.call('GET', '/tenants/filed')).json['canary'], null);
+    write(7_000);
+    assert.equal((await own.call('POST', '/config-file/reload')).json['state'], 'applied');
+    const { json } = await own.call('GET', '/tenants/filed');
+    assert.deepEqual([json['port'], json['canary']], [7_000, null]);
+    const { json: log } = await own.call('GET', '/events?tenant=filed&type=CanaryRolledBack');
+    const [event] = log['events'] as readonly EventAnswer[];
+    assert.deepEqual([event?.actor, event?.data['cause']], ['file', 'overruled']);
   });
 });
 

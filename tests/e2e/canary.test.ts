@@ -18,29 +18,29 @@ import type { Login } from './sql-clients.ts';
 const USER = 'app';
 const PASSWORD = 'canary secret';
 const API_KEY = 'a-key-of-the-tests-0123456789';
-const WHICH_PORT = 'SELECT inet_server_port()';
+const WHICH_HOST = 'SELECT host(inet_server_addr())';
+const HERE = '127.0.0.1';
+const THERE = '127.0.0.2';
 const PROXIES = ['p1', 'p2', 'p3'] as const;
 
-let here: PostgresCluster;
-let there: PostgresCluster;
-let nats: NatsServer;
-let controlPlane: DbbouncerProcess;
+let cluster: PostgresCluster | undefined;
+let nats: NatsServer | undefined;
+let controlPlane: DbbouncerProcess | undefined;
 let api: ApiClient;
 const proxies = new Map<string, DbbouncerProcess>();
 
 tellLogsOfFailures();
 
 before(async () => {
-  const options = { superuserPassword: PASSWORD };
-  [here, there, nats] = await Promise.all([
-    startPostgresCluster(options),
-    startPostgresCluster(options),
+  [cluster, nats] = await Promise.all([
+    startPostgresCluster({
+      superuserPassword: PASSWORD,
+      settings: { listen_addresses: `${HERE},${THERE}` },
+    }),
     startNatsServer(),
   ]);
-  for (const cluster of [here, there]) {
-    await cluster.sql('postgres', `CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'`);
-    await cluster.sql('postgres', `CREATE DATABASE shop OWNER ${USER}`);
-  }
+  await cluster.sql('postgres', `CREATE ROLE ${USER} LOGIN PASSWORD '${PASSWORD}'`);
+  await cluster.sql('postgres', `CREATE DATABASE shop OWNER ${USER}`);
   const args = ['--nats', nats.url];
   const env = { DBBOUNCER_MASTER_KEY: 'a master key for tests only' };
   const [first, ...others] = await Promise.all([
@@ -63,9 +63,10 @@ before(async () => {
 });
 afterEach(disconnectAll);
 after(async () => {
-  await Promise.all([...proxies.values(), controlPlane].map((one) => one.stop()));
-  await nats.stop();
-  await Promise.all([here.remove(), there.remove()]);
+  // Whatever has begun ends, also where something else did not.
+  await Promise.allSettled([...proxies.values(), controlPlane].map((one) => one?.stop()));
+  await nats?.stop();
+  await cluster?.remove();
 });
 
 const loginAt = (proxy: string, tenant: string): Login => ({
@@ -78,7 +79,8 @@ const loginAt = (proxy: string, tenant: string): Login => ({
 async function addTenant(id: string): Promise<void> {
   await api.addTenant({
     id,
-    port: here.port,
+    host: HERE,
+    port: cluster?.port ?? 0,
     dbname: 'shop',
     username: USER,
     password: PASSWORD,
@@ -132,26 +134,26 @@ async function ended(id: string, withinMs: number): Promise<EventAnswer> {
   );
 }
 
-const portsAt = (ids: readonly string[], tenant: string) =>
-  Promise.all(ids.map((id) => ask(loginAt(id, tenant), WHICH_PORT)));
+const hostsAt = (ids: readonly string[], tenant: string) =>
+  Promise.all(ids.map((id) => ask(loginAt(id, tenant), WHICH_HOST)));
 
 describe('a change with ?canary=10%', () => {
   it('to another server holds for one proxy first, then by itself for all', async () => {
     await addTenant('good');
     const all = PROXIES.map((proxy) => loginAt(proxy, 'good'));
     const workers = await Workers.start(all, 1, 'shop');
-    const canary = await tryFirst('good', { port: there.port }, '1500ms');
+    const canary = await tryFirst('good', { host: THERE }, '1500ms');
     const others = PROXIES.filter((proxy) => proxy !== canary);
-    assert.deepEqual(await portsAt([canary], 'good'), [there.port]);
-    assert.deepEqual(await portsAt(others, 'good'), [here.port, here.port]);
+    assert.deepEqual(await hostsAt([canary], 'good'), [THERE]);
+    assert.deepEqual(await hostsAt(others, 'good'), [HERE, HERE]);
     const meanwhile = await api.call('PATCH', '/tenants/good?force=false', {}, '*');
     assert.deepEqual([meanwhile.status, meanwhile.body['code']], [409, 'CANARY_RUNNING']);
     const { type, actor, reason } = await ended('good', 10_000);
     assert.deepEqual([type, actor], ['CanaryPromoted', 'system:canary'], String(reason));
     await settled();
-    const { port, canary: left } = await api.get('/tenants/good');
-    assert.deepEqual([port, left], [there.port, null]);
-    assert.deepEqual(await portsAt(PROXIES, 'good'), [there.port, there.port, there.port]);
+    const { host, canary: left } = await api.get('/tenants/good');
+    assert.deepEqual([host, left], [THERE, null]);
+    assert.deepEqual(await hostsAt(PROXIES, 'good'), [THERE, THERE, THERE]);
     await workers.stop();
   });
 
@@ -165,14 +167,14 @@ describe('a change with ?canary=10%', () => {
       2,
       'shop',
     );
-    const asked = ask(loginAt(canary, 'bad'), WHICH_PORT).catch((error: unknown) => String(error));
+    const asked = ask(loginAt(canary, 'bad'), WHICH_HOST).catch((error: unknown) => String(error));
     const { type, actor, reason, data } = await ended('bad', 10_000);
     assert.deepEqual([type, actor], ['CanaryRolledBack', 'system:canary']);
     assert.equal(data['cause'], 'dial_failures', String(reason));
     assert.match(String(reason), /ECONNREFUSED|refused/i);
     await asked;
     await settled();
-    assert.deepEqual(await portsAt(PROXIES, 'bad'), [here.port, here.port, here.port]);
+    assert.deepEqual(await hostsAt(PROXIES, 'bad'), [HERE, HERE, HERE]);
     await workers.goOn();
     await workers.stop();
   });
@@ -180,6 +182,7 @@ describe('a change with ?canary=10%', () => {
   it('is taken back by itself after a restart of the control plane, without traffic', async () => {
     await addTenant('quiet');
     await tryFirst('quiet', { port: await freePort('127.0.0.1') }, '2s');
+    assert.ok(controlPlane !== undefined);
     await controlPlane.kill();
     await controlPlane.start();
     api = new ApiClient(controlPlane.apiUrl, API_KEY);
