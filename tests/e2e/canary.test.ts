@@ -43,22 +43,16 @@ before(async () => {
   await cluster.sql('postgres', `CREATE DATABASE shop OWNER ${USER}`);
   const args = ['--nats', nats.url];
   const env = { DBBOUNCER_MASTER_KEY: 'a master key for tests only' };
-  const [first, ...others] = await Promise.all([
-    DbbouncerProcess.start({
-      command: 'control-plane',
-      args,
-      env: { ...env, DBBOUNCER_API_KEY: API_KEY },
-    }),
-    ...PROXIES.map((id) =>
-      DbbouncerProcess.start({ command: 'proxy', args, env: { ...env, DBBOUNCER_PROXY_ID: id } }),
-    ),
-  ]);
-  controlPlane = first;
-  for (const [index, id] of PROXIES.entries()) {
-    const proxy = others[index];
-    assert.ok(proxy !== undefined);
-    proxies.set(id, proxy);
-  }
+  controlPlane = await DbbouncerProcess.start({
+    command: 'control-plane',
+    args,
+    env: { ...env, DBBOUNCER_API_KEY: API_KEY },
+  });
+  const start = async (id: string) => {
+    const own = { ...env, DBBOUNCER_PROXY_ID: id };
+    proxies.set(id, await DbbouncerProcess.start({ command: 'proxy', args, env: own }));
+  };
+  await Promise.all(PROXIES.map(start));
   api = new ApiClient(controlPlane.apiUrl, API_KEY);
 });
 afterEach(disconnectAll);
