@@ -58,7 +58,9 @@ before(async () => {
 afterEach(disconnectAll);
 after(async () => {
   // Whatever has begun ends, also where something else did not.
-  await Promise.allSettled([...proxies.values(), controlPlane].map((one) => one?.stop()));
+  await Promise.allSettled(
+    [...proxies.values(), controlPlane].map(async (one) => await one?.stop()),
+  );
   await nats?.stop();
   await cluster?.remove();
 });
