@@ -47,6 +47,7 @@ function operations(): readonly (readonly [string, string, Operation])[] {
 const UPKEEP = new Set([
   '/config-file/reload',
   '/fleet/clients/{client}/kill',
+  '/fleet/{proxy}',
   '/read-models/rebuild',
   '/secrets/reseal',
 ]);
@@ -65,6 +66,7 @@ describe('/openapi.json', () => {
         .sort(),
       [
         'delete /api-keys/{id}',
+        'delete /fleet/{proxy}',
         'delete /servers/{name}',
         'delete /tenants/{id}',
         'get /api-keys',
@@ -76,6 +78,7 @@ describe('/openapi.json', () => {
         'get /events',
         'get /events/{position}',
         'get /fleet',
+        'get /fleet/budget',
         'get /fleet/clients',
         'get /fleet/convergence',
         'get /fleet/{proxy}',

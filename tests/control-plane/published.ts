@@ -9,6 +9,7 @@ import type { ConfigDelta } from '@dbbouncer/shared/contract/config-delta.ts';
 import { decodeSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { ConfigSnapshot } from '@dbbouncer/shared/contract/config-snapshot.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
+import { splitSignature } from '@dbbouncer/shared/contract/signed-message.ts';
 import { fromSnapshotBytes } from '@dbbouncer/shared/contract/snapshot-bytes.ts';
 import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { until } from './core-harness.ts';
@@ -34,7 +35,10 @@ export async function messagesOn(bus: Bus, spec: LogSpec): Promise<Uint8Array[]>
 
 export async function deltasOn(bus: Bus): Promise<ConfigDelta[]> {
   const messages = await messagesOn(bus, CONFIG_LOG);
-  return messages.map((data) => decodeDelta(Buffer.from(data).toString('utf8')));
+  return messages.map((data) => {
+    const { payload } = splitSignature(data);
+    return decodeDelta(Buffer.from(payload).toString('utf8'));
+  });
 }
 
 /** From and to of each delta. */

@@ -148,7 +148,10 @@ export class FleetBudget {
       const data = await this.#objects.get(SUBJECTS.fleetMembersObject);
       return data === undefined ? [] : decodeMembers(data);
     } catch (error) {
-      this.#log.warn({ error }, 'the members of the fleet cannot be read; nothing is granted yet');
+      const message = 'the members of the fleet cannot be read; nothing is granted yet';
+      // A bus that is still away is told of by who connects to it.
+      if (this.#options.bus.status !== 'connected') this.#log.info({}, message);
+      else this.#log.warn({ error }, message);
       return undefined;
     }
   }
