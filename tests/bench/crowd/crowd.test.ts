@@ -58,7 +58,7 @@ describe('a crowd', () => {
   });
 
   it('counts who waits longer than its patience', async () => {
-    const run = new CrowdRun({ ...plan, clients: 1, sql: 'SELECT pg_sleep(9)', patienceMs: 100 });
+    const run = new CrowdRun({ ...plan, clients: 1, sql: 'SELECT pg_sleep(9)', patienceMs: 2_000 });
     await run.come();
     const { failures, answers, words } = await run.ask();
     assert.deepEqual({ failures, answers }, { failures: 1, answers: 0 });
