@@ -18,7 +18,8 @@ import type { SimulatedConfig } from './simulated-config.ts';
 import type { SimulatedProxy } from './simulated-proxy.ts';
 
 export const CONTROL = 'control';
-export const LOST_AFTER_MS = 6_000;
+/** The least that can be set: looks begin as soon as a lease is surely over. */
+export const LOST_AFTER_MS = 2_000;
 
 export interface ControlSurroundings {
   readonly agenda: Agenda;

@@ -28,6 +28,11 @@ export function simulate(options: SimulationOptions): void {
 }
 
 function changeDemand({ chance, running, config }: Simulation): void {
+  if (chance.happens(0.001)) {
+    // Everybody wants all of one tenant at once, without having said so before.
+    const key = chance.oneOf([...config.all.keys()]) ?? 't1';
+    for (const proxy of running) proxy.want(key, config.maxOf(key));
+  }
   for (const proxy of running) {
     if (!chance.happens(0.006)) continue;
     const key = chance.oneOf([...config.all.keys()]);
@@ -41,7 +46,7 @@ function maybeFault(world: Simulation): void {
   const { chance, network, running, proxies } = world;
   if (!chance.happens(0.008)) return;
   const proxy = chance.oneOf(running);
-  const kind = chance.whole(1, 14);
+  const kind = chance.whole(1, 17);
   if (kind <= 2 && proxy !== undefined) killFor(world, proxy);
   else if (kind <= 4 && proxy !== undefined) stopFor(world, proxy);
   else if (kind === 5 && proxies.size < 8) world.join();
@@ -56,7 +61,8 @@ function maybeFault(world: Simulation): void {
     world.say(`the network is ${network.quality}`);
   } else if (kind === 11) {
     world.server.closing = world.server.closing === 'late' ? 'prompt' : 'late';
-  } else changeConfig(world);
+  } else if (kind <= 14) changeConfig(world);
+  else if (proxy !== undefined) cutFor(world, proxy.id);
 }
 
 function killFor(world: Simulation, proxy: SimulatedProxy): void {
@@ -94,7 +100,7 @@ function cutFor(world: Simulation, place: string): void {
   if (network.isCut(place)) return;
   world.say(`${place} is cut off`);
   network.cut(place);
-  agenda.after(chance.between(50, chance.happens(0.5) ? 15_000 : 2_000), () => {
+  agenda.after(chance.between(50, chance.happens(0.7) ? 25_000 : 2_000), () => {
     network.mend(place);
     world.say(`${place} is reached again`);
   });
