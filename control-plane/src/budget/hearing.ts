@@ -66,6 +66,8 @@ export class Hearing {
       this.#obeyed(proxy, underWay.number, heldIn(answer), nowMs);
     }
     if (underWay.asksAfter !== undefined && answer.told !== undefined) {
+      // It may have been counted as over, and its slots given away, before this term began.
+      if (answer.lease === 'over') proxy.lease = 'over';
       this.#told(proxy, answer.told, nowMs);
     }
   }

@@ -233,6 +233,7 @@ describe('orders', () => {
       outcome: 'obeyed',
       above: [{ tenant: 'acme', held: 4 }],
       aboveOmitted: 0,
+      lease: 'in_force',
     });
   });
 

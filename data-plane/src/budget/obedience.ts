@@ -153,6 +153,7 @@ export class Obedience {
       outcome: 'obeyed',
       above: above.slice(0, most).map(({ tenant, held }) => ({ tenant, held })),
       aboveOmitted: Math.max(0, above.length - most),
+      lease: this.isLeased(nowMs) ? 'in_force' : 'over',
       ...(told !== undefined && { told }),
     };
   }

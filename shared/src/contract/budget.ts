@@ -122,6 +122,11 @@ export const grantAnswerSchema = z.discriminatedUnion('outcome', [
     above: list(z.object({ tenant: tenantSchema, held: count })),
     /** How many of those did not fit: what this grant takes away is then not known to be free. */
     aboveOmitted: count,
+    /**
+     * Whether its lease is in force after this grant. One that is over has perhaps been counted as
+     * over by a former term, and what it allowed given to others.
+     */
+    lease: z.enum(['in_force', 'over']),
     /** The page that `tell` asked for; `more`: another follows. */
     told: z.object({ tenants: list(tenantNeedsSchema), more: z.boolean() }).optional(),
   }),
