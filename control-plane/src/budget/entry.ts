@@ -97,8 +97,13 @@ export class Entry implements Claim {
     return planned === undefined ? most : Math.max(most, allows(planned, formula));
   }
 
+  /** What was sent and is not under way any more goes out again: nobody knows that it arrived. */
   plan(figures: Figures): void {
-    this.planned = isSame(figures, this.sent?.figures ?? this.told) ? undefined : figures;
+    const { sent, told, proxy } = this;
+    const isOnItsWay = sent !== undefined && sent.number === proxy.underWay?.number;
+    const isLost = sent !== undefined && !isOnItsWay;
+    const isSaid = !isLost && isSame(figures, sent?.figures ?? told);
+    this.planned = isSaid ? undefined : figures;
   }
 
   /** What was planned goes out in grant `number`. */
@@ -110,10 +115,9 @@ export class Entry implements Claim {
     return figures;
   }
 
-  /** The proxy has obeyed every grant up to `number`. */
-  obeyed(number: number): void {
-    if (this.sent === undefined || this.sent.number > number) return;
-    this.told = this.sent.figures;
+  /** The proxy has obeyed the grant in which it was sent last. */
+  obeyed(): void {
+    if (this.sent !== undefined) this.told = this.sent.figures;
     this.sent = undefined;
   }
 

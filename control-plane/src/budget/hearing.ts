@@ -266,9 +266,10 @@ export class Hearing {
     }
     for (const [key, held] of above) this.#aboveNow(proxy, key, { held, number }, nowMs);
     for (const entry of proxy.unconfirmed) {
-      if (entry.sent !== undefined && entry.sent.number > number) continue;
+      // What went out in an earlier grant may never have arrived: it says nothing of that.
+      if (entry.sent !== undefined && entry.sent.number !== number) continue;
       proxy.unconfirmed.delete(entry);
-      entry.obeyed(number);
+      entry.obeyed();
       if (!above.has(entry.tenant.key)) this.#notAbove(entry);
       this.#books.dirty.add(entry.tenant);
     }
