@@ -21,6 +21,7 @@ interface Seat extends Claim {
   readonly proxy: ProxyAccount;
   readonly entry: Entry | undefined;
   readonly formula: number;
+  readonly formulaMost: number;
   target: number;
 }
 
@@ -63,6 +64,7 @@ function seatsOf(tenant: TenantAccount, books: Books, nowMs: number) {
       proxy,
       entry,
       formula,
+      formulaMost: tenant.formulaMost(proxy),
       has: entry?.has ?? formula,
       wanted: entry === undefined ? 0 : wantedBy(entry, nowMs),
       turnBeganMs: entry?.turnBeganMs ?? 0,
@@ -114,10 +116,13 @@ function mayKeep({ has, formula, wanted, entry }: Seat, nowMs: number): number {
   return nowMs - entry.neededAtMs < KEEP_UNNEEDED_MS ? has : Math.min(has, formula);
 }
 
-/** A proxy whose part is about to grow keeps the figures that it was told for that. */
-function figuresOf({ proxy, entry, formula }: Seat, limit: number): Figures {
+/**
+ * A proxy whose part is about to grow keeps the figures that it was told for that; one that may go
+ * by an older config, by which the formula gives more, is told figures too.
+ */
+function figuresOf({ proxy, entry, formula, formulaMost }: Seat, limit: number): Figures {
   const isPinned = proxy.part === 'about_to_grow' && entry?.latest.follows === 'grant';
-  if (limit === formula && !isPinned) return BY_FORMULA;
+  if (limit === formula && formulaMost <= limit && !isPinned) return BY_FORMULA;
   return { follows: 'grant', floor: Math.min(limit, formula), limit };
 }
 
@@ -144,7 +149,7 @@ function give(
   );
   // Where too much is out already, not even what somebody still holds is given to him again.
   const most = Math.max(room < 0 ? seat.has : before + room, atLeast);
-  const figures = fitting(seat, most, tenant.formulaMost(proxy));
+  const figures = fitting(seat, most);
   const granted = capOf(figures, formula);
   if (seat.entry !== undefined || granted > seat.has) {
     const entry = tenant.entry(proxy);
@@ -192,8 +197,8 @@ function serverRoom(room: number, books: Books): number {
 }
 
 /** What it is to have, or as much of it as `most` allows. */
-function fitting(seat: Seat, most: number, formulaMost: number): Figures {
-  const { target, formula, has } = seat;
+function fitting(seat: Seat, most: number): Figures {
+  const { target, formula, formulaMost, has } = seat;
   const aimed = figuresOf(seat, target);
   if ((aimed.follows === 'grant' ? target : formulaMost) <= most) return aimed;
   const limit = Math.max(has, Math.min(target, most));
