@@ -219,8 +219,9 @@ export class Simulation {
   }
 
   #lowerAllowed(): void {
+    // One that has ended may come back with what its disk has.
     const isServed = [...this.proxies.values()].every(
-      ({ config, state }) => state === 'ended' || config?.position === this.config.position,
+      ({ config }) => config === undefined || config.position === this.config.position,
     );
     if (!isServed) return;
     for (const key of EVERY_KEY) {
