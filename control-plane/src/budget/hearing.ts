@@ -38,7 +38,7 @@ export class Hearing {
     const proxy = this.#books.proxy(message.proxy, message.life, nowMs);
     if (message.life < proxy.life) return undefined;
     if (message.life === proxy.life && message.number <= proxy.needsNumber) return undefined;
-    if (message.life > proxy.life) this.#newLife(proxy, message.life, nowMs);
+    if (message.life > proxy.life) this.#newLife(proxy, message, nowMs);
     if (message.left === 'nothing') this.#nothingLeft(proxy);
     proxy.needsNumber = message.number;
     proxy.stampMs = message.stampMs;
@@ -108,7 +108,14 @@ export class Hearing {
   }
 
   /** Of an earlier life only what is on disk is in force, and that is never above the formula. */
-  #newLife(proxy: ProxyAccount, life: number, nowMs: number): void {
+  #newLife(
+    proxy: ProxyAccount,
+    { life, appliedPosition }: Pick<ProxyNeeds, 'life' | 'appliedPosition'>,
+    nowMs: number,
+  ): void {
+    // A life in between, or the end of the last one, was never heard: it may have gone by a config
+    // that gave more than the one of now.
+    const isGap = life > proxy.life + 1 || appliedPosition > proxy.appliedPosition;
     for (const entry of proxy.entries.values()) {
       entry.left = entry.liability;
       entry.held = 0;
@@ -121,7 +128,7 @@ export class Hearing {
       this.#books.leftovers.add(entry);
       this.#books.dirty.add(entry.tenant);
     }
-    if (proxy.unnamed === 'anything') proxy.unnamedLeft = 'anything';
+    if (isGap || proxy.unnamed === 'anything') proxy.unnamedLeft = 'anything';
     proxy.queue.clear();
     proxy.above.clear();
     proxy.unconfirmed.clear();
