@@ -99,7 +99,7 @@ describe('a proxy without a part of the budget', () => {
     const { floor, limit, held, wanted } = await needs;
     assert.deepEqual({ floor, limit, held, wanted }, { floor: 0, limit: 0, held: 0, wanted: 1 });
     const answer = await dealer.grant({ tenants: [granted('acme', 0, 1)] });
-    assert.deepEqual(answer, { outcome: 'obeyed', above: [], aboveOmitted: 0 });
+    assert.deepEqual(answer, { outcome: 'obeyed', above: [], aboveOmitted: 0, lease: 'in_force' });
     const served = await client;
     served.send(query('SELECT 1'));
     assert.deepEqual(firstColumns(await served.until('Z')), ['1']);
