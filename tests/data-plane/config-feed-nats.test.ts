@@ -57,7 +57,9 @@ describe('ConfigFeed over NATS', { timeout: 60_000 }, () => {
     assert.equal(feed.status.phase, 'booting');
     await server.start();
     await append(controlPlane, { to: 1, changes: [...set('acme')] });
-    assert.equal((await status(feed, at(1))).phase, 'following');
+    await feed.whenReady();
+    const { phase, appliedPosition } = feed.status;
+    assert.deepEqual({ phase, appliedPosition }, { phase: 'following', appliedPosition: 1 });
     assert(router.current.byKey('acme') !== undefined);
   });
 

@@ -89,7 +89,39 @@ describe('ConfigFeed starts', () => {
     await new Promise((resolve) => feed.onStatus(resolve));
     assert.equal(feed.status.phase, 'booting');
     await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
-    assert.equal((await status(feed, at(5))).source, 'bus');
+    await feed.whenReady();
+    const { source, appliedPosition } = feed.status;
+    assert.deepEqual({ source, appliedPosition }, { source: 'bus', appliedPosition: 5 });
+  });
+
+  it('ready only at the end of the log: an old snapshot knows not the newest tenants', async () => {
+    await putSnapshot(bus, someConfig([], { position: 0 }));
+    for (let to = 1; to <= 300; to += 1) {
+      await append(bus, { to, changes: to === 300 ? [...set('newest')] : [] });
+    }
+    const feed = startFeed();
+    await feed.whenReady();
+    assert.equal(feed.status.appliedPosition, 300);
+    assert(router.current.byKey('newest') !== undefined);
+  });
+
+  it('ready with the old snapshot after 2 s when the deltas behind it do not arrive', async () => {
+    await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
+    await append(bus, { to: 6 });
+    const feed = startFeed(new Link(bus, 'connected', 'stay away').bus);
+    await status(feed, at(5));
+    assert.equal(feed.status.phase, 'booting');
+    await feed.whenReady();
+    assert.equal(feed.status.appliedPosition, 5);
+  });
+
+  it('ready with the last good config when a later delta cannot be served', async () => {
+    await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
+    await append(bus, { to: 6, changes: [...set('globex')] });
+    await appendText(bus, '{"no":"delta"}');
+    const feed = startFeed();
+    await feed.whenReady();
+    assert.equal(feed.status.appliedPosition, 6);
   });
 
   it('ready with an empty fleet: no tenant at position 0 is a config', async () => {
@@ -250,7 +282,7 @@ class Link {
   #status: BusStatus;
   readonly #listeners = new Set<(status: BusStatus) => void>();
 
-  constructor(real: Bus, status: BusStatus) {
+  constructor(real: Bus, status: BusStatus, deltas: 'arrive' | 'stay away' = 'arrive') {
     this.#real = real;
     this.#status = status;
     const statusNow = () => this.#status;
@@ -266,7 +298,10 @@ class Link {
         append: async (id, data, options) => await this.#open().log(spec).append(id, data, options),
         last: async () => await this.#open().log(spec).last(),
         state: async () => await this.#open().log(spec).state(),
-        follow: (from, handler) => this.#real.log(spec).follow(from, handler),
+        follow: (from, handler) =>
+          deltas === 'arrive'
+            ? this.#real.log(spec).follow(from, handler)
+            : { close: () => undefined },
       }),
       objects: (bucket) => ({
         put: async (name, data) => await this.#open().objects(bucket).put(name, data),

@@ -20,6 +20,8 @@ export interface Base {
   /** Nothing when no control plane has published one yet. */
   readonly decoded: DecodedSnapshot | undefined;
   readonly followFrom: number;
+  /** The newest delta there was; nothing when the log holds none behind the snapshot. */
+  readonly catchUpTo: number | undefined;
   /** Life of the log that `followFrom` counts in. */
   readonly logCreatedAt: string;
 }
@@ -42,10 +44,12 @@ export async function fetchBase(
     data = await readObject(bus);
   }
   const decoded = data === undefined ? undefined : await readSnapshotApart(data, verifier);
-  const { createdAt } = await bus.log(CONFIG_LOG).state();
+  const { createdAt, firstSequence, lastSequence } = await bus.log(CONFIG_LOG).state();
   const counts = decoded?.kind === 'snapshot' && decoded.snapshot.logCreatedAt === createdAt;
   const followFrom = counts ? decoded.snapshot.logSequence + 1 : 1;
-  return { decoded, followFrom, logCreatedAt: createdAt };
+  const hasMore = lastSequence >= Math.max(followFrom, firstSequence, 1);
+  const catchUpTo = hasMore ? lastSequence : undefined;
+  return { decoded, followFrom, catchUpTo, logCreatedAt: createdAt };
 }
 
 async function readObject(bus: Bus): Promise<Uint8Array | undefined> {

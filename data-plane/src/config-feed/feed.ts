@@ -6,7 +6,8 @@
  *
  * How it works, round by round:
  * 1. Take the newest snapshot (bootstrap.ts); serve it when it leads further than what is served.
- * 2. Follow the log of deltas from where the snapshot ends; serve each that fits.
+ * 2. Follow the log of deltas from where the snapshot ends; serve each that fits. The first clients
+ *   are served at the end of the log as it was found, so that none is refused by an old config.
  * 3. On a gap, a delta that cannot be served or a log made anew, begin again, with a snapshot the
  *   control plane is asked for; wait before it, longer each time a round gained nothing. What is
  *   served stays meanwhile.
@@ -46,6 +47,8 @@ export interface FeedOptions {
 const BOOT_WAIT_MS = 2_000;
 /** How often a proxy that found no snapshot looks again; deltas reach it meanwhile. */
 const SNAPSHOT_WAIT_MS = 1_000;
+/** After it a first config is served although deltas are known to be missing. */
+const CATCH_UP_MAX_MS = 2_000;
 const PAUSE_FIRST_MS = 100;
 const PAUSE_MAX_MS = 5_000;
 
@@ -64,6 +67,8 @@ export class ConfigFeed {
   #busStatus: Subscription | undefined;
   #reach: 'reached' | 'apart' = 'apart';
   #source: FeedStatus['source'] = 'none';
+  /** Whether the bus has brought a config, served or not yet. */
+  #brought: 'nothing' | 'config' = 'nothing';
   readonly #rejections: Rejections;
   readonly #swapper: Swapper;
   /** Ends the round under way with a reason. */
@@ -184,7 +189,7 @@ export class ConfigFeed {
       this.#swapper.flush();
       this.#log.info(this.#place(), 'config snapshot applied');
     }
-    this.#source = 'bus';
+    this.#brought = 'config';
     return 'config';
   }
 
@@ -193,27 +198,39 @@ export class ConfigFeed {
     this.#logCreatedAt = base.logCreatedAt;
     const { promise, resolve } = Promise.withResolvers<string>();
     const log = this.#bus.log(CONFIG_LOG);
-    const subscription = log.follow(base.followFrom, async ({ data }) => {
+    const subscription = log.follow(base.followFrom, async ({ sequence, data }) => {
       const opened = await this.#verifier.open('delta', data);
       // The round may have ended meanwhile.
       if (this.#endRound === endRound) this.#receive(opened);
+      if (this.#endRound === endRound && sequence >= (base.catchUpTo ?? 0)) this.#serve();
     });
+    const patience = this.#clock.after(CATCH_UP_MAX_MS, () => this.#serve());
     const retry =
       found === 'nothing'
         ? this.#clock.after(SNAPSHOT_WAIT_MS, () => {
-            if (this.#source !== 'bus') this.#endRound?.('no snapshot yet');
+            if (this.#brought === 'nothing') this.#endRound?.('no snapshot yet');
           })
         : undefined;
     const endRound = (reason: string) => {
       this.#endRound = undefined;
       subscription.close();
       retry?.cancel();
+      patience.cancel();
       this.#swapper.flush();
       resolve(reason);
     };
     this.#endRound = endRound;
+    if (base.catchUpTo === undefined) this.#serve();
     this.#changed();
     return promise;
+  }
+
+  /** Clients may have what the bus has brought by now, if anything. */
+  #serve(): void {
+    this.#swapper.flush();
+    if (this.#brought === 'nothing' || this.#source === 'bus') return;
+    this.#source = 'bus';
+    this.#changed();
   }
 
   #receive(opened: OpenedMessage): void {
@@ -229,6 +246,7 @@ export class ConfigFeed {
         return;
       case 'reject':
         this.#reject(verdict.rejection);
+        this.#serve();
         this.#endRound?.('a delta was rejected');
         return;
       case 'resync':
@@ -240,7 +258,8 @@ export class ConfigFeed {
   }
 
   #swapped(config: RoutingConfig): void {
-    this.#source = 'bus';
+    this.#brought = 'config';
+    if (this.#source === 'disk') this.#source = 'bus';
     this.#rejections.settle(config.position);
     this.#disk?.save(config);
     this.#log.debug(this.#place(), 'config applied');
@@ -255,10 +274,11 @@ export class ConfigFeed {
   }
 
   async #bootFromDisk(): Promise<void> {
-    if (this.#source !== 'none') return;
+    const isNeeded = () => this.#source === 'none' && this.#brought === 'nothing';
+    if (!isNeeded()) return;
     const config = await this.#disk?.load();
     // The bus may have been quicker.
-    if (config === undefined || this.#source !== 'none' || !this.#isRunning()) return;
+    if (config === undefined || !isNeeded() || !this.#isRunning()) return;
     const result = this.#router.replace(config);
     if (result.kind === 'refused') {
       this.#log.warn({ reason: result.reason }, 'the config copy cannot be used');
