@@ -130,3 +130,19 @@ describe('POST /secrets/reseal', () => {
     assert.equal((await plane.call('POST', '/tenants', { body: tenantBody('later') })).status, 201);
   });
 });
+
+describe('a new first master key', () => {
+  it('leaves a write of before repeatable with its Idempotency-Key', async () => {
+    await using plane = await startWithSecrets();
+    const headers = { 'idempotency-key': 'moved-house' };
+    const move = () =>
+      plane.call('PATCH', '/tenants/plain?force', { body: { port: 6_000 }, headers });
+    const first = await move();
+    await plane.stop();
+    rotate(plane);
+    await plane.start();
+    const repeated = await move();
+    assert.deepEqual([repeated.status, repeated.text], [200, first.text]);
+    assert.equal(repeated.headers.get('idempotency-replayed'), 'true');
+  });
+});

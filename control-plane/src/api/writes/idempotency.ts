@@ -25,9 +25,13 @@ export function keeperOf({ holder, actor }: FastifyRequest): string {
 
 /**
  * Equal for requests that ask for the same: method, route, parameters, query, body, If-Match and
- * reason. Keyed, because a body may hold a password that could be guessed from a plain hash.
+ * reason. Keyed, because a body may hold a password that could be guessed from a plain hash: one
+ * fingerprint for each of `secrets`, in their order.
  */
-export function fingerprintOf(request: FastifyRequest, secret: KeyObject): string {
+export function fingerprintsOf(
+  request: FastifyRequest,
+  secrets: readonly KeyObject[],
+): readonly string[] {
   const { method, routeOptions, params, query, body, headers } = request;
   const asked = {
     method,
@@ -40,12 +44,16 @@ export function fingerprintOf(request: FastifyRequest, secret: KeyObject): strin
     ifMatch: headers['if-match'],
     reason: headers['x-reason'],
   };
-  return createHmac('sha256', secret).update(JSON.stringify(asked, inOrder)).digest('base64url');
+  const text = JSON.stringify(asked, inOrder);
+  return secrets.map((secret) => createHmac('sha256', secret).update(text).digest('base64url'));
 }
 
-/** @throws IDEMPOTENCY_KEY_REUSED when `kept` answers another request. */
-export function requireSameRequest(kept: KeptAnswer, fingerprint: string): void {
-  if (kept.fingerprint === fingerprint) return;
+/**
+ * @param fingerprints of the request, with every secret it may have been kept with
+ * @throws IDEMPOTENCY_KEY_REUSED when `kept` answers another request.
+ */
+export function requireSameRequest(kept: KeptAnswer, fingerprints: readonly string[]): void {
+  if (fingerprints.includes(kept.fingerprint)) return;
   throw controlErrors.fail(
     'IDEMPOTENCY_KEY_REUSED',
     `Idempotency-Key ${JSON.stringify(kept.key)} was used for another request within a day.`,

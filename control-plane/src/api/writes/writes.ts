@@ -25,7 +25,7 @@ import { commandMeta } from '../request-meta.ts';
 import { toAppliedAnswer } from './applied.ts';
 import { rehearsalOf, toDryRunAnswer } from './dry-run.ts';
 import type { DryRunAnswer } from './dry-run.ts';
-import { fingerprintOf, idempotencyKeyOf, keeperOf, requireSameRequest } from './idempotency.ts';
+import { fingerprintsOf, idempotencyKeyOf, keeperOf, requireSameRequest } from './idempotency.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import { PROBED_TENANTS_MAX, probeAll, requireReachable, requireTryable } from './probed.ts';
 import { tellWrite } from './told-writes.ts';
@@ -51,13 +51,15 @@ export class Writes {
   readonly #core: WritesOptions['core'];
   readonly #log: Logger;
   readonly #waits: AppliedWaits;
-  readonly #fingerprintSecret: KeyObject;
+  /** The first one keeps; the others have kept what was answered under former master keys. */
+  readonly #fingerprintSecrets: readonly KeyObject[];
 
   constructor({ core, keyring, clock, log }: WritesOptions) {
     this.#core = core;
     this.#log = log;
     this.#waits = new AppliedWaits(core.fleet, clock);
-    this.#fingerprintSecret = createSecretKey(keyring.deriveFleetSecret('idempotency'));
+    const secrets = keyring.deriveFleetSecrets('idempotency');
+    this.#fingerprintSecrets = secrets.map((secret) => createSecretKey(secret));
   }
 
   /**
@@ -152,11 +154,12 @@ export class Writes {
       });
     }
     const actor = keeperOf(request);
-    const fingerprint = fingerprintOf(request, this.#fingerprintSecret);
+    const fingerprints = fingerprintsOf(request, this.#fingerprintSecrets);
+    const [fingerprint = ''] = fingerprints;
     return this.#core.commands.perform((scope) => {
       const kept = scope.answers.find(actor, key);
       if (kept !== undefined) {
-        requireSameRequest(kept, fingerprint);
+        requireSameRequest(kept, fingerprints);
         const body = kept.body === null ? null : (JSON.parse(kept.body) as object);
         return { ...kept, body, events: [], origin: 'replayed' };
       }
