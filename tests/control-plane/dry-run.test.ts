@@ -170,6 +170,16 @@ describe('a rehearsed write', () => {
   });
 });
 
+describe('a flag of the query', () => {
+  it('is said by its name alone: ?dry_run, ?force', async () => {
+    const body = { port: 6_000 };
+    const tried = await plane.call('PATCH', `/tenants/${id}?dry_run&force`, { body });
+    assert.deepEqual([tried.status, tried.json['dry_run']], [200, true]);
+    const forced = await plane.call('PATCH', `/tenants/${id}?force`, { body });
+    assert.deepEqual([forced.status, forced.json['version']], [200, 2]);
+  });
+});
+
 describe('force=true', () => {
   it('writes whatever version is there, on PUT, PATCH and DELETE', async () => {
     const headers = { 'if-match': '"9"' };

@@ -8,6 +8,7 @@ import { apiErrors } from './api-errors.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './server.ts';
 import type { ApiServices } from './services.ts';
+import { isSaid, queryFlag } from './writes/query-flag.ts';
 
 const TAGS = ['Operation'];
 /** Of the tenants that are not as the file says; there is a count of all. */
@@ -77,11 +78,13 @@ export function registerConfigFileRoutes(api: Api, services: ApiServices): void 
       description:
         'It is read by itself when it changes. With `force`, all of it is done, and what was' +
         ' changed elsewhere is undone for the tenants that it lists. The answer tells how it went.',
-      querystring: z.strictObject({ force: z.enum(['true', 'false']).optional() }),
+      querystring: z.strictObject({
+        force: queryFlag('Undoes what was changed elsewhere on the tenants it lists.'),
+      }),
       response: { 200: statusSchema, ...problems(400, 404) },
     },
     handler: async (request) => {
-      const scope = request.query.force === 'true' ? 'whole' : 'news';
+      const scope = isSaid(request.query.force) ? 'whole' : 'news';
       const asked = { actor: request.actor, requestId: request.id };
       return toAnswer(await followerOf(services).reload({ scope, asked }));
     },

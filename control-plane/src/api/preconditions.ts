@@ -6,6 +6,8 @@
 import type { FastifyRequest } from 'fastify';
 import type { TenantView } from '../store/read-models.ts';
 import { WrongVersion } from './api-errors.ts';
+import { isSaid } from './writes/query-flag.ts';
+import type { QueryFlag } from './writes/query-flag.ts';
 
 const STRONG_TAG = /^"(\d{1,15})"$/;
 
@@ -41,11 +43,11 @@ export function preconditionOf(
   request: FastifyRequest,
   onMissing: Precondition['onMissing'],
 ): Precondition {
-  const { force } = request.query as { readonly force?: unknown };
+  const { force } = request.query as { readonly force?: QueryFlag };
   const required = REPLACES.has(request.method) ? 'required' : 'optional';
   return {
     ifMatch: request.headers['if-match'],
-    version: force === 'true' ? 'forced' : required,
+    version: isSaid(force) ? 'forced' : required,
     field: 'If-Match',
     onMissing,
   };

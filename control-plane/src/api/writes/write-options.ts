@@ -9,6 +9,7 @@ import { formatDuration, parseDurationMs } from '@dbbouncer/shared/contract/dura
 import type { CommandMode } from '../../commands/commands.ts';
 import { invalidField } from '../api-errors.ts';
 import { reasonQuery } from '../request-meta.ts';
+import { isSaid, queryFlag } from './query-flag.ts';
 
 export const WAIT_LIMITS = Object.freeze({ defaultMs: 5_000, maxMs: 60_000 });
 
@@ -16,14 +17,10 @@ const MILLISECONDS = /^\d{1,9}$/;
 
 /** The query of every write. */
 export const writeQuery = reasonQuery.extend({
-  dry_run: z
-    .enum(['true', 'false'])
-    .optional()
-    .meta({
-      description:
-        'true: nothing is changed; the answer tells which events would be stored, what proxies' +
-        ' would be told, what would become of the tenant, and what to look out for.',
-    }),
+  dry_run: queryFlag(
+    'Nothing is changed; the answer tells which events would be stored, what proxies would be' +
+      ' told, what would become of the tenant, and what to look out for.',
+  ),
   wait: z
     .literal('applied')
     .optional()
@@ -43,25 +40,20 @@ export const writeQuery = reasonQuery.extend({
     }),
 });
 
-const probe = z
-  .enum(['true', 'false'])
-  .optional()
-  .meta({
-    description:
-      'true: a live proxy first tries whether it can connect to the server as the tenant would be' +
-      ' then. With dry_run that is told; without, the write is refused when it cannot (424) or' +
-      ' nobody could try (503), unless force=true.',
-  });
+const probe = queryFlag(
+  'A live proxy first tries whether it can connect to the server as the tenant would be then.' +
+    ' With dry_run that is told; without, the write is refused when it cannot (424) or nobody' +
+    ' could try (503), unless force is said.',
+);
 
 /** The query of writes that register or bring back tenants. */
 export const tenantQuery = writeQuery.extend({ probe });
 
 /** The query of writes on what has a version. */
 export const changeQuery = writeQuery.extend({
-  force: z.enum(['true', 'false']).optional().meta({
-    description:
-      'true: writes over whatever version is there; If-Match is not needed, and not looked at.',
-  }),
+  force: queryFlag(
+    'Writes over whatever version is there; If-Match is not needed, and not looked at.',
+  ),
 });
 
 /** The same of tenants. */
@@ -78,7 +70,7 @@ export interface WriteOptions {
 /** @throws VALIDATION_FAILED for what contradicts itself. */
 export function writeOptions(request: FastifyRequest): WriteOptions {
   const { dry_run, wait, timeout } = request.query as z.infer<typeof writeQuery>;
-  const mode = dry_run === 'true' ? 'dry_run' : 'commit';
+  const mode = isSaid(dry_run) ? 'dry_run' : 'commit';
   const probe = probeOption(request, mode);
   if (wait === undefined) {
     if (timeout === undefined) return { mode, probe, waitMs: undefined };
@@ -94,9 +86,9 @@ export function writeOptions(request: FastifyRequest): WriteOptions {
 /** What is forced is not probed either, unless only that is asked for. */
 function probeOption({ query }: FastifyRequest, mode: CommandMode): WriteOptions['probe'] {
   const { probe, force } = query as Partial<z.infer<typeof tenantChangeQuery>>;
-  if (probe !== 'true') return 'no';
+  if (!isSaid(probe)) return 'no';
   if (mode === 'dry_run') return 'told';
-  return force === 'true' ? 'no' : 'required';
+  return isSaid(force) ? 'no' : 'required';
 }
 
 function timeoutMs(text: string): number {
