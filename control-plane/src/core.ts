@@ -159,7 +159,10 @@ export function openCore(options: CoreOptions): ControlPlaneCore {
   });
   const gate = new WriteGate({ tryWriting: () => store.tryWriting(), clock, log });
   const { proxyLostAfterMs: lostAfterMs = FLEET_LIMITS.lostAfterMs } = options;
-  const budget = openBudget(store, options, lostAfterMs);
+  const budget = openBudget(store, options, {
+    lostAfterMs,
+    leads: () => writing.replica?.leads() ?? true,
+  });
   const writing = openWriting(store, gate, options, budget);
   const commands = new CommandQueue(store, writing.keeping);
   const fleet = new FleetState(() => clock.nowMs(), lostAfterMs);
@@ -241,10 +244,24 @@ function isLeading({ replica }: Writing): boolean {
 function openBudget(
   store: EventStore,
   { bus, clock, log, expectedProxies }: CoreOptions,
-  proxyLostAfterMs: number,
+  { lostAfterMs, leads }: { readonly lostAfterMs: number; readonly leads: () => boolean },
 ): FleetBudget {
   const changedAt = (key: string): Position => lastChangeFor(store, key);
-  return new FleetBudget({ bus, clock, log, changedAt, expectedProxies, proxyLostAfterMs });
+  return new FleetBudget({
+    bus,
+    clock,
+    log,
+    changedAt,
+    expectedProxies,
+    proxyLostAfterMs: lostAfterMs,
+    leads,
+  });
+}
+
+/** Proxies that end with this process cannot have anything of one before. */
+function seatOf(store: EventStore, { eventStream }: CoreOptions) {
+  const isNew = eventStream === 'off' || store.countTenants() === 0;
+  return { termLeast: store.epoch, past: isNew ? 'none' : 'perhaps' } as const;
 }
 
 /** Position of the last change of what a tenant may have: its own, or one of all tenants. */
@@ -281,7 +298,7 @@ function writeAlone(
     onConfig: (config, delta) => budget.configPublished(config, delta),
     ...(events === 'on' && { requireAlone: () => requireNoLeader(bus, clock) }),
   });
-  budget.start(store.epoch);
+  budget.start(seatOf(store, options));
   return {
     keeping: new LocalKeeping(store, gate),
     replica: undefined,
@@ -310,7 +327,7 @@ function writeBesideOthers(
     onLeading: async () => {
       const onConfig: OnConfig = (config, delta) => budget.configPublished(config, delta);
       publishing = startPublishing({ store, bus, clock, log, signer, events: 'off', onConfig });
-      budget.start(store.epoch);
+      budget.start(seatOf(store, options));
       await seat?.onLeading();
     },
     onFollowing: async () => {

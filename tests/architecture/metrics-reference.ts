@@ -152,7 +152,10 @@ function blockedBudget(tenant: TenantId): Allocator {
   const allocator = new Allocator({
     term: 1,
     config: { position: 1, get: () => budget },
-    members: [{ proxy: 'p-1' as ProxyId, life: 1, divisor: 1, appliedPosition: 1 }],
+    fleet: {
+      members: [{ proxy: 'p-1' as ProxyId, life: 1, divisor: 1, appliedPosition: 1 }],
+      areAll: 'surely',
+    },
     expectedProxies: undefined,
     proxyLostAfterMs: 5_000,
     nowMs: 0,

@@ -129,7 +129,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     'control-plane/src/publish',
     'control-plane/src/store',
   ),
-  'control-plane/src/budget': room('pure', ...GROUND, 'shared/src/bus'),
+  'control-plane/src/budget': room('pure', ...GROUND, SHARED_ERRORS, 'shared/src/bus'),
   'control-plane/src/fleet': room('pure', ...GROUND, 'shared/src/bus'),
   'control-plane/src/canary': room(
     'pure',

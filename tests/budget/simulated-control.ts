@@ -11,7 +11,7 @@ import type {
 } from '@dbbouncer/shared/contract/budget.ts';
 import { Allocator } from '@dbbouncer/control-plane/budget/allocator.ts';
 import type { LookOrder } from '@dbbouncer/control-plane/budget/looking.ts';
-import type { Member } from '@dbbouncer/control-plane/budget/members.ts';
+import type { RecordedFleet } from '@dbbouncer/control-plane/budget/members.ts';
 import type { Chance } from './chance.ts';
 import type { Agenda, Network } from './network.ts';
 import type { SimulatedConfig } from './simulated-config.ts';
@@ -35,7 +35,7 @@ export class SimulatedControl {
   allocator: Allocator | undefined;
   term = 0;
   /** On the bus; survives everybody. */
-  members: readonly Member[] = [];
+  fleet: RecordedFleet = { members: [], areAll: 'surely' };
   #config: SimulatedConfig | undefined;
 
   constructor(world: ControlSurroundings, expected: number | undefined) {
@@ -53,7 +53,7 @@ export class SimulatedControl {
     this.allocator = new Allocator({
       term: this.term,
       config: config.budget,
-      members: this.members,
+      fleet: this.fleet,
       expectedProxies: this.#expected,
       proxyLostAfterMs: LOST_AFTER_MS,
       nowMs: this.nowMs,
@@ -129,11 +129,11 @@ export class SimulatedControl {
     agenda.after(BUDGET_LIMITS.lookTimeoutMs, () => answered('no_answer'));
   }
 
-  #write(members: readonly Member[]): void {
+  #write(fleet: RecordedFleet): void {
     const { agenda, chance, network } = this.#world;
     const { allocator } = this;
     const isWritten = !network.isCut(CONTROL) && !chance.happens(0.05);
-    if (isWritten) this.members = members;
+    if (isWritten) this.fleet = fleet;
     const outcome = isWritten && !chance.happens(0.02) ? 'written' : 'failed';
     agenda.after(chance.between(1, 20), () => {
       if (this.allocator !== allocator) return;

@@ -156,7 +156,7 @@ function forgetDead(world: Simulation): void {
     const outcome = control.allocator?.forget(proxy.id, agenda.nowMs);
     if (outcome === 'forgotten') world.say(`${proxy.id} is forgotten`);
   }
-  for (const { proxy } of control.members) {
+  for (const { proxy } of control.fleet.members) {
     if (proxies.has(proxy)) continue;
     control.allocator?.forget(proxy, agenda.nowMs);
   }

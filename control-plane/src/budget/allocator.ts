@@ -23,7 +23,8 @@ import { Hearing } from './hearing.ts';
 import { Looking } from './looking.ts';
 import type { LookOrder } from './looking.ts';
 import { Members } from './members.ts';
-import type { Member } from './members.ts';
+import type { RecordedFleet } from './members.ts';
+import { LEASE_SURELY_OVER_MS } from './proxy-account.ts';
 import type { ProxyAccount } from './proxy-account.ts';
 import { allot } from './servers.ts';
 
@@ -31,8 +32,7 @@ export interface AllocatorOptions {
   readonly term: number;
   /** At the begin of the term; changes follow by `configChanged`. */
   readonly config: BudgetConfig;
-  /** As the object of the bus has them. */
-  readonly members: readonly Member[];
+  readonly fleet: RecordedFleet;
   /** How many proxies there are when all are there; parts are never larger than that allows. */
   readonly expectedProxies: number | undefined;
   /** After so much silence somebody looks for what a proxy has left. */
@@ -46,8 +46,8 @@ export interface Orders {
   readonly grants: readonly BudgetGrant[];
   /** Each is answered with `lookAnswered`. */
   readonly looks: readonly LookOrder[];
-  /** The whole object; answered with `membersWritten`. */
-  readonly members: readonly Member[] | undefined;
+  /** The whole record; answered with `membersWritten`. */
+  readonly members: RecordedFleet | undefined;
 }
 
 /** Tenants that are decided in one step; the rest in the next. */
@@ -67,7 +67,7 @@ export class Allocator {
   #deposedBy = 0;
 
   constructor(options: AllocatorOptions) {
-    const { term, config, members, expectedProxies, proxyLostAfterMs, nowMs } = options;
+    const { term, config, fleet, expectedProxies, proxyLostAfterMs, nowMs } = options;
     this.term = term;
     this.books = new Books(config);
     this.#hearing = new Hearing(this.books, term);
@@ -75,10 +75,11 @@ export class Allocator {
     this.looking = new Looking(this.books, proxyLostAfterMs);
     this.#lostAfterMs = proxyLostAfterMs;
     this.#sweptMs = nowMs;
-    this.members.remember(members, nowMs);
+    this.members.remember(fleet, nowMs);
+    if (fleet.areAll === 'not_surely') this.books.beBlind(nowMs + LEASE_SURELY_OVER_MS);
   }
 
-  /** A higher term that some proxy obeys; 0: none. Nothing is granted any more. */
+  /** A term above that some proxy obeys, or the same of somebody else; 0: none. Grants nothing. */
   get deposedBy(): number {
     return this.#deposedBy;
   }
@@ -88,8 +89,12 @@ export class Allocator {
   }
 
   needs(message: ProxyNeeds, nowMs: number): void {
-    if (message.term > this.term) this.#deposedBy = message.term;
-    if (message.state === 'leaving' && !this.books.proxies.has(message.proxy)) return;
+    const known = this.books.proxies.get(message.proxy);
+    if (message.state === 'leaving' && known === undefined) return;
+    // Nobody has obeyed what this one has not sent.
+    const isOther =
+      message.term === this.term && message.obeyed > (known?.grantNumber ?? this.books.numberFloor);
+    if (isOther || message.term > this.term) this.#deposedBy = message.term;
     const proxy = this.#hearing.needs(message, nowMs);
     if (proxy === undefined) return;
     proxy.leaving = message.state === 'leaving' ? 'yes' : 'no';
@@ -190,6 +195,7 @@ export class Allocator {
 
   #reckon(nowMs: number): void {
     const { books } = this;
+    books.isBlind(nowMs);
     if (nowMs - this.#sweptMs >= SWEEP_EVERY_MS) {
       this.#sweptMs = nowMs;
       for (const proxy of books.proxies.values()) this.#hearing.sweep(proxy, nowMs);

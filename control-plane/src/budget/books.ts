@@ -61,6 +61,10 @@ export class Books {
     waitsMs: [],
   };
   config: BudgetConfig;
+  /** Of grants to proxies that were forgotten in this term: who comes back has obeyed some. */
+  numberFloor = 0;
+  /** Somebody of whom nothing is known may hold a lease until then. */
+  #blindUntilMs = -Infinity;
   #wide: WideChange[] = [];
   readonly #changed = new Set<TenantAccount>();
 
@@ -72,6 +76,7 @@ export class Books {
     const known = this.proxies.get(id);
     if (known !== undefined) return known;
     const account = new ProxyAccount(id, life, nowMs);
+    account.grantNumber = this.numberFloor;
     this.proxies.set(id, account);
     return account;
   }
@@ -130,6 +135,19 @@ export class Books {
     if (this.#wide.length > 0 || this.#changed.size > 0) this.#forgetFormer();
   }
 
+  /** Until then nothing is known to be free: a member that is not known may have it. */
+  beBlind(untilMs: number): void {
+    this.#blindUntilMs = untilMs;
+  }
+
+  isBlind(nowMs: number): boolean {
+    if (this.#blindUntilMs === -Infinity) return false;
+    if (nowMs < this.#blindUntilMs) return true;
+    this.#blindUntilMs = -Infinity;
+    for (const tenant of this.tenants.values()) this.dirty.add(tenant);
+    return false;
+  }
+
   get appliedByAll(): number {
     let applied = this.config.position;
     for (const proxy of this.proxies.values()) applied = Math.min(applied, proxy.appliedPosition);
@@ -163,6 +181,7 @@ export class Books {
       this.dirty.add(entry.tenant);
     }
     this.proxies.delete(proxy.id);
+    this.numberFloor = Math.max(this.numberFloor, proxy.grantNumber);
     this.applied();
   }
 

@@ -144,6 +144,7 @@ function give(
   const before = tenant.liability(proxy);
   const server = books.serverOf(tenant);
   const room = Math.min(
+    books.isBlind(nowMs) ? 0 : Infinity,
     tenant.max - tenant.total,
     server === undefined ? Infinity : serverRoom(server.max - server.total, books),
   );

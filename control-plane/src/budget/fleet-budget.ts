@@ -1,13 +1,13 @@
 /**
  * The fleet-wide budget in a running control plane: carries needs to the allocator, and its orders
  * to the proxies, for one term after the other.
- * Owns: the conversations on the bus, the object of members, when the allocator reckons. Leaves:
- * every decision to allocator.ts, who leads to whoever calls `start` and `stop`.
+ * Owns: the conversations on the bus, when the allocator reckons. Leaves: every decision to
+ * allocator.ts, terms to seat.ts, who leads to whoever calls `start` and `stop`.
  *
  * A control plane that does not lead any more must have called `stop` before another one starts:
  * what it sent until then is counted by the next one for as long as a lease holds.
  */
-import type { Bus, BusObjects, Subscription } from '@dbbouncer/shared/bus/bus.ts';
+import type { Bus, Subscription } from '@dbbouncer/shared/bus/bus.ts';
 import {
   BUDGET_LIMITS,
   decodeBudget,
@@ -28,8 +28,10 @@ import { Allocator } from './allocator.ts';
 import type { Orders } from './allocator.ts';
 import { budgetConfigOf } from './budget-config.ts';
 import type { LookOrder } from './looking.ts';
-import { decodeMembers, encodeMembers } from './member-object.ts';
-import type { Member } from './members.ts';
+import { FleetRecordKey } from './fleet-record.ts';
+import type { RecordedFleet } from './members.ts';
+import { Seat } from './seat.ts';
+import type { BegunTerm, SeatOptions } from './seat.ts';
 
 export interface FleetBudgetOptions {
   readonly bus: Bus;
@@ -39,27 +41,32 @@ export interface FleetBudgetOptions {
   readonly changedAt: (key: string) => Position;
   readonly expectedProxies: number | undefined;
   readonly proxyLostAfterMs: number;
+  /** Whether this control plane leads at this very moment, for all that it knows. */
+  readonly leads: () => boolean;
 }
 
-const AGAIN_MS = 500;
+/** How often it is asked whether a control plane that does not lead yet, or now, does so. */
+const LEADS_AGAIN_MS = 100;
 const STEP_LEAST_MS = 5;
+/** Proxies whose needs are kept until a term has begun; those of others come again in a second. */
+const EARLY_MAX = 10_000;
 
 export class FleetBudget {
   readonly #options: FleetBudgetOptions;
-  readonly #objects: BusObjects;
   readonly #log: Logger;
   #allocator: Allocator | undefined;
   #config: RoutingConfig | undefined;
-  /** The term to grant in; 0: none. */
-  #term = 0;
+  /** From `start` to `stop`. */
+  #seat: Seat | undefined;
   #subscription: Subscription | undefined;
+  /** The newest needs of each proxy while no term has begun. */
+  readonly #early = new Map<ProxyId, ProxyNeeds>();
   #timer: Timer | undefined;
   #isStepping = false;
   #lastWords = new Map<ProxyId, string>();
 
   constructor(options: FleetBudgetOptions) {
     this.#options = options;
-    this.#objects = options.bus.objects(SUBJECTS.fleetBucket);
     this.#log = options.log.child({ part: 'budget' });
   }
 
@@ -68,20 +75,29 @@ export class FleetBudget {
     return this.#allocator;
   }
 
-  /** Grants in this term, as soon as the config and the members are known. */
-  start(term: number): void {
+  /** Grants, in terms of its own, as soon as the config and the members are known. */
+  start(about: Pick<SeatOptions, 'termLeast' | 'past'>): void {
     this.stop();
-    this.#term = term;
-    void this.#begin(term);
+    const key = new FleetRecordKey(this.#options.bus.keys({ bucket: SUBJECTS.fleetBucket }));
+    this.#seat = new Seat({ ...about, key, log: this.#log });
+    this.#subscription = this.#options.bus.subscribe(SUBJECTS.budgetNeeds, (data, subject) => {
+      this.#hear(data, subject);
+    });
+    this.#beginIn(0);
   }
 
   /** Nothing is granted from here on. */
   stop(): void {
-    this.#term = 0;
-    this.#allocator = undefined;
+    this.#seat = undefined;
     this.#config = undefined;
     this.#subscription?.close();
     this.#subscription = undefined;
+    this.#early.clear();
+    this.#endTerm();
+  }
+
+  #endTerm(): void {
+    this.#allocator = undefined;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#lastWords.clear();
@@ -94,6 +110,7 @@ export class FleetBudget {
   configPublished(config: RoutingConfig, delta: ConfigDelta | undefined): void {
     const before = this.#config;
     this.#config = config;
+    if (before === undefined) this.#beginIn(0);
     if (this.#allocator === undefined || config.position === before?.position) return;
     const keys = new Set<string>();
     let scope: 'named' | 'all' = delta === undefined ? 'all' : 'named';
@@ -118,42 +135,49 @@ export class FleetBudget {
     return this.#options.clock.nowMs();
   }
 
-  async #begin(term: number): Promise<void> {
-    const members = await this.#readMembers();
-    if (this.#term !== term) return;
-    if (members === undefined || this.#config === undefined) {
-      this.#timer = this.#options.clock.after(members === undefined ? AGAIN_MS : 20, () => {
-        void this.#begin(term);
-      });
-      return;
-    }
-    const { expectedProxies, proxyLostAfterMs, changedAt, bus } = this.#options;
+  /** Begins a term, or tries to, until this seat is left. */
+  #beginIn(delayMs: number): void {
+    const seat = this.#seat;
+    // Without a config nothing is known to be granted: the first one calls again.
+    if (seat === undefined || this.#config === undefined) return;
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.after(delayMs, () => {
+      if (!this.#options.leads()) this.#beginIn(LEADS_AGAIN_MS);
+      else void this.#begin(seat);
+    });
+  }
+
+  async #begin(seat: Seat): Promise<void> {
+    const begun = await seat.begin();
+    if (this.#seat !== seat) return;
+    if (typeof begun === 'number') this.#beginIn(begun);
+    else if (this.#config !== undefined) this.#grantIn(begun, this.#config);
+  }
+
+  #grantIn({ term, ...fleet }: BegunTerm, config: RoutingConfig): void {
+    const { expectedProxies, proxyLostAfterMs, changedAt } = this.#options;
     this.#allocator = new Allocator({
       term,
-      config: budgetConfigOf(this.#config, changedAt),
-      members,
+      fleet,
+      config: budgetConfigOf(config, changedAt),
       expectedProxies,
       proxyLostAfterMs,
       nowMs: this.#nowMs,
     });
-    this.#log.info({ term, members: members.length }, 'the budget of the fleet is granted');
-    this.#subscription = bus.subscribe(SUBJECTS.budgetNeeds, (data, subject) => {
-      this.#hear(data, subject);
-    });
+    const { members, areAll } = fleet;
+    this.#log.info({ term, members: members.length, areAll }, 'the budget of the fleet is granted');
+    for (const needs of this.#early.values()) this.#allocator.needs(needs, this.#nowMs);
+    this.#early.clear();
     this.#step();
   }
 
-  async #readMembers(): Promise<readonly Member[] | undefined> {
-    try {
-      const data = await this.#objects.get(SUBJECTS.fleetMembersObject);
-      return data === undefined ? [] : decodeMembers(data);
-    } catch (error) {
-      const message = 'the members of the fleet cannot be read; nothing is granted yet';
-      // A bus that is still away is told of by who connects to it.
-      if (this.#options.bus.status !== 'connected') this.#log.info({}, message);
-      else this.#log.warn({ error }, message);
-      return undefined;
-    }
+  /** The next term begins above the one that was heard of. */
+  #superseded(allocator: Allocator, reason: string): void {
+    const { term, deposedBy, members } = allocator;
+    this.#log.warn({ term, by: deposedBy }, reason);
+    this.#endTerm();
+    this.#seat?.ended(deposedBy, members.recorded);
+    this.#beginIn(0);
   }
 
   #hear(data: Uint8Array, subject: string): void {
@@ -166,8 +190,13 @@ export class FleetBudget {
     }
     // The bus grants each proxy its own subject only.
     if (subject !== SUBJECTS.budgetNeedsOf(needs.proxy)) return;
-    this.#allocator?.needs(needs, this.#nowMs);
-    this.#step();
+    const { proxy } = needs;
+    if (this.#allocator !== undefined) {
+      this.#allocator.needs(needs, this.#nowMs);
+      this.#step();
+    } else if (this.#early.has(proxy) || this.#early.size < EARLY_MAX) {
+      this.#early.set(proxy, needs);
+    }
   }
 
   #step(): void {
@@ -175,13 +204,12 @@ export class FleetBudget {
     if (allocator === undefined || this.#isStepping) return;
     this.#isStepping = true;
     try {
-      this.#carryOut(allocator, allocator.step(this.#nowMs));
+      if (this.#options.leads()) this.#carryOut(allocator, allocator.step(this.#nowMs));
     } finally {
       this.#isStepping = false;
     }
     if (allocator.deposedBy > 0) {
-      this.#log.error({ term: allocator.term, by: allocator.deposedBy }, 'a later term grants now');
-      this.stop();
+      this.#superseded(allocator, 'proxies obey another term of the budget: a higher one begins');
       return;
     }
     this.#timer?.cancel();
@@ -228,15 +256,16 @@ export class FleetBudget {
     this.#step();
   }
 
-  async #writeMembers(allocator: Allocator, members: readonly Member[]): Promise<void> {
-    const outcome = await this.#objects
-      .put(SUBJECTS.fleetMembersObject, encodeMembers(members))
-      .then(() => 'written' as const)
-      .catch((error: unknown) => {
-        this.#log.warn({ error }, 'the members of the fleet cannot be written; no part grows');
-        return 'failed' as const;
-      });
-    if (this.#allocator !== allocator) return;
+  async #writeMembers(allocator: Allocator, fleet: RecordedFleet): Promise<void> {
+    const outcome = await this.#seat?.write(fleet).catch((error: unknown) => {
+      this.#log.warn({ error }, 'the members of the fleet cannot be written; no part grows');
+      return 'failed' as const;
+    });
+    if (this.#allocator !== allocator || outcome === undefined) return;
+    if (outcome === 'superseded') {
+      this.#superseded(allocator, 'the record of the fleet is not the one of this term any more');
+      return;
+    }
     allocator.membersWritten(outcome, this.#nowMs);
     this.#step();
   }

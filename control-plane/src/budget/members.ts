@@ -2,7 +2,7 @@
  * Who belongs to the fleet, and which part of every tenant each member has without asking. The
  * parts of all members together are never more than the whole: before somebody gets a part, or a
  * larger one, all others have obeyed theirs.
- * Owns: the object of members, divisors. Leaves: sending to granting.ts.
+ * Owns: what is recorded of members, divisors. Leaves: sending to granting.ts.
  */
 import type { BudgetShare } from '@dbbouncer/shared/contract/budget.ts';
 import type { Position, ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
@@ -12,7 +12,7 @@ import { divisorOf } from './proxy-account.ts';
 import type { ProxyAccount } from './proxy-account.ts';
 import type { TenantAccount } from './tenant-account.ts';
 
-/** A member as the object of the bus has it; `divisor`: the smallest it may go by. */
+/** A member as the record on the bus has it; `divisor`: the smallest it may go by. */
 export interface Member {
   readonly proxy: ProxyId;
   readonly life: number;
@@ -28,14 +28,22 @@ const POSITIONS_WRITTEN_MS = 10_000;
 /** All tenants of the books are gone through for it. */
 const PART_TRIED_AGAIN_MS = 50;
 
+/** All that is recorded of a fleet. */
+export interface RecordedFleet {
+  readonly members: readonly Member[];
+  /** `not_surely`: the record before was lost, and nobody knows yet who else may have something. */
+  readonly areAll: 'surely' | 'not_surely';
+}
+
 export class Members {
   readonly #books: Books;
   readonly #expected: number;
   #changedMs: number;
-  /** Of the newest text of the object, of the one that is being written, of the one on the bus. */
+  /** Of the newest record, of the one that is being written, of the one on the bus. */
   #version = 1;
   #writing = 0;
   #written = 0;
+  #areAll: RecordedFleet['areAll'] = 'surely';
   #retryMs = 0;
   #wroteMs = 0;
   #position: Position;
@@ -48,8 +56,9 @@ export class Members {
     this.#changedMs = nowMs - STEADY_MS;
   }
 
-  /** What the object of the bus said at the begin of the term. */
-  remember(members: readonly Member[], nowMs: number): void {
+  /** What the record on the bus said at the begin of the term. */
+  remember({ members, areAll }: RecordedFleet, nowMs: number): void {
+    this.#areAll = areAll;
     for (const { proxy: id, life, divisor, appliedPosition } of members) {
       const proxy = this.#books.proxy(id, life, nowMs);
       proxy.unnamed = 'anything';
@@ -79,8 +88,12 @@ export class Members {
     this.#changedMs = nowMs;
   }
 
-  /** The object as it has to be written, or nothing while it is as it should be. */
-  toWrite(nowMs: number): readonly Member[] | undefined {
+  /** The record as it has to be written, or nothing while it is as it should be. */
+  toWrite(nowMs: number): RecordedFleet | undefined {
+    if (this.#areAll === 'not_surely' && !this.#books.isBlind(nowMs)) {
+      this.#areAll = 'surely';
+      this.#version += 1;
+    }
     const { position } = this.#books.config;
     if (position > this.#position && nowMs - this.#wroteMs > POSITIONS_WRITTEN_MS) {
       this.#position = position;
@@ -90,12 +103,18 @@ export class Members {
     if (nowMs < this.#retryMs) return undefined;
     this.#writing = this.#version;
     this.#wroteMs = nowMs;
-    return [...this.#divisors].map(([proxy, { divisor, life }]) => ({
+    return this.recorded;
+  }
+
+  /** All that is to be recorded, written or not. */
+  get recorded(): RecordedFleet {
+    const members = [...this.#divisors].map(([proxy, { divisor, life }]) => ({
       proxy,
       life,
       divisor: divisor === Infinity ? null : divisor,
       appliedPosition: this.#books.proxies.get(proxy)?.appliedPosition ?? 0,
     }));
+    return { members, areAll: this.#areAll };
   }
 
   wrote(): void {
@@ -137,7 +156,9 @@ export class Members {
 
   #mayHave(proxy: ProxyAccount, divisor: number, nowMs: number): boolean {
     const isHeldUp =
-      this.#books.isWideChangeUnderWay || this.#holdingUp(proxy, divisor) !== undefined;
+      this.#books.isWideChangeUnderWay ||
+      this.#books.isBlind(nowMs) ||
+      this.#holdingUp(proxy, divisor) !== undefined;
     proxy.part = isHeldUp ? 'steady' : 'about_to_grow';
     if (isHeldUp || nowMs - proxy.partTriedMs < PART_TRIED_AGAIN_MS) return false;
     proxy.partTriedMs = nowMs;

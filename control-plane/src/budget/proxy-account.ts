@@ -57,7 +57,7 @@ export class ProxyAccount {
   sentShare: { readonly number: number; readonly share: BudgetShare } | undefined;
   /** Everything that was ever sent in a row without being obeyed counts by the smallest. */
   possibleDivisor = Infinity;
-  /** The life and share that the object of members holds. */
+  /** The life and share that the record of the fleet holds. */
   recorded: 'no' | 'yes' = 'no';
   recordedDivisor = Infinity;
   /** Whether it is told explicit figures so that its part can grow. */

@@ -127,8 +127,13 @@ export class Replica implements Replicator {
     };
   }
 
+  /** Whether it leads at this very moment, for all that is known here. */
+  leads(): boolean {
+    return this.#role === 'leading' && this.#holds();
+  }
+
   requireLeading(): void {
-    if (this.#role === 'leading' && this.#holds()) return;
+    if (this.leads()) return;
     const problem = this.#problemNow();
     if (problem !== undefined) throw problem;
     throw new NotLeader(this.#role, this.#otherLease()?.apiUrl);

@@ -68,8 +68,8 @@ const USES: Readonly<Record<keyof typeof SUBJECTS, SubjectUse | 'within_another'
     ['proxy_own'],
   ),
   probe: subject(SUBJECTS.probe, 'Has a proxy try a server', ['control_plane'], ['proxy_own']),
-  fleetBucket: objects(SUBJECTS.fleetBucket, 'Who belongs to the fleet', ['control_plane']),
-  fleetMembersObject: 'within_another',
+  fleetBucket: keys(SUBJECTS.fleetBucket, 'Who belongs to the fleet'),
+  fleetKey: 'within_another',
   budgetNeeds: 'within_another',
   budgetNeedsOf: subject(
     SUBJECTS.budgetNeedsOf,

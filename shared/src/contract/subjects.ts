@@ -36,9 +36,9 @@ export const SUBJECTS = Object.freeze({
   /** A proxy obeys here, and looks here for what others have left behind. */
   budgetGrant: (proxy: ProxyId) => `dbbouncer.budget.grant.${proxy}`,
   budgetLook: (proxy: ProxyId) => `dbbouncer.budget.look.${proxy}`,
-  /** Object store of the members of the fleet, which outlive a term; control planes only. */
+  /** Bucket with the members of the fleet, which outlive a term, and its key in there. */
   fleetBucket: 'DBBOUNCER_FLEET',
-  fleetMembersObject: 'members',
+  fleetKey: 'members',
   /** Under which each plane receives answers: a proxy must not read those to a control plane. */
   controlPlaneInbox: '_INBOX_dbbouncer_control',
   proxyInbox: '_INBOX_dbbouncer_proxy',
