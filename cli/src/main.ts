@@ -19,6 +19,7 @@ const cwd = process.cwd();
 export async function main(): Promise<void> {
   // A reader that went away, as in `dbbouncer --help | head`, is no reason to fail.
   process.stdout.on('error', () => {});
+  process.stderr.on('error', () => {});
   const version = readVersion();
   try {
     const program = createProgram(actionsOf(version), version);

@@ -21,7 +21,7 @@ import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { upBanner } from './banner.ts';
 import { CommandFailure, EXIT } from './exit.ts';
 import { natsBusOf } from './nats-bus-of.ts';
-import { exitOnUncaught, onReplaceSignal, stopSignal } from './stop-signal.ts';
+import { exitOnUncaught, onReplaceSignal, outliveSignals, stopSignal } from './stop-signal.ts';
 import { UndoStack } from './undo-stack.ts';
 
 export interface RunInput extends SettingsInput {
@@ -122,6 +122,7 @@ async function serve(
 ): Promise<void> {
   const log = createPinoLogger(settings.logLevel);
   exitOnUncaught(log);
+  outliveSignals(log);
   const signal = stopSignal(systemClock);
   const undo = new UndoStack();
   try {

@@ -1,7 +1,8 @@
 /**
- * What signals ask for: to stop, by Ctrl-C, SIGTERM, or the end of the process that started this
- * one to hand over to it; to replace workers, by SIGUSR2.
+ * What signals ask for: to stop, by Ctrl-C, SIGTERM, the end of the terminal or of the process that
+ * started this one to hand over to it; to replace workers, by SIGUSR2.
  */
+import { isatty } from 'node:tty';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { EXIT } from './exit.ts';
@@ -11,6 +12,9 @@ import { EXIT } from './exit.ts';
  * group, and npm and the launcher pass it on once more.
  */
 const ECHO_MS = 500;
+
+/** Somebody looks at what this process says. To be asked before the terminal is gone. */
+const AT_TERMINAL = isatty(0) || isatty(2);
 
 /** Resolves at the first signal, with its name. A second one ends the process at once. */
 export function stopSignal(clock: Clock): Promise<string> {
@@ -26,8 +30,29 @@ export function stopSignal(clock: Clock): Promise<string> {
     };
     process.on('SIGINT', receive);
     process.on('SIGTERM', receive);
+    // A terminal that is closed asks for the end; anything else that sends it does not.
+    process.on('SIGHUP', (name) => {
+      if (AT_TERMINAL) receive(name);
+    });
     process.once('disconnect', () => receive('disconnect'));
     process.channel?.unref();
+  });
+}
+
+/**
+ * SIGHUP and SIGUSR2 would end the process at once, and every client with it. Other poolers are
+ * told to reload by the one; here files are watched, so the log says that there is nothing to do.
+ */
+export function outliveSignals(log: Logger): void {
+  process.on('SIGHUP', () => {
+    if (AT_TERMINAL) return;
+    const hint = 'the config file, certificates and keys are watched: what changes is taken up';
+    log.info({ signal: 'SIGHUP', hint }, 'a signal that asks for nothing');
+  });
+  process.on('SIGUSR2', () => {
+    if (process.listenerCount('SIGUSR2') > 1) return;
+    const hint = 'with --workers 2 or more they are replaced one by one';
+    log.warn({ signal: 'SIGUSR2', hint }, 'there are no workers to replace');
   });
 }
 
@@ -36,8 +61,6 @@ export function onReplaceSignal(replace: () => void): () => Promise<void> {
   process.on('SIGUSR2', replace);
   return () => {
     process.off('SIGUSR2', replace);
-    // While all ends, a late one must not end the process before that is done.
-    process.on('SIGUSR2', () => {});
     return Promise.resolve();
   };
 }

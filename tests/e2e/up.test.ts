@@ -15,7 +15,7 @@ import { eventually } from '../support/eventually.ts';
 import { shell } from '../support/processes.ts';
 import { ApiClient } from './api-client.ts';
 import type { ApiAnswer } from './api-client.ts';
-import { ask, connect, disconnectAll, value } from './sql-clients.ts';
+import { ask, begin, connect, disconnectAll, value } from './sql-clients.ts';
 import type { Login } from './sql-clients.ts';
 
 const PASSWORD = 'from the environment';
@@ -244,6 +244,24 @@ describe('an edit of the config file', () => {
     assert.equal(await ask(loginOf('by_api'), 'SELECT current_database()'), 'tenant_3_db');
     await api.removeTenant('by_api');
   });
+});
+
+describe('signals that other poolers are told things by', () => {
+  for (const [signal, words] of [
+    ['SIGHUP', /"signal":"SIGHUP".*a signal that asks for nothing/],
+    ['SIGUSR2', /"signal":"SIGUSR2".*there are no workers to replace/],
+  ] as const) {
+    it(`${signal} ends neither the process nor a transaction, and the log says so`, async () => {
+      const client = await connect(loginOf('tenant_1'));
+      await begin(client);
+      const { pid } = up;
+      process.kill(pid, signal);
+      await eventually('it is told', () => words.test(up.log));
+      assert.equal(await value(client, 'SELECT 7'), 7);
+      assert.equal((await client.query('COMMIT')).command, 'COMMIT');
+      process.kill(pid, 0);
+    });
+  }
 });
 
 describe('a restart', () => {

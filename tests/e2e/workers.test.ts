@@ -236,6 +236,27 @@ describe('one port for the metrics of all', () => {
   });
 });
 
+describe('kill -9 of the supervisor', { timeout: 30_000 }, () => {
+  it('closes the port, lets a transaction commit, and leaves no worker', async () => {
+    const client = await connect(login());
+    await begin(client);
+    const workers = childrenOf(up.pid);
+    assert.equal(workers.length, 2);
+    const gone = up.kill();
+    await eventually('nobody listens on the port', async () => {
+      const error = await connect(login()).catch(({ code }: { code?: string }) => code);
+      return error === 'ECONNREFUSED';
+    });
+    assert.equal((await client.query('COMMIT')).command, 'COMMIT');
+    // The workers have its standard error too, so it counts as gone when they are.
+    await gone;
+    assert.match(up.log, /the supervisor is gone: this worker drains, and ends/);
+    await up.start();
+    await bothServe();
+    assert.equal(await ask(login(), WHICH_DATABASE), 'postgres');
+  });
+});
+
 describe('SIGTERM', { timeout: 30_000 }, () => {
   it('turns /ready, refuses newcomers, tells idle clients, lets a transaction commit', async () => {
     const inTransaction = await connect(login());

@@ -16,7 +16,7 @@ import { curlLine, reachable } from '../banner.ts';
 import { CommandFailure, EXIT } from '../exit.ts';
 import type { DemoOptions } from '../program.ts';
 import { startBoth } from '../run-planes.ts';
-import { exitOnUncaught, stopSignal } from '../stop-signal.ts';
+import { exitOnUncaught, outliveSignals, stopSignal } from '../stop-signal.ts';
 import { UndoStack } from '../undo-stack.ts';
 import { Load } from './load.ts';
 import { freePort, freePortLike } from './ports.ts';
@@ -103,6 +103,7 @@ async function start({ settings, scratch, clients, version, undo }: DemoParts): 
   const log = createPinoLogger(settings.logLevel);
   const clock = systemClock;
   exitOnUncaught(log);
+  outliveSignals(log);
   out.write('Starting PostgreSQL, two tenants, a control plane and a proxy ...\n');
   const tenants = demoTenants();
   const cluster = await startPostgresCluster({ superuserPassword: randomPassword(), scratch });

@@ -53,6 +53,7 @@ class Worker {
   readonly #with: WorkerSurroundings;
   readonly #task = Promise.withResolvers<WorkerTask>();
   readonly #end = Promise.withResolvers<void>();
+  #log: Logger | undefined;
   #lent: IpcBus | undefined;
   #proxy: RunningProxy | undefined;
   #beating: Timer | undefined;
@@ -69,6 +70,7 @@ class Worker {
     const task = await this.#task.promise;
     const { makeLog, openBus, channel, clock, readEnv } = this.#with;
     const log = makeLog(task.settings);
+    this.#log = log;
     const bus = openBus(task.settings, log) ?? this.#borrow(log);
     try {
       const { version, role, settings } = task;
@@ -129,7 +131,11 @@ class Worker {
     this.#lent?.ended();
     this.#task.reject(new Error('the supervisor is gone'));
     if (this.#stop === 'shutdown') this.#end.resolve();
-    else this.#stopFor('supervisor_gone');
+    else {
+      const fields = { worker: this.#proxy?.proxyId };
+      this.#log?.error(fields, 'the supervisor is gone: this worker drains, and ends');
+      this.#stopFor('supervisor_gone');
+    }
   }
 
   #borrow(log: Logger): IpcBus {
