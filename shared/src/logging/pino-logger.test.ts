@@ -1,8 +1,11 @@
 /** What a log line looks like, and that fields named like secrets do not get through. */
 import assert from 'node:assert/strict';
+import { closeSync, openSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import type { Logger, LogLevel } from '../kernel/log.ts';
-import { createPinoLogger } from './pino-logger.ts';
+import { toDescriptor } from './line-writer.ts';
+import type { WriteBytes } from './line-writer.ts';
+import { createPinoLogger, logLines } from './pino-logger.ts';
 
 interface Line {
   readonly [field: string]: unknown;
@@ -62,5 +65,75 @@ describe('createPinoLogger', () => {
     const error = lines()[0]?.['error'] as { message: string; cause: { code: string } };
     assert.equal(error.message, 'cannot dial');
     assert.equal(error.cause.code, 'ECONNREFUSED');
+  });
+});
+
+/** A place that fails as it is told, and takes three bytes at a time else. */
+function fickle(fail: () => string | undefined) {
+  let text = '';
+  const write: WriteBytes = (bytes, offset) => {
+    const code = fail();
+    if (code !== undefined) throw Object.assign(new Error(code), { code });
+    const taken = bytes.subarray(offset, offset + 3);
+    text += Buffer.from(taken).toString();
+    return taken.length;
+  };
+  return { write, lines: () => text.split('\n').filter((line) => line !== '') };
+}
+
+describe('a log that cannot be written', () => {
+  it('of a full disk ends nothing', () => {
+    const full = openSync('/dev/full', 'w');
+    const log = createPinoLogger('info', {}, logLines(toDescriptor(full)));
+    for (let line = 0; line < 3; line += 1) log.error({}, 'nobody will read this');
+    closeSync(full);
+    log.error({}, 'nor this');
+  });
+
+  it('says how many lines were lost, and why, when it can be again', () => {
+    let code: string | undefined;
+    const place = fickle(() => code);
+    const log = createPinoLogger('info', {}, logLines(place.write));
+    log.info({}, 'first');
+    code = 'ENOSPC';
+    for (let line = 0; line < 5; line += 1) log.info({}, 'lost');
+    code = undefined;
+    log.info({}, 'last');
+    const told = place.lines().map((line) => {
+      const { msg, lines, why } = JSON.parse(line) as Line;
+      return { msg, lines, why };
+    });
+    const nothing = { lines: undefined, why: undefined };
+    assert.deepEqual(told, [
+      { msg: 'first', ...nothing },
+      { msg: 'lines of the log were lost', lines: 5, why: 'ENOSPC' },
+      { msg: 'last', ...nothing },
+    ]);
+  });
+
+  it('does not run a line into one that was cut off', () => {
+    let calls = 0;
+    const place = fickle(() => (calls++ === 2 ? 'EIO' : undefined));
+    const log = createPinoLogger('info', {}, logLines(place.write));
+    log.info({}, 'cut');
+    log.info({}, 'whole');
+    const [cut = '', lost = '', whole = ''] = place.lines();
+    assert.equal(cut.length, 6);
+    assert.equal((JSON.parse(lost) as Line)['lines'], 1);
+    assert.equal((JSON.parse(whole) as Line)['msg'], 'whole');
+  });
+
+  it('waits some 50 ms for a pipe that is full, and no longer', () => {
+    let refusals = 0;
+    let isFull = false;
+    const place = fickle(() => (isFull || refusals++ < 4 ? 'EAGAIN' : undefined));
+    const log = createPinoLogger('info', {}, logLines(place.write));
+    log.info({}, 'late');
+    assert.equal(place.lines().length, 1);
+    isFull = true;
+    const beganMs = performance.now();
+    log.info({}, 'lost');
+    assert.ok(performance.now() - beganMs < 1_000);
+    assert.equal(place.lines().length, 1);
   });
 });

@@ -6,6 +6,8 @@
 import { pino } from 'pino';
 import type { DestinationStream, Logger as PinoInstance } from 'pino';
 import type { LogFields, Logger, LogLevel } from '../kernel/log.ts';
+import { LineWriter, toDescriptor } from './line-writer.ts';
+import type { WriteBytes } from './line-writer.ts';
 
 const STDERR_FD = 2;
 
@@ -26,14 +28,13 @@ const SECRET_NAMES = Object.freeze([
 const REDACTED_PATHS = SECRET_NAMES.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
 
 /**
- * Lines carry `level` as a word, `time` as RFC 3339, the fields and `msg`. Writes are synchronous,
- * so that the last line before a crash is there.
+ * Lines carry `level` as a word, `time` as RFC 3339, the fields and `msg`.
  * @param target for tests; stderr by default.
  */
 export function createPinoLogger(
   level: LogLevel,
   fields: LogFields = {},
-  target: DestinationStream = pino.destination({ fd: STDERR_FD, sync: true }),
+  target: DestinationStream = logLines(toDescriptor(STDERR_FD)),
 ): Logger {
   const instance = pino(
     {
@@ -48,6 +49,14 @@ export function createPinoLogger(
     target,
   );
   return wrap(instance);
+}
+
+/** Lines of a log, which says itself how many of them could not be written. */
+export function logLines(write: WriteBytes): DestinationStream {
+  return new LineWriter(write, (lines, why) => {
+    const head = `{"level":"warn"${pino.stdTimeFunctions.isoTime()},"lines":${lines}`;
+    return `${head},"why":${JSON.stringify(why)},"msg":"lines of the log were lost"}\n`;
+  });
 }
 
 function wrap(instance: PinoInstance): Logger {
