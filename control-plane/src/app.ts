@@ -25,7 +25,7 @@ import { ApiTls } from './api/api-tls.ts';
 import { RouteTable } from './api/route-table.ts';
 import type { Route } from './api/route-table.ts';
 import { createApi } from './api/server.ts';
-import type { Api } from './api/server.ts';
+import type { Api } from './api/zod-api.ts';
 import { Writes } from './api/writes/writes.ts';
 import type { ConfigFileFollower } from './config-file/status.ts';
 import { openCore } from './core.ts';

@@ -5,13 +5,13 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { unreachable } from '@dbbouncer/shared/kernel/assert.ts';
-import type { Holder, KeyRefusal, Recognition } from '../access/key-guard.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import type { Holder, KeyGuard, KeyRefusal, Recognition } from '../access/key-guard.ts';
 import { covers } from '../domain/api-key/scopes.ts';
 import type { Scope } from '../domain/api-key/scopes.ts';
 import { reaches } from '../domain/api-key/tenant-pattern.ts';
 import { controlErrors } from '../errors.ts';
 import { apiErrors, ScopeMissing } from './api-errors.ts';
-import type { ApiServices } from './services.ts';
 
 /** Why a request was denied; the label of the metric. */
 export type Denial = KeyRefusal | 'busy' | 'scope' | 'tenant' | 'rate_limited';
@@ -44,13 +44,18 @@ declare module 'fastify' {
   }
 }
 
+export interface AccessServices {
+  readonly guard: KeyGuard;
+  readonly log: Logger;
+}
+
 const RETRY_AFTER_S = '1';
 
 /**
  * What can be known at once is known before requests are counted; whoever may not ask is refused
  * before the body is read.
  */
-export function installAccess(instance: FastifyInstance, { guard, log }: ApiServices): void {
+export function installAccess(instance: FastifyInstance, { guard, log }: AccessServices): void {
   instance.decorateRequest('actor', '');
   instance.decorateRequest('holder', undefined);
   instance.decorateRequest('denial', undefined);

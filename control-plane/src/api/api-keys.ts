@@ -27,7 +27,7 @@ import { timeSchema } from './event-requests.ts';
 import { etagOf, expectedVersionOf } from './preconditions.ts';
 import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import type { Write } from './writes/write.ts';
 import { changeQuery, writeQuery } from './writes/write-options.ts';

@@ -11,7 +11,7 @@ import type { BlockedReason, BudgetMemberView, TenantBudgetView } from '../budge
 import { controlErrors } from '../errors.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 
 const TAGS = ['Fleet'];

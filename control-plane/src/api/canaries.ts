@@ -14,7 +14,7 @@ import { controlErrors } from '../errors.ts';
 import { tenantAnswerSchema } from './answers.ts';
 import { invalidField } from './api-errors.ts';
 import { reasonBody, withReason, writeHeaders } from './request-meta.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import { change, findTenant, idParams } from './tenant-requests.ts';
 import { tenantChangeQuery, writeQuery } from './writes/write-options.ts';

@@ -11,7 +11,7 @@ import { invalidField } from './api-errors.ts';
 import { decodeProxyPlace, encodeCursor } from './cursor.ts';
 import { reasonBody } from './request-meta.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 
 const TAGS = ['Fleet'];

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { ConfigFileStatus } from '../config-file/status.ts';
 import { apiErrors } from './api-errors.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import { isSaid, queryFlag } from './writes/query-flag.ts';
 

@@ -23,7 +23,7 @@ import { invalidField } from './api-errors.ts';
 import { etagOf, expectedVersionOf } from './preconditions.ts';
 import { changeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import { serverBudgets, toBudgetAnswer } from './writes/server-budgets.ts';
 import type { Write, WriteAnswer } from './writes/write.ts';

@@ -17,7 +17,7 @@ import type { DefaultsView } from '../store/read-models.ts';
 import { etagOf, expectedVersionOf } from './preconditions.ts';
 import { changeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import type { Write, WriteAnswer } from './writes/write.ts';
 import { changeQuery } from './writes/write-options.ts';

@@ -7,7 +7,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import type { RouteAccess } from './access.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 
 const DESCRIPTION =
   'Every write is an event. Answers to writes are given when the change is on disk; proxies' +

@@ -19,7 +19,7 @@ import { eventsQuery, toEventFilter } from './event-requests.ts';
 import type { EventsQuery } from './event-requests.ts';
 import { EventTails, TAIL_LIMITS } from './event-tails.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 
 const TAGS = ['History'];

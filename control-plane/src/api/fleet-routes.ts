@@ -14,7 +14,7 @@ import {
   toProxyAnswer,
 } from './fleet-answers.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 
 const TAGS = ['Fleet'];

@@ -16,7 +16,7 @@ import { eventFields, toEventAnswer } from './event-answers.ts';
 import { changesSchema } from './field-changes.ts';
 import { cursorSchema, limitSchema, momentSchema, positionOf } from './event-requests.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import { idParams } from './tenant-requests.ts';
 

@@ -1,7 +1,7 @@
 /** The routes on the read models: making them anew. Leaves: how that is done to the store. */
 import { z } from 'zod';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 
 const rebuiltSchema = z

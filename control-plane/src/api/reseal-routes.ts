@@ -12,7 +12,7 @@ import type { TenantView } from '../store/read-models.ts';
 import { renewSecrets } from './renew-secrets.ts';
 import { commandMeta, reasonQuery } from './request-meta.ts';
 import { problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 
 /** Committed together; between two of them others have their turn. */

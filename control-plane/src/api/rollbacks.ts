@@ -18,7 +18,7 @@ import { invalidField } from './api-errors.ts';
 import { etagOf, expectedVersion } from './preconditions.ts';
 import { renewSecrets } from './renew-secrets.ts';
 import { reasonBody, reasonField, withReason, writeHeaders } from './request-meta.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import { canaryCare, idParams } from './tenant-requests.ts';
 import type { Write, WriteAnswer } from './writes/write.ts';

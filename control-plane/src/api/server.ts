@@ -1,6 +1,6 @@
 /**
  * The HTTP face of the control plane: one Fastify instance, not yet listening.
- * Owns: parsing, limits, the form of refusals, request logs. Leaves: who may do what to
+ * Owns: limits, the form of refusals, request logs. Leaves: who may do what to
  * access.ts, what routes do to tenants.ts and the like, bodies to the schemas of shared/contract.
  * Bodies and headers are never logged.
  */
@@ -10,13 +10,8 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyServerOptions } from 'fastify';
-import { serializerCompiler } from 'fastify-type-provider-zod';
-import type { ZodTypeProvider } from 'fastify-type-provider-zod';
-import type { z } from 'zod';
-import { explainIssues } from '@dbbouncer/shared/contract/explain.ts';
 import { installAccess } from './access.ts';
 import type { TlsMaterial } from './api-tls.ts';
-import { InvalidFields } from './api-errors.ts';
 import { registerApiKeyRoutes } from './api-keys.ts';
 import { registerCanaryRoutes } from './canaries.ts';
 import { registerClientRoutes } from './client-routes.ts';
@@ -40,8 +35,8 @@ import { registerStatusRoutes } from './status-routes.ts';
 import { registerTenantBatch } from './tenant-batch.ts';
 import { registerTenantOperations } from './tenant-operations.ts';
 import { registerTenantRoutes } from './tenants.ts';
-
-export type Api = ReturnType<typeof withZod>;
+import { installSchemas, withZod } from './zod-api.ts';
+import type { Api } from './zod-api.ts';
 
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -56,8 +51,7 @@ export async function createApi(
 ): Promise<Api> {
   const instance = fastify(serverOptions(services, tls));
   instance.addHook('onRoute', (route) => routes.add(route));
-  instance.setValidatorCompiler(({ schema }) => validatorOf(schema as z.ZodType));
-  instance.setSerializerCompiler(serializerCompiler);
+  installSchemas(instance);
   acceptJson(instance);
   nameRequests(instance);
   installAccess(instance, services);
@@ -88,10 +82,6 @@ export async function createApi(
   return api;
 }
 
-function withZod(instance: FastifyInstance) {
-  return instance.withTypeProvider<ZodTypeProvider>();
-}
-
 function serverOptions(services: ApiServices, tls: TlsMaterial | undefined): FastifyServerOptions {
   return {
     bodyLimit: services.limits.apiBodyBytesMax,
@@ -107,16 +97,6 @@ function serverOptions(services: ApiServices, tls: TlsMaterial | undefined): Fas
     clientErrorHandler: (error, socket) => {
       if (socket.writable) socket.end(rawProblemResponse(error, services.newId()));
     },
-  };
-}
-
-/** Explains every field that is wrong, instead of the first one in zod's words. */
-function validatorOf(schema: z.ZodType) {
-  return (data: unknown) => {
-    const result = schema.safeParse(data);
-    return result.success
-      ? { value: result.data }
-      : { error: new InvalidFields(explainIssues(result.error, schema, data)) };
   };
 }
 

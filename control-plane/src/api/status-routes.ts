@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { apiErrors } from './api-errors.ts';
 import { problemResponse, problems } from './route-docs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 
 const TAGS = ['Operation'];

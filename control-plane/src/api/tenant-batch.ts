@@ -30,7 +30,7 @@ import { apiErrors, invalidField, requireEachDone } from './api-errors.ts';
 import type { Failed } from './api-errors.ts';
 import type { Precondition } from './preconditions.ts';
 import { reasonField, withReason, writeHeaders } from './request-meta.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import { GivenSecrets } from './sent-secrets.ts';
 import type { ApiServices } from './services.ts';
 import { findTenant, handle, requireSameId, secretMaker } from './tenant-requests.ts';

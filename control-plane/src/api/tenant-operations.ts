@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { tenantAnswerSchema } from './answers.ts';
 import { problems } from './route-docs.ts';
 import { reasonBody, withReason, writeHeaders } from './request-meta.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import { change, findTenant, idParams, requireTenant } from './tenant-requests.ts';
 import { tenantProgressSchema, toTenantProgress } from './tenant-stats.ts';

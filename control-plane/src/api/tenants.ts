@@ -20,7 +20,7 @@ import { decodeCursor, encodeCursor } from './cursor.ts';
 import { changeHeaders, writeHeaders } from './request-meta.ts';
 import { problems } from './route-docs.ts';
 import { GivenSecrets } from './sent-secrets.ts';
-import type { Api } from './server.ts';
+import type { Api } from './zod-api.ts';
 import type { ApiServices } from './services.ts';
 import {
   answer,
