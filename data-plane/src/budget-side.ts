@@ -9,6 +9,7 @@ import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import type { Settings } from '@dbbouncer/shared/settings/setting-list.ts';
 import { BudgetFile } from './budget/budget-file.ts';
 import { FleetBudget } from './budget/fleet-budget.ts';
+import { wakingClock } from './budget/waking-clock.ts';
 import { Looks } from './budget/looks.ts';
 import type { LooksOptions } from './budget/looks.ts';
 import { DiskCopy } from './config-feed/disk-copy.ts';
@@ -57,7 +58,7 @@ export function budgetSideOf(
           file,
           keptConfig: async () => await disk.load(),
           keptPosition: () => disk.keptPosition,
-          clock,
+          clock: wakingClock(clock),
           log,
         });
   let looks: Looks | undefined;

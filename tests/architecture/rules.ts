@@ -32,6 +32,8 @@ export const ENTRY_POINTS: Readonly<Record<string, string>> = {
   'tests/fleet-drill/main.ts': 'npm run drill:fleet',
   'tests/model/main.ts': 'npm run model',
   'tests/budget/main.ts': 'npm run simulate',
+  'tests/budget/mutations/main.ts': 'npm run simulate:mutations',
+  'tests/budget/mutations/run-mutated.ts': 'started by tests/budget/mutations/main.ts',
   'tests/scale/main.ts': 'npm run bench:scale',
 };
 

@@ -3,6 +3,7 @@
  * and cuts off whom it is told to.
  */
 import type { Chance } from './chance.ts';
+import type { BadNetwork } from './weather.ts';
 
 /** Who sends and receives: a proxy by its id, or the control plane. */
 export type Place = string;
@@ -46,12 +47,14 @@ export class Agenda {
 export class Network {
   readonly #agenda: Agenda;
   readonly #chance: Chance;
+  readonly #bad: BadNetwork;
   readonly #cutOff = new Set<Place>();
   quality: 'whole' | 'bad' = 'whole';
 
-  constructor(agenda: Agenda, chance: Chance) {
+  constructor(agenda: Agenda, chance: Chance, bad: BadNetwork) {
     this.#agenda = agenda;
     this.#chance = chance;
+    this.#bad = bad;
   }
 
   cut(place: Place): void {
@@ -74,15 +77,15 @@ export class Network {
   send(from: Place, to: Place, arrive: () => void): void {
     if (this.#cutOff.has(from) || this.#cutOff.has(to)) return;
     const isBad = this.quality === 'bad';
-    if (isBad && this.#chance.happens(0.15)) return;
-    const copies = isBad && this.#chance.happens(0.1) ? 2 : 1;
+    if (isBad && this.#chance.happens(this.#bad.lost)) return;
+    const copies = isBad && this.#chance.happens(this.#bad.repeated) ? 2 : 1;
     for (let copy = 0; copy < copies; copy++) this.#agenda.after(this.#delayMs(isBad), arrive);
   }
 
   #delayMs(isBad: boolean): number {
     if (!isBad) return this.#chance.between(0.2, 2);
-    if (this.#chance.happens(0.03)) return this.#chance.between(1_000, 9_000);
-    return this.#chance.happens(0.2)
+    if (this.#chance.happens(this.#bad.late)) return this.#chance.between(1_000, 9_000);
+    return this.#chance.happens(this.#bad.slow)
       ? this.#chance.between(20, 800)
       : this.#chance.between(0.2, 20);
   }

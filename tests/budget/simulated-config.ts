@@ -1,7 +1,6 @@
 /** A config of the simulated world as both planes read it. */
-import type { BudgetConfig } from '@dbbouncer/control-plane/budget/budget-config.ts';
-import type { BudgetTenants } from '@dbbouncer/data-plane/budget/allowance.ts';
-import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
+import type { BudgetConfig, TenantBudget } from '@dbbouncer/control-plane/budget/budget-config.ts';
+import type { BudgetTenant, BudgetTenants } from '@dbbouncer/data-plane/budget/allowance.ts';
 import type { TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 
 export interface SimulatedTenant {
@@ -15,6 +14,8 @@ export class SimulatedConfig {
   readonly changedAt: ReadonlyMap<string, number>;
   /** Caps of declared servers. */
   readonly servers: ReadonlyMap<string, number>;
+  readonly #ofProxies = new Map<string, BudgetTenant>();
+  readonly #ofPlane = new Map<string, TenantBudget>();
 
   constructor(
     position: number,
@@ -30,6 +31,7 @@ export class SimulatedConfig {
     this.position = position;
     this.all = all;
     this.servers = servers;
+    for (const [key, tenant] of all) this.#enter(key, tenant);
   }
 
   get allKeys(): readonly string[] {
@@ -42,32 +44,24 @@ export class SimulatedConfig {
 
   /** As proxies have it. */
   get tenants(): BudgetTenants {
-    return {
-      get: (key) => {
-        const tenant = this.all.get(key);
-        if (tenant === undefined) return undefined;
-        const { maxConnections, server } = tenant;
-        const formula = this.servers.has(server) ? 'declared_server' : 'applies';
-        return { id: key as TenantId, maxConnections, formula, server };
-      },
-    };
+    return this.#ofProxies;
   }
 
   /** As the allocator has it. */
   get budget(): BudgetConfig {
-    return {
-      position: this.position,
-      get: (key) => {
-        const tenant = this.all.get(tenantKey(key));
-        if (tenant === undefined) return undefined;
-        const { maxConnections } = tenant;
-        const cap = this.servers.get(tenant.server);
-        const server = cap === undefined ? undefined : { name: tenant.server, maxConnections: cap };
-        const base = server === undefined ? maxConnections : 0;
-        const changedAt = this.changedAt.get(key) ?? 0;
-        return { id: key as TenantId, maxConnections, base, changedAt, server };
-      },
-    };
+    const { position } = this;
+    return { position, get: (key) => this.#ofPlane.get(key) };
+  }
+
+  #enter(key: string, { maxConnections, server: name }: SimulatedTenant): void {
+    const id = key as TenantId;
+    const cap = this.servers.get(name);
+    const server = cap === undefined ? undefined : { name, maxConnections: cap };
+    const formula = server === undefined ? 'applies' : 'declared_server';
+    this.#ofProxies.set(key, { id, maxConnections, formula, server: name });
+    const base = server === undefined ? maxConnections : 0;
+    const changedAt = this.changedAt.get(key) ?? 0;
+    this.#ofPlane.set(key, { id, maxConnections, base, changedAt, server });
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * A control plane of the simulated world: the real allocator, and the bus and its object of members
- * around it. It crashes, and begins again in a higher term with nothing but that object.
+ * A control plane of the simulated world: the real allocator, and the bus around it. It crashes,
+ * and another begins in a higher term with nothing but the object of members. It may also be
+ * suspended, so that it knows nothing of the one that has begun meanwhile, and goes on beside it.
  */
 import { BUDGET_LIMITS } from '@dbbouncer/shared/contract/budget.ts';
 import type {
@@ -17,93 +18,134 @@ import type { Agenda, Network } from './network.ts';
 import type { SimulatedConfig } from './simulated-config.ts';
 import type { SimulatedProxy } from './simulated-proxy.ts';
 
-export const CONTROL = 'control';
 /** The least that can be set: looks begin as soon as a lease is surely over. */
 export const LOST_AFTER_MS = 2_000;
+
+/** What the bus keeps; survives everybody. */
+export interface KeptRecord {
+  term: number;
+  fleet: RecordedFleet;
+}
 
 export interface ControlSurroundings {
   readonly agenda: Agenda;
   readonly chance: Chance;
   readonly network: Network;
+  readonly kept: KeptRecord;
   readonly proxyOf: (id: string) => SimulatedProxy | undefined;
   readonly say: (line: string) => void;
 }
 
+export interface ControlOptions {
+  readonly term: number;
+  readonly config: SimulatedConfig;
+  readonly expectedProxies: number | undefined;
+}
+
 export class SimulatedControl {
   readonly #world: ControlSurroundings;
-  readonly #expected: number | undefined;
-  allocator: Allocator | undefined;
-  term = 0;
-  /** On the bus; survives everybody. */
-  fleet: RecordedFleet = { members: [], areAll: 'surely' };
-  #config: SimulatedConfig | undefined;
+  readonly allocator: Allocator;
+  readonly term: number;
+  readonly name: string;
+  state: 'running' | 'suspended' | 'ended' = 'running';
+  #config: SimulatedConfig;
+  /** For how long its clock stood while it was suspended. */
+  #stoodMs = 0;
+  #suspendedMs = 0;
+  /** Arrived while it was suspended. */
+  #waiting: (() => void)[] = [];
 
-  constructor(world: ControlSurroundings, expected: number | undefined) {
+  constructor(world: ControlSurroundings, { term, config, expectedProxies }: ControlOptions) {
     this.#world = world;
-    this.#expected = expected;
-  }
-
-  get nowMs(): number {
-    return this.#world.agenda.nowMs;
-  }
-
-  begin(config: SimulatedConfig): void {
-    this.term += 1;
+    this.term = term;
+    this.name = `control-${term}`;
     this.#config = config;
     this.allocator = new Allocator({
-      term: this.term,
+      term,
       config: config.budget,
-      fleet: this.fleet,
-      expectedProxies: this.#expected,
+      fleet: world.kept.fleet,
+      expectedProxies,
       proxyLostAfterMs: LOST_AFTER_MS,
       nowMs: this.nowMs,
     });
+    world.kept.term = term;
+  }
+
+  get nowMs(): number {
+    return this.#world.agenda.nowMs - this.#stoodMs;
   }
 
   end(): void {
-    this.allocator = undefined;
+    this.state = 'ended';
+  }
+
+  suspend(): void {
+    this.state = 'suspended';
+    this.#suspendedMs = this.#world.agenda.nowMs;
+  }
+
+  /** @param clock whether it has gone on meanwhile: a process that was stopped, or a machine */
+  resume(clock: 'went_on' | 'stood'): void {
+    if (this.state !== 'suspended') return;
+    this.state = 'running';
+    if (clock === 'stood') this.#stoodMs += this.#world.agenda.nowMs - this.#suspendedMs;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    if (this.#world.chance.happens(0.5)) this.step();
+    for (const happen of waiting) this.#whenRunning(happen);
   }
 
   serve(config: SimulatedConfig): void {
-    if (this.allocator === undefined || this.#config === undefined) return;
-    if (config.position <= this.#config.position) return;
-    const isWide = this.#config.servers !== config.servers;
-    const changed = config.allKeys.filter(
-      (key) => config.all.get(key) !== this.#config?.all.get(key),
-    );
-    this.#config = config;
-    this.allocator.configChanged(config.budget, changed, isWide ? 'all' : 'named');
+    this.#whenRunning(() => {
+      const before = this.#config;
+      if (config.position <= before.position) return;
+      const isWide = before.servers !== config.servers;
+      const changed = config.allKeys.filter((key) => config.all.get(key) !== before.all.get(key));
+      this.#config = config;
+      this.allocator.configChanged(config.budget, changed, isWide ? 'all' : 'named');
+    });
   }
 
   needs(message: ProxyNeeds): void {
-    this.allocator?.needs(message, this.nowMs);
-    this.step();
+    this.#whenRunning(() => {
+      this.allocator.needs(message, this.nowMs);
+      this.step();
+    });
   }
 
   step(): void {
-    if (this.allocator === undefined) return;
+    if (this.state !== 'running') return;
     const { grants, looks, members } = this.allocator.step(this.nowMs);
     for (const grant of grants) this.#send(grant);
     for (const look of looks) this.#look(look);
     if (members !== undefined) this.#write(members);
+    if (this.allocator.deposedBy === 0) return;
+    this.#world.say(`${this.name} is deposed by term ${this.allocator.deposedBy}`);
+    this.end();
+  }
+
+  #whenRunning(happen: () => void): void {
+    if (this.state === 'suspended') this.#waiting.push(() => this.#whenRunning(happen));
+    else if (this.state === 'running') happen();
   }
 
   #send(grant: BudgetGrant): void {
     const { network, agenda, proxyOf, say } = this.#world;
-    const { allocator } = this;
     if (grant.tenants.length + grant.released.length > 0 || grant.share !== undefined) {
-      say(`grant ${grant.number} to ${grant.proxy}: ${describe(grant)}`);
+      say(`grant ${grant.term}.${grant.number} to ${grant.proxy}: ${describe(grant)}`);
     }
     let isAnswered = false;
     const answered = (answer: GrantAnswer | 'no_answer'): void => {
-      if (isAnswered || this.allocator !== allocator) return;
-      isAnswered = true;
-      allocator?.grantAnswered(grant, answer, this.nowMs);
-      this.step();
+      this.#whenRunning(() => {
+        if (isAnswered) return;
+        isAnswered = true;
+        this.allocator.grantAnswered(grant, answer, this.nowMs);
+        this.step();
+      });
     };
-    network.send(CONTROL, grant.proxy, () => {
+    network.send(this.name, grant.proxy, () => {
       proxyOf(grant.proxy)?.grant(grant, (answer) => {
-        network.send(grant.proxy, CONTROL, () => answered(answer));
+        network.send(grant.proxy, this.name, () => answered(answer));
       });
     });
     agenda.after(BUDGET_LIMITS.grantTimeoutMs, () => answered('no_answer'));
@@ -111,34 +153,37 @@ export class SimulatedControl {
 
   #look({ number, looker, request }: LookOrder): void {
     const { network, agenda, proxyOf, say } = this.#world;
-    const { allocator } = this;
     const { proxy, upToLife } = request.left;
     let isAnswered = false;
     const answered = (answer: LookAnswer | 'no_answer'): void => {
-      if (isAnswered || this.allocator !== allocator) return;
-      isAnswered = true;
-      say(`look of ${looker} for ${proxy}/${upToLife} in ${request.tenant}: ${words(answer)}`);
-      allocator?.lookAnswered(number, answer, this.nowMs);
-      this.step();
+      this.#whenRunning(() => {
+        if (isAnswered) return;
+        isAnswered = true;
+        say(`look of ${looker} for ${proxy}/${upToLife} in ${request.tenant}: ${words(answer)}`);
+        this.allocator.lookAnswered(number, answer, this.nowMs);
+        this.step();
+      });
     };
-    network.send(CONTROL, looker, () => {
+    network.send(this.name, looker, () => {
       proxyOf(looker)?.look(request, (answer) => {
-        network.send(looker, CONTROL, () => answered(answer));
+        network.send(looker, this.name, () => answered(answer));
       });
     });
     agenda.after(BUDGET_LIMITS.lookTimeoutMs, () => answered('no_answer'));
   }
 
+  /** Written over exactly what was read or written last: who finds another is superseded. */
   #write(fleet: RecordedFleet): void {
-    const { agenda, chance, network } = this.#world;
-    const { allocator } = this;
-    const isWritten = !network.isCut(CONTROL) && !chance.happens(0.05);
-    if (isWritten) this.fleet = fleet;
+    const { agenda, chance, network, kept } = this.#world;
+    if (kept.term !== this.term) return this.end();
+    const isWritten = !network.isCut(this.name) && !chance.happens(0.05);
+    if (isWritten) kept.fleet = fleet;
     const outcome = isWritten && !chance.happens(0.02) ? 'written' : 'failed';
     agenda.after(chance.between(1, 20), () => {
-      if (this.allocator !== allocator) return;
-      allocator?.membersWritten(outcome, this.nowMs);
-      this.step();
+      this.#whenRunning(() => {
+        this.allocator.membersWritten(outcome, this.nowMs);
+        this.step();
+      });
     });
   }
 }

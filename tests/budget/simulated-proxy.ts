@@ -15,6 +15,7 @@ import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { keptAfter, NOTHING_KEPT } from '@dbbouncer/data-plane/budget/kept-budget.ts';
 import type { KeptBudget, KeptChange } from '@dbbouncer/data-plane/budget/kept-budget.ts';
+import { WakingTime } from '@dbbouncer/data-plane/budget/waking-clock.ts';
 import { Obedience } from '@dbbouncer/data-plane/budget/obedience.ts';
 import type { Chance } from './chance.ts';
 import type { Connection, DatabaseServer } from './database-server.ts';
@@ -25,6 +26,8 @@ export interface ProxySurroundings {
   readonly agenda: Agenda;
   readonly chance: Chance;
   readonly server: DatabaseServer;
+  /** A clock goes as wrong as it may, or by chance. */
+  readonly clocks: 'extreme' | 'any';
   readonly say: (line: string) => void;
   /** Publishes needs. */
   readonly tell: (needs: ProxyNeeds) => void;
@@ -53,7 +56,8 @@ export class SimulatedProxy {
   readonly #world: ProxySurroundings;
   /** How fast its clock goes, and where it begins. */
   readonly #rate: number;
-  readonly #offsetMs: number;
+  #offsetMs: number;
+  readonly #clock = new WakingTime();
   state: ProxyLife = 'ended';
   life = 0;
   disk: KeptBudget = NOTHING_KEPT;
@@ -65,6 +69,7 @@ export class SimulatedProxy {
   #obedience: Obedience | undefined;
   /** Arrived while it was stopped. */
   #waiting: (() => void)[] = [];
+  #stoppedMs = 0;
   #neededMs = -Infinity;
   #urgentMs = -Infinity;
   #lastNews = '';
@@ -75,12 +80,14 @@ export class SimulatedProxy {
   constructor(id: ProxyId, world: ProxySurroundings) {
     this.id = id;
     this.#world = world;
-    this.#rate = 1 + world.chance.between(-0.01, 0.01);
+    const { chance, clocks } = world;
+    this.#rate = 1 + (clocks === 'any' ? chance.between(-0.01, 0.01) : extreme(chance));
     this.#offsetMs = world.chance.between(0, 1_000_000);
   }
 
   get nowMs(): number {
-    return this.#offsetMs + this.#world.agenda.nowMs * this.#rate;
+    const sinceMs = this.#world.agenda.nowMs * this.#rate;
+    return this.#clock.at(this.#offsetMs + sinceMs, sinceMs);
   }
 
   get isRunning(): boolean {
@@ -138,14 +145,20 @@ export class SimulatedProxy {
     this.config = undefined;
   }
 
-  /** SIGSTOP: nothing is done, everything stays. */
+  /** SIGSTOP, or its machine is suspended: nothing is done, everything stays. */
   stop(): void {
-    if (this.state === 'running') this.state = 'stopped';
+    if (this.state !== 'running') return;
+    this.state = 'stopped';
+    this.#stoppedMs = this.#world.agenda.nowMs;
   }
 
-  resume(): void {
+  /** @param clock whether the monotonic one has gone on meanwhile */
+  resume(clock: 'went_on' | 'stood' = 'went_on'): void {
     if (this.state !== 'stopped') return;
     this.state = 'running';
+    if (clock === 'stood') {
+      this.#offsetMs -= (this.#world.agenda.nowMs - this.#stoppedMs) * this.#rate;
+    }
     const waiting = this.#waiting;
     this.#waiting = [];
     // What it finds out first is chance: that time has gone by, or what has arrived.
@@ -280,11 +293,12 @@ export class SimulatedProxy {
   }
 
   #uses() {
-    return [...this.pools].map(([key, { slots, demand }]) => {
-      let busy = 0;
-      for (const { state } of slots) if (state === 'busy') busy += 1;
-      return { key, tenant: key as TenantId, held: slots.size, wanted: Math.max(busy, demand) };
-    });
+    return [...this.pools].map(([key, { slots, demand }]) => ({
+      key,
+      tenant: key as TenantId,
+      held: slots.size,
+      wanted: Math.max(busyIn(slots), demand),
+    }));
   }
 
   #drive(key: string, pool: TenantPool): void {
@@ -298,8 +312,7 @@ export class SimulatedProxy {
       slot.connection.state = 'idle';
     }
     this.#shrink(pool, this.capOf(key));
-    let busy = 0;
-    for (const { state } of pool.slots) if (state === 'busy') busy += 1;
+    let busy = busyIn(pool.slots);
     for (const slot of pool.slots) {
       if (busy >= demand) break;
       if (slot.state !== 'idle') continue;
@@ -427,10 +440,13 @@ export class SimulatedProxy {
   }
 
   #isNews(): boolean {
-    const news = this.#uses()
-      .filter(({ key, held, wanted }) => wanted > this.capOf(key) || held > this.capOf(key))
-      .map(({ key, held, wanted }) => `${key}:${held}:${wanted}`)
-      .join();
+    let news = '';
+    const { nowMs } = this;
+    for (const [key, { slots, demand }] of this.pools) {
+      const cap = this.#obedience?.capOf(key, nowMs) ?? 0;
+      const wanted = Math.max(busyIn(slots), demand);
+      if (wanted > cap || slots.size > cap) news += `${key}:${slots.size}:${wanted},`;
+    }
     const isNews = news !== this.#lastNews;
     this.#lastNews = news;
     return isNews;
@@ -462,4 +478,14 @@ export class SimulatedProxy {
     this.#obedience = undefined;
     this.pools.clear();
   }
+}
+
+function extreme(chance: Chance): number {
+  return chance.happens(0.5) ? -0.01 : 0.01;
+}
+
+function busyIn(slots: ReadonlySet<Slot>): number {
+  let busy = 0;
+  for (const { state } of slots) if (state === 'busy') busy += 1;
+  return busy;
 }

@@ -4,23 +4,30 @@
  * Checked: invariant 1 at every connection that is opened; that demand is met once the faults end;
  * that an idle slot moves within 500 ms; that in the end all slots can be granted again.
  */
+import type { Member } from '@dbbouncer/control-plane/budget/members.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import { Chance } from './chance.ts';
 import { DatabaseServer } from './database-server.ts';
 import type { Connection } from './database-server.ts';
 import { Agenda, Network } from './network.ts';
-import { CONTROL, SimulatedControl } from './simulated-control.ts';
+import { SimulatedControl } from './simulated-control.ts';
+import type { ControlSurroundings } from './simulated-control.ts';
 import { EVERY_KEY, SimulatedConfig } from './simulated-config.ts';
 import type { SimulatedTenant } from './simulated-config.ts';
 import { SimulatedProxy } from './simulated-proxy.ts';
+import { weatherOf } from './weather.ts';
+import type { Weather } from './weather.ts';
 
 const STEP_MS = 5;
+const LOWERED_EVERY_MS = 50;
 const TRACE_LINES = 60;
 
 export interface SimulationOptions {
   readonly seed: number;
   /** How long faults happen, of simulated time. */
   readonly troubleMs: number;
+  /** Default: by chance. */
+  readonly weather?: Weather;
   readonly say?: (line: string) => void;
 }
 
@@ -34,37 +41,39 @@ export class Simulation {
   readonly agenda = new Agenda();
   readonly network: Network;
   readonly server: DatabaseServer;
-  readonly control: SimulatedControl;
+  readonly weather: Weather;
+  /** All that have begun and not ended; the last one leads, or nobody. */
+  readonly controls: SimulatedControl[] = [];
   readonly proxies = new Map<string, SimulatedProxy>();
   readonly #say: ((line: string) => void) | undefined;
   readonly #trace: string[] = [];
   config: SimulatedConfig;
   /** What may be occupied: the newest limit, or a former one until that has been reached. */
   readonly #allowed = new Map<string, number>();
+  readonly #aroundControl: ControlSurroundings;
   #controlBeginsMs = Infinity;
+  #loweredMs = 0;
   #named = 0;
 
-  constructor({ seed, say }: SimulationOptions) {
+  constructor({ seed, say, weather }: SimulationOptions) {
     this.seed = seed;
     this.#say = say;
     this.chance = new Chance(seed);
-    this.network = new Network(this.agenda, this.chance);
+    this.weather = weather ?? weatherOf(this.chance);
+    this.network = new Network(this.agenda, this.chance, this.weather.network);
     this.server = new DatabaseServer(this.agenda, this.chance);
     this.server.onOpened = (connection) => this.#checkOpened(connection);
-    const expected = this.chance.happens(0.5) ? undefined : this.chance.whole(1, 6);
     this.config = this.#firstConfig();
-    this.control = new SimulatedControl(
-      {
-        agenda: this.agenda,
-        chance: this.chance,
-        network: this.network,
-        proxyOf: (id) => this.proxies.get(id),
-        say: (line) => this.say(line),
-      },
-      expected,
-    );
-    this.control.begin(this.config);
-    for (let count = this.chance.whole(1, 4); count > 0; count--) this.join();
+    this.#aroundControl = {
+      agenda: this.agenda,
+      chance: this.chance,
+      network: this.network,
+      kept: { term: 0, fleet: { members: [], areAll: 'surely' } },
+      proxyOf: (id) => this.proxies.get(id),
+      say: (line) => this.say(line),
+    };
+    this.#beginControl();
+    for (let count = this.weather.proxies; count > 0; count--) this.join();
     for (const key of EVERY_KEY) this.#allowed.set(key, this.config.maxOf(key));
   }
 
@@ -87,9 +96,12 @@ export class Simulation {
       agenda: this.agenda,
       chance: this.chance,
       server: this.server,
+      clocks: this.weather.clocks,
       say: (line) => this.say(line),
       tell: (needs) => {
-        this.network.send(id, CONTROL, () => this.control.needs(needs));
+        for (const control of this.controls) {
+          this.network.send(id, control.name, () => control.needs(needs));
+        }
       },
     });
     this.proxies.set(id, proxy);
@@ -98,11 +110,45 @@ export class Simulation {
     return proxy;
   }
 
+  /** The control plane that leads, also while it is suspended. */
+  get leader(): SimulatedControl | undefined {
+    const last = this.controls.at(-1);
+    return this.#controlBeginsMs === Infinity && last?.state !== 'ended' ? last : undefined;
+  }
+
+  get membersKept(): readonly Member[] {
+    return this.#aroundControl.kept.fleet.members;
+  }
+
   endControl(): void {
-    if (this.control.allocator === undefined) return;
+    if (this.leader === undefined) return;
     this.say('the control plane ends');
-    this.control.end();
+    this.leader.end();
     this.#controlBeginsMs = this.agenda.nowMs + this.chance.between(100, 9_000);
+  }
+
+  /** Another begins while it is, unless it goes on before. */
+  suspendControl(): void {
+    const { leader, chance, agenda } = this;
+    if (leader?.state !== 'running') return;
+    this.say(`${leader.name} is suspended`);
+    leader.suspend();
+    const isSucceeded = chance.happens(0.7);
+    const aloneMs = chance.between(100, 9_000);
+    if (isSucceeded) this.#controlBeginsMs = agenda.nowMs + aloneMs;
+    agenda.after(isSucceeded ? aloneMs + chance.between(0, 9_000) : aloneMs, () => {
+      this.say(`${leader.name} goes on`);
+      leader.resume(chance.happens(0.6) ? 'stood' : 'went_on');
+    });
+    // It finds out sooner or later that it does not lead any more.
+    if (isSucceeded) agenda.after(aloneMs + 9_000 + chance.between(0, 4_000), () => leader.end());
+  }
+
+  /** One control plane is left, or will be. */
+  calmControls(): void {
+    const { leader } = this;
+    leader?.resume('went_on');
+    for (const control of this.controls) if (control !== leader) control.end();
   }
 
   get running(): readonly SimulatedProxy[] {
@@ -118,10 +164,12 @@ export class Simulation {
     for (const key of EVERY_KEY) {
       this.#allowed.set(key, Math.max(this.#allowed.get(key) ?? 0, config.maxOf(key)));
     }
-    this.agenda.after(this.chance.between(0, 30), () => this.control.serve(config));
+    // Proxies are told by the one that leads, after it has told itself.
+    for (const control of this.controls) control.serve(config);
     for (const proxy of this.proxies.values()) {
-      const slow = this.chance.happens(0.1) ? this.chance.between(100, 5_000) : 0;
-      this.agenda.after(slow + this.chance.between(1, 40), () => this.#deliver(proxy, config));
+      const isSlow = this.chance.happens(this.weather.slowConfigs);
+      const slowMs = isSlow ? this.chance.between(100, 5_000) : 0;
+      this.agenda.after(slowMs + this.chance.between(1, 40), () => this.#deliver(proxy, config));
     }
   }
 
@@ -133,8 +181,8 @@ export class Simulation {
       if (this.agenda.nowMs >= this.#controlBeginsMs) this.#beginControl();
       each();
       for (const proxy of this.proxies.values()) proxy.step();
-      this.control.step();
-      this.#lowerAllowed();
+      for (const control of this.controls) control.step();
+      if (this.agenda.nowMs - this.#loweredMs >= LOWERED_EVERY_MS) this.#lowerAllowed();
     }
   }
 
@@ -149,9 +197,14 @@ export class Simulation {
   }
 
   #beginControl(): void {
+    const { config, weather } = this;
     this.#controlBeginsMs = Infinity;
-    this.control.begin(this.config);
-    this.say(`a control plane begins term ${this.control.term}`);
+    const term = (this.controls.at(-1)?.term ?? 0) + 1;
+    const options = { term, config, expectedProxies: weather.expectedProxies };
+    const others = this.controls.filter(({ state }) => state !== 'ended');
+    const control = new SimulatedControl(this.#aroundControl, options);
+    this.controls.splice(0, this.controls.length, ...others, control);
+    this.say(`a control plane begins term ${term}`);
   }
 
   /** Deltas are not lost: who cannot be reached gets them later. */
@@ -219,14 +272,15 @@ export class Simulation {
   }
 
   #lowerAllowed(): void {
+    this.#loweredMs = this.agenda.nowMs;
     // One that has ended may come back with what its disk has.
     const isServed = [...this.proxies.values()].every(
       ({ config }) => config === undefined || config.position === this.config.position,
     );
     if (!isServed) return;
     for (const key of EVERY_KEY) {
-      const max = this.config.maxOf(key);
-      if (this.#mostOf([key]) <= max) this.#allowed.set(key, max);
+      const most = Math.max(this.config.maxOf(key), this.#mostOf([key]));
+      this.#allowed.set(key, Math.min(most, this.#allowed.get(key) ?? 0));
     }
     for (const name of this.#serversLowering) {
       const keys = [...this.config.all].filter(([, { server }]) => server === name);
@@ -240,7 +294,7 @@ export class Simulation {
    * limit is reached when that fits.
    */
   #mostOf(keys: readonly string[]): number {
-    const books = this.control.allocator?.books;
+    const books = this.leader?.allocator.books;
     if (books?.config.position !== this.config.position) return Infinity;
     let most = 0;
     let booked = 0;
@@ -254,14 +308,15 @@ export class Simulation {
 
   #firstConfig(): SimulatedConfig {
     const all = new Map<string, SimulatedTenant>();
-    for (const key of EVERY_KEY.slice(0, this.chance.whole(1, 3))) {
-      all.set(key, { maxConnections: this.chance.whole(1, 12), server: 'db' });
+    const { tenants, maxConnections } = this.weather;
+    for (const key of EVERY_KEY.slice(0, tenants)) {
+      all.set(key, { maxConnections: this.chance.whole(1, maxConnections), server: 'db' });
     }
     return new SimulatedConfig(1, all, new Map());
   }
 
   #booked(): readonly string[] {
-    const { allocator } = this.control;
+    const allocator = this.leader?.allocator;
     if (allocator === undefined) return ['no control plane'];
     const lines: string[] = [];
     for (const tenant of allocator.books.tenants.values()) {
