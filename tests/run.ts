@@ -8,16 +8,17 @@ import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { closingLine, failureReport, fileLine, skipReport, slowestFiles } from './runner/report.ts';
-import type { FileOutcome } from './runner/run-file.ts';
+import type { FileLimits, FileOutcome } from './runner/run-file.ts';
 import { runFile } from './runner/run-file.ts';
 import { lendTemplate } from './runner/shared-template.ts';
 
 const ROOT = dirname(import.meta.dirname);
-const FILE_LIMIT_MS = 180_000;
+const LIMITS: FileLimits = { fileMs: 180_000, testMs: 90_000, exitMs: 20_000 };
 /**
- * Tests with real servers measure waiting; more at a time than there are cores would spoil that.
+ * Of its time a file with real servers waits a quarter: one more than there are cores keeps these
+ * busy. More than that would spoil what tests measure of waiting.
  */
-const FILES_AT_ONCE = Math.min(4, Math.max(2, availableParallelism()));
+const FILES_AT_ONCE = Math.min(5, Math.max(2, availableParallelism()) + 1);
 
 /** Settings of whoever runs the tests must not reach the programs under test. */
 const FOREIGN_SETTINGS = /^(DBBOUNCER_|PG[A-Z]+$|NATS_|FUZZ_|NODE_OPTIONS$|NODE_TEST_)/;
@@ -62,7 +63,7 @@ async function runAll(files: readonly string[]): Promise<FileOutcome[]> {
   const outcomes: FileOutcome[] = [];
   const lane = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-      const outcome = await runFile(file, FILE_LIMIT_MS);
+      const outcome = await runFile(file, LIMITS);
       outcomes.push(outcome);
       print(fileLine(outcome));
     }

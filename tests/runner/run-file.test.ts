@@ -10,16 +10,17 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { closingLine, failureReport, skipReport } from './report.ts';
-import type { FileOutcome } from './run-file.ts';
+import type { FileLimits, FileOutcome } from './run-file.ts';
 
+const LIMITS: FileLimits = { fileMs: 20_000, testMs: 20_000, exitMs: 20_000 };
 const IMPORTS = `import { describe, it, before } from 'node:test';\n`;
 
 const DRIVER = `import { runFile } from '${import.meta.dirname}/run-file.ts';
-const [file, limitMs] = process.argv.slice(2);
-process.stdout.write(JSON.stringify(await runFile(file, Number(limitMs))));
+const [file, limits] = process.argv.slice(2);
+process.stdout.write(JSON.stringify(await runFile(file, JSON.parse(limits))));
 `;
 
-describe('running one test file', () => {
+describe('running one test file', { concurrency: 4 }, () => {
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dbbouncer-run-'));
@@ -28,11 +29,15 @@ describe('running one test file', () => {
   after(() => rm(folder, { recursive: true }));
 
   /** Node runs no test runner within a test: the driver's process must not know of this one. */
-  async function outcomeOf(name: string, code: string, limitMs = 20_000): Promise<FileOutcome> {
+  async function outcomeOf(
+    name: string,
+    code: string,
+    limits: Partial<FileLimits> = {},
+  ): Promise<FileOutcome> {
     const file = join(folder, `${name}.test.mjs`);
     await writeFile(file, IMPORTS + code);
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const args = [join(folder, 'driver.mjs'), file, String(limitMs)];
+    const args = [join(folder, 'driver.mjs'), file, JSON.stringify({ ...LIMITS, ...limits })];
     const { stdout } = await promisify(execFile)(process.execPath, args, { env });
     return JSON.parse(stdout) as FileOutcome;
   }
@@ -97,24 +102,48 @@ describe('running one test file', () => {
     assert.match(outcome.failures[0]?.name ?? '', /signal SIGKILL/);
   });
 
-  it('ends a file at the limit and names the test that hangs', async () => {
+  it('ends a file at its limit of 2 s and names the test that hangs', async () => {
     const outcome = await outcomeOf(
       'hang',
       `it('quick', () => {});
        it('waits for nobody', () => new Promise(() => setInterval(() => {}, 9)));`,
-      2_000,
+      { fileMs: 2_000 },
     );
     assert.equal(closingLine([outcome]), '1 passed, 1 failed');
     assert.match(failureReport([outcome]), /within 2 s\n[^]*Still running: waits for nobody/);
   });
 
-  it('fails a file whose tests are done but whose process does not end', async () => {
+  it('fails a test at its limit of 500 ms, and goes on with the next ones', async () => {
+    const outcome = await outcomeOf(
+      'slow',
+      `it('waits for nobody', () => new Promise((resolve) => setTimeout(resolve, 2_000)));
+       it('is patient', { timeout: 10_000 }, () => new Promise((all) => setTimeout(all, 1_000)));
+       it('quick', () => {});`,
+      { testMs: 500 },
+    );
+    assert.equal(closingLine([outcome]), '2 passed, 1 failed');
+    assert.match(failureReport([outcome]), /waits for nobody\n[^]*timed out after 500ms/);
+  });
+
+  it('ends a process that goes on for 1 s after the last test', async () => {
     const outcome = await outcomeOf(
       'leak',
-      `it('a', () => {}); setInterval(() => {}, 1000);`,
-      2_000,
+      `it('a', () => {}); it('b', async (t) => { await t.test('c', () => {}); });
+       setInterval(() => {}, 1000);`,
+      { exitMs: 1_000 },
     );
-    assert.match(failureReport([outcome]), /something keeps its process alive/);
+    assert.equal(closingLine([outcome]), '3 passed, 1 failed');
+    assert.match(failureReport([outcome]), /within 1 s of its last test\n[^]*a timer, a socket or/);
+    assert.ok(outcome.durationMs < 15_000);
+  });
+
+  it('leaves a process alone in which a test still runs after a quick one', async () => {
+    const outcome = await outcomeOf(
+      'patient',
+      `it('a', () => {}); it('b', () => new Promise((all) => setTimeout(all, 1_500)));`,
+      { exitMs: 300 },
+    );
+    assert.equal(closingLine([outcome]), '2 passed, 0 failed');
   });
 
   it('fails a file without a test', async () => {

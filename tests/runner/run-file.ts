@@ -1,6 +1,6 @@
 /**
  * Runs one test file in a process of its own, by node's test runner, and says what came of it.
- * Owns: the time limit of a file, and that a file which crashes, hangs or holds no test counts as
+ * Owns: the time limits of a file, and that a file which crashes, hangs or holds no test counts as
  * failed.
  * Leaves: choosing files to tests/run.ts, words and colours to report.ts.
  */
@@ -30,11 +30,22 @@ export interface FileOutcome {
   readonly output: string;
 }
 
+export interface FileLimits {
+  /** The file's process is ended after it. */
+  readonly fileMs: number;
+  /** Of each test and suite in it that states no limit of its own; the others go on. */
+  readonly testMs: number;
+  /** How long the process may live on once all its tests are done; then it is ended. */
+  readonly exitMs: number;
+}
+
 interface Tally {
   passed: number;
   skipped: number;
   readonly skipReasons: Record<string, number>;
   readonly failures: Failure[];
+  /** Tests and suites that the file has named and that are not done. */
+  readonly due: Set<string>;
   readonly running: Map<string, string>;
   output: string;
 }
@@ -42,36 +53,46 @@ interface Tally {
 const OUTPUT_CHARS_MAX = 64 * 1024;
 const PRELOADED = [`--import=${new URL('shared-template.ts', import.meta.url).href}`];
 
-/** @param limitMs after which the file's process is ended and the file counts as failed. */
-export async function runFile(file: string, limitMs: number): Promise<FileOutcome> {
+/** Within its limits; where it meets one it counts as failed. */
+export async function runFile(file: string, limits: FileLimits): Promise<FileOutcome> {
   const startedMs = performance.now();
   const abort = new AbortController();
-  const limit = setTimeout(() => abort.abort(), limitMs);
+  const limit = setTimeout(() => abort.abort(), limits.fileMs);
+  let exitLimit: NodeJS.Timeout | undefined;
   const tally: Tally = {
     passed: 0,
     skipped: 0,
     skipReasons: {},
     failures: [],
+    due: new Set(),
     running: new Map(),
     output: '',
   };
-  const events = run({ files: [file], signal: abort.signal, execArgv: PRELOADED });
+  const execArgv = [...PRELOADED, `--test-timeout=${limits.testMs}`];
+  const events = run({ files: [file], signal: abort.signal, execArgv });
+  events.on('test:enqueue', (data) => void (data.name !== file && tally.due.add(place(data))));
   events.on('test:dequeue', (data) => tally.running.set(place(data), data.name));
-  events.on('test:complete', (data) => tally.running.delete(place(data)));
+  events.on('test:complete', (data) => {
+    tally.running.delete(place(data));
+    tally.due.delete(place(data));
+    clearTimeout(exitLimit);
+    exitLimit = setTimeout(() => tally.due.size === 0 && abort.abort(), limits.exitMs);
+  });
   events.on('test:stdout', (data) => write(tally, data.message));
   events.on('test:stderr', (data) => write(tally, data.message));
   events.on('test:pass', (data) => count(tally, file, data));
   events.on('test:fail', (data) => {
-    if (data.name === file) tally.failures.push(fileFailure(tally, file, data, limitMs));
+    if (data.name === file) tally.failures.push(fileFailure(tally, file, data, limits));
     else if (data.details.type !== 'suite' || !isOnlyOfSubtests(data)) fail(tally, file, data);
   });
   for await (const event of events) void event;
   clearTimeout(limit);
-  const { running: _, ...outcome } = tally;
+  clearTimeout(exitLimit);
+  const { due: _, running: __, ...outcome } = tally;
   return { file, ...outcome, durationMs: performance.now() - startedMs };
 }
 
-function place(data: EventData.TestDequeue | EventData.TestComplete): string {
+function place(data: EventData.TestEnqueue | EventData.TestComplete): string {
   return `${data.line}:${data.column}:${data.name}`;
 }
 
@@ -123,16 +144,17 @@ function fileFailure(
   tally: Tally,
   file: string,
   data: EventData.TestFail,
-  limitMs: number,
+  { fileMs, exitMs }: FileLimits,
 ): Failure {
   const error = data.details.error as { failureType?: string; exitCode?: number; signal?: string };
   if (error.failureType === 'testAborted') {
     const names = [...tally.running.values()].filter((name) => name !== file);
-    const text =
-      names.length === 0
-        ? 'Its tests are done, but something keeps its process alive: a timer, socket or child.'
-        : `Still running: ${names.join(' › ')}`;
-    return { file, name: `did not end within ${limitMs / 1000} s`, text };
+    if (names.length > 0) {
+      const text = `Still running: ${names.join(' › ')}`;
+      return { file, name: `did not end within ${fileMs / 1000} s`, text };
+    }
+    const text = 'Something keeps its process alive: a timer, a socket or a child.';
+    return { file, name: `did not end within ${exitMs / 1000} s of its last test`, text };
   }
   const how = error.signal ? `signal ${error.signal}` : `exit code ${error.exitCode ?? 'unknown'}`;
   return { file, name: `its process ended with ${how}`, text: tally.output.trimEnd() };
