@@ -3,16 +3,18 @@
  * startup message: what becomes of each, told apart by who is to blame.
  */
 import { connect } from 'node:net';
-import { startup } from '../support/raw-client.ts';
+import { Endless } from '../support/endless.ts';
 import { eventually } from '../support/eventually.ts';
+import { startup } from '../support/raw-client.ts';
 
 /**
  * - `answered`: asked for a proof, as every client is that logs in
  * - `told`: got an error in the words of the protocol
  * - `refused`: nobody listened
  * - `reset`: the connection was made, and ended without a word
+ * - `silent`: in 20 s nothing came
  */
-export type Outcome = 'answered' | 'told' | 'refused' | 'reset';
+export type Outcome = 'answered' | 'told' | 'refused' | 'reset' | 'silent';
 
 export interface Opened {
   readonly outcome: Outcome;
@@ -22,14 +24,11 @@ export interface Opened {
 }
 
 export class Openers {
-  readonly #port: number;
   readonly #all: Opened[] = [];
-  readonly #loops: readonly Promise<void>[];
-  #phase: 'opening' | 'stopping' = 'opening';
+  readonly #loops: Endless;
 
   private constructor(port: number, atOnce: number) {
-    this.#port = port;
-    this.#loops = Array.from({ length: atOnce }, () => this.#open());
+    this.#loops = Endless.start(atOnce, async () => void this.#all.push(await openOne(port)));
   }
 
   /** `atOnce` of them, until they are stopped. */
@@ -42,21 +41,19 @@ export class Openers {
     const goal = this.#all.length + count;
     await eventually(`${count} more connections`, () => this.#all.length >= goal, {
       withinMs: 30_000,
+      onFailure: () => `there were so far: ${JSON.stringify(countOutcomes(this.#all))}`,
     });
   }
 
   /** Every connection there was. */
   async stop(): Promise<readonly Opened[]> {
-    this.#phase = 'stopping';
-    await Promise.all(this.#loops);
+    await this.#loops.stop();
     return this.#all;
-  }
-
-  async #open(): Promise<void> {
-    while (this.#phase === 'opening') this.#all.push(await openOne(this.#port));
   }
 }
 
+/** Longer than any restart of a worker takes. */
+const SILENCE_MAX_MS = 20_000;
 const STARTUP = startup({ user: 'postgres', database: 'acme' });
 
 function openOne(port: number): Promise<Opened> {
@@ -67,6 +64,7 @@ function openOne(port: number): Promise<Opened> {
       resolve({ outcome, localPort, detail });
       socket.destroy();
     };
+    socket.setTimeout(SILENCE_MAX_MS, () => end('silent'));
     socket.on('connect', () => {
       localPort = socket.localPort ?? 0;
       socket.write(STARTUP);

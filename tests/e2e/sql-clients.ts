@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { QueryResultRow } from 'pg';
+import { Endless } from '../support/endless.ts';
 import { eventually } from '../support/eventually.ts';
 
 export interface Login {
@@ -16,6 +17,7 @@ export interface Login {
   readonly password: string;
 }
 
+const CLOSES_WITHIN_MS = 5_000;
 const open = new Set<Client>();
 
 /** Logged in, the tenant named in the startup options. @throws DatabaseError, system errors */
@@ -58,13 +60,46 @@ export async function ask(login: Login, text: string): Promise<unknown> {
   }
 }
 
+/** Resolves when the other side has closed as well; where it stands still, after 5 s. */
 export async function disconnect(client: Client): Promise<void> {
   open.delete(client);
+  const limit = setTimeout(() => client.connection.stream.destroy(), CLOSES_WITHIN_MS);
   await client.end().catch(() => {});
+  clearTimeout(limit);
 }
 
 export async function disconnectAll(): Promise<void> {
   await Promise.all([...open].map(disconnect));
+}
+
+/** Clients that log in, ask once and leave, one after the other until they are stopped. */
+export class OneShots {
+  readonly #failures: string[] = [];
+  readonly #loops: Endless;
+  #asked = 0;
+
+  private constructor(login: Login, atOnce: number, expected: string) {
+    this.#loops = Endless.start(atOnce, async () => {
+      try {
+        assert.equal(await ask(login, 'SELECT current_database()'), expected);
+        this.#asked += 1;
+      } catch (error) {
+        this.#failures.push(String(error));
+      }
+    });
+  }
+
+  /** `atOnce` at a time; each query must be answered from database `expected`. */
+  static start(login: Login, atOnce: number, expected: string): OneShots {
+    return new OneShots(login, atOnce, expected);
+  }
+
+  /** How many have got their answer. @throws AssertionError when one has not */
+  async stop(): Promise<number> {
+    await this.#loops.stop();
+    assert.deepEqual(this.#failures, []);
+    return this.#asked;
+  }
 }
 
 const PAUSE_MS = 5;
