@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { API_KEY, assertProblem, TestControlPlane, tenantBody } from './harness.ts';
+import { eventually } from '../support/eventually.ts';
 
 interface Message {
   readonly id: string | undefined;
@@ -236,10 +237,10 @@ describe('the tail of the event log', () => {
     }
     assert.match(await refusal(keys.at(-1) ?? ''), /100 tails .* are open; at most 100 may be/);
     await Promise.all(readers.map((reader) => reader[Symbol.asyncDispose]()));
-    for (;;) {
+    await eventually('there is room again', async () => {
       await using reader = await open();
-      if (reader.response.status === 200) break;
-    }
+      return reader.response.status === 200;
+    });
   });
 });
 

@@ -2,6 +2,7 @@
  * What the tests of the config feed have in common: a control plane reduced to what it publishes,
  * and waiting for the status of a feed.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { ConfigFeed } from '@dbbouncer/data-plane/config-feed/feed.ts';
 import type { FeedStatus } from '@dbbouncer/data-plane/config-feed/status.ts';
 import { someTenant } from '@dbbouncer/data-plane/routing/testing.ts';
@@ -14,19 +15,25 @@ import { CONFIG_LOG, SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 
 const encoder = new TextEncoder();
+const WAITS_FOR_MS = 20_000;
 
-/** The first status that `fits`, now or later. */
+/** The first status that `fits`, now or later. @throws Error with the last one after 20 s */
 export async function status(
   feed: ConfigFeed,
   fits: (status: FeedStatus) => boolean,
 ): Promise<FeedStatus> {
   if (fits(feed.status)) return feed.status;
-  return await new Promise((resolve) => {
+  return await new Promise((resolve, reject) => {
     const end = feed.onStatus((next) => {
       if (!fits(next)) return;
+      clearTimeout(limit);
       end();
       resolve(next);
     });
+    const limit = setTimeout(() => {
+      end();
+      reject(new Error(`no status fits; it is ${JSON.stringify(feed.status)}`));
+    }, WAITS_FOR_MS);
   });
 }
 
@@ -43,13 +50,16 @@ export async function appendText(bus: Bus, text: string): Promise<void> {
   await persist(() => bus.log(CONFIG_LOG).append(id, encoder.encode(text)));
 }
 
-/** A bus that is away is asked again, as the publisher does. */
+/** A bus that is away is asked again, as the publisher does. @throws its last error after 20 s */
 async function persist<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + WAITS_FOR_MS;
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      if (!sharedErrors.is(error) || !error.retryable) throw error;
+      const isLate = performance.now() > deadline;
+      if (isLate || !sharedErrors.is(error) || !error.retryable) throw error;
+      await pause(10);
     }
   }
 }
