@@ -8,6 +8,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { jetstream } from '@nats-io/jetstream';
 import { connect, nkeyAuthenticator } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
@@ -96,8 +97,13 @@ async function connectedAs(user: User, inboxPrefix: string): Promise<NatsConnect
   return await connect({ servers, authenticator, tls: options, inboxPrefix });
 }
 
-function start(user: User, args: readonly string[], env: Readonly<Record<string, string>>) {
-  const own = ['--host', '127.0.0.1', '--data-dir', join(folder, user), '--log-level', 'debug'];
+function start(
+  user: User,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  data: string = user,
+) {
+  const own = ['--host', '127.0.0.1', '--data-dir', join(folder, data), '--log-level', 'debug'];
   const program = dbbouncer([...args, ...own], {
     env: {
       DBBOUNCER_MASTER_KEY: 'a master key for tests only',
@@ -113,11 +119,16 @@ function start(user: User, args: readonly string[], env: Readonly<Record<string,
   return program;
 }
 
-function startProxy(user: User): Program {
+function startProxy(user: User, data?: string): Program {
   const args = ['proxy', '--proxy-id', user, '--postgres-port', '0', '--metrics-port', '0'];
-  return start(user, args, {
-    DBBOUNCER_CONFIG_PUBLIC_KEYS_FILE: join(folder, 'config-public.pem'),
-  });
+  return start(
+    user,
+    args,
+    {
+      DBBOUNCER_CONFIG_PUBLIC_KEYS_FILE: join(folder, 'config-public.pem'),
+    },
+    data,
+  );
 }
 
 async function postgresPortOf(proxy: Program): Promise<number> {
@@ -128,6 +139,7 @@ async function postgresPortOf(proxy: Program): Promise<number> {
 describe('a fleet on NATS with TLS, user keys and a key pair', { timeout: 60_000 }, () => {
   let api: ApiClient;
   let proxy: Program;
+  let second: Program;
   let control: Program;
 
   before(async () => {
@@ -146,7 +158,8 @@ describe('a fleet on NATS with TLS, user keys and a key pair', { timeout: 60_000
       natsConfig(authority).then((config) => startNatsServer({ config })),
       startPostgresCluster({ superuserPassword: 'secret' }),
     ]);
-    control = start('control-plane', ['control-plane', '--api-port', '0'], {
+    const args = ['control-plane', '--api-port', '0', '--durability', 'replicated'];
+    control = start('control-plane', args, {
       DBBOUNCER_API_KEY: API_KEY,
       DBBOUNCER_CONFIG_SIGNING_KEY_FILE: file('config-signing.pem', signing),
     });
@@ -177,7 +190,7 @@ describe('a fleet on NATS with TLS, user keys and a key pair', { timeout: 60_000
       max_connections: 7,
     });
     assert.match(JSON.stringify(applied.body), /"max_connections":7/);
-    const second = startProxy('eu-2');
+    second = startProxy('eu-2');
     await second.logs(/config snapshot applied/);
     assert.equal(await answerWithin(10_000, await postgresPortOf(second)), 42);
     await eventually('both report', async () => {
@@ -195,7 +208,8 @@ describe('a fleet on NATS with TLS, user keys and a key pair', { timeout: 60_000
   it('keeps a delta from being written by anybody but the control plane', async () => {
     const delta = { epoch: 1, from: 2, to: 3, changes: [{ kind: 'tenant_removed', id: 'acme' }] };
     const connection = await connectedAs('control-plane', SUBJECTS.controlPlaneInbox);
-    await connection.request(SUBJECTS.configDelta, JSON.stringify(delta), { timeout: 5_000 });
+    const options = { timeout: 5_000, expect: { streamName: SUBJECTS.configStream } };
+    await jetstream(connection).publish(SUBJECTS.configDelta, JSON.stringify(delta), options);
     await connection.close();
     await proxy.logs(/"reason":"delta is not signed[^}]*"msg":"config rejected"/);
     assert.equal(await answerWithin(0, await postgresPortOf(proxy)), 42);
@@ -205,6 +219,36 @@ describe('a fleet on NATS with TLS, user keys and a key pair', { timeout: 60_000
       max_connections: 8,
     });
     assert.match(JSON.stringify(next.body), /"max_connections":8/);
+  });
+
+  it('goes on when a proxy has JetStream write its answers where no proxy may', async () => {
+    const connection = await connectedAs('eu-2', SUBJECTS.proxyInbox);
+    const asked = `$JS.API.STREAM.INFO.${SUBJECTS.configStream}`;
+    for (const reply of [
+      SUBJECTS.event,
+      SUBJECTS.configDelta,
+      `$KV.${SUBJECTS.leaderBucket}.${SUBJECTS.leaseKey}`,
+      `$O.${SUBJECTS.snapshotBucket}.M.${btoa(SUBJECTS.snapshotObject)}`,
+    ]) {
+      connection.publish(asked, '', { reply });
+      connection.publish(SUBJECTS.snapshotRequest, '', { reply });
+    }
+    const purge = `$JS.API.STREAM.PURGE.${SUBJECTS.eventStream}`;
+    connection.publish(SUBJECTS.snapshotRequest, '', { reply: purge });
+    await connection.drain();
+    await control.logs(/what is no lease is written over/);
+    await proxy.logs(/passed over what nobody has appended/);
+    const next = await api.call('PATCH', '/tenants/acme?wait=applied&force=true', {
+      max_connections: 9,
+    });
+    assert.match(JSON.stringify(next.body), /"max_connections":9.*"lagging":\[\]/);
+    const { body } = await api.call('GET', '/ready');
+    assert.match(JSON.stringify(body), /"role":"leading"/);
+    assert.doesNotMatch(control.stderr, /leads no more|cannot go on/);
+    second.signal('SIGKILL');
+    await second.ended();
+    const again = startProxy('eu-2', 'eu-2-anew');
+    assert.equal(await answerWithin(10_000, await postgresPortOf(again)), 42);
   });
 
   it("refuses a proxy's user everything else", async () => {

@@ -11,7 +11,8 @@ const CONNECT_WITHIN_MS = 10_000;
 const SILENCE_MS_MAX = 10_000;
 
 /**
- * Gives `judge` each message in order, until it answers something; that is the result.
+ * Gives `judge` each message that was appended, in order, until it answers something; that is
+ * the result.
  * @throws BUS_UNAVAILABLE when the bus is not reached, or falls silent, for 10 s; what `judge`
  * throws.
  */
@@ -47,7 +48,7 @@ function readUpTo<T>(
     const following = copy.follow(1, (message) => {
       wait();
       try {
-        const answer = judge(message);
+        const answer = message.origin === 'foreign' ? undefined : judge(message);
         if (answer !== undefined || message.sequence >= lastSequence) end(() => resolve(answer));
       } catch (error) {
         end(() => reject(error instanceof Error ? error : new Error(String(error))));

@@ -32,6 +32,7 @@ import type { StoredEvent } from '../store/event.ts';
 import type { EventStore } from '../store/event-store.ts';
 import { appendBehind } from './append-behind.ts';
 import { busIsAhead, HistoryConflict } from './history.ts';
+import { endOf } from './log-end.ts';
 import type { TailSteps } from './log-tail.ts';
 import { firstHalf, wholeRequests } from './whole-requests.ts';
 
@@ -91,7 +92,7 @@ export class DeltaPublisher implements TailSteps {
     const resumes = position !== undefined && head - position <= REPLAY_EVENTS_MAX;
     this.#published = {
       logCreatedAt: state.createdAt,
-      logSequence: last?.sequence ?? state.lastSequence,
+      logSequence: endOf(state, last),
       config: this.#configAt(resumes ? position : head),
     };
     // Nobody can be behind when nothing has happened yet.

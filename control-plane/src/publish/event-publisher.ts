@@ -13,6 +13,7 @@ import type { EventStore } from '../store/event-store.ts';
 import { appendBehind } from './append-behind.ts';
 import { encodeEvent } from './event-message.ts';
 import { ownEventIn } from './history.ts';
+import { endOf } from './log-end.ts';
 import type { TailSteps } from './log-tail.ts';
 
 const PAGE_EVENTS = 100;
@@ -38,7 +39,7 @@ export class EventPublisher implements TailSteps {
     const state = await this.#log.state();
     const last = await this.#log.last();
     this.#position = last === undefined ? 0 : this.#copiedUpTo(last, state);
-    this.#logSequence = last?.sequence ?? state.lastSequence;
+    this.#logSequence = endOf(state, last);
     // What is copied anew lies elsewhere than before.
     const isBegunAnew = this.#position === 0 && this.#store.streamPlace !== undefined;
     if (isBegunAnew) this.#store.saveStreamPlace(undefined);

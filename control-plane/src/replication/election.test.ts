@@ -122,6 +122,27 @@ describe('Election', () => {
     assert.deepEqual(a.told, ['elected 1', 'deposed', 'elected 2']);
   });
 
+  it('stays with the leader while somebody writes over it each 700 ms', async () => {
+    await scribble(4 * LEASE_MS);
+    assert.deepEqual([a.told, b.told], [['elected 1'], []]);
+    assert.ok(a.election.holds());
+  });
+
+  it('goes to the other when the leader is cut off, also while somebody scribbles', async () => {
+    a.link = 'cut';
+    await scribble(2 * LEASE_MS);
+    assert.deepEqual([a.told, b.told], [['elected 1', 'deposed'], ['elected 2']]);
+    assert.ok(b.election.holds());
+  });
+
+  async function scribble(forMs: number): Promise<void> {
+    const keys = bus.keys({ bucket: SUBJECTS.leaderBucket });
+    for (let ms = 0; ms < forMs; ms += 700) {
+      await keys.put(SUBJECTS.leaseKey, Buffer.from('{"type":"io.nats.jetstream.api"}'));
+      await clock.pass(700);
+    }
+  }
+
   it('stays with one whose renewal was stored and not acknowledged', async () => {
     const keys = bus.keys({ bucket: SUBJECTS.leaderBucket });
     const entry = await keys.get(SUBJECTS.leaseKey);

@@ -194,11 +194,17 @@ export class Election {
     this.#hooks.onElected(term);
   }
 
+  /**
+   * What is no lease is from nobody who takes part: it hides the one that was there, and neither
+   * renews nor ends it.
+   */
   #sight(entry: KeyEntry | undefined, atMs: number): Sighting {
     const revision = entry?.revision ?? 0;
     if (this.#seen?.revision !== revision) {
       const lease = entry && decodeLease(entry.value);
-      this.#seen = { revision, lease, atMs };
+      const isForeign = entry !== undefined && lease === undefined;
+      const before = isForeign ? this.#seen : undefined;
+      this.#seen = { lease, atMs, ...before, revision };
     }
     return this.#seen;
   }
@@ -227,14 +233,18 @@ export class Election {
     }
   }
 
-  /** A renewal that was not known to be stored is in the way of the next one. */
+  /** In the way is a renewal that was not known to be stored, or what is no lease at all. */
   async #explainConflict(lease: Lease): Promise<void> {
-    const { keys, clock } = this.#ports;
+    const { keys, clock, log } = this.#ports;
     const entry = await keys.get(SUBJECTS.leaseKey);
-    const { lease: found } = this.#sight(entry, clock.nowMs());
+    this.#sight(entry, clock.nowMs());
     if (this.#standing.kind !== 'leader') return;
-    const isOwn = found?.process === lease.process && found.term === lease.term;
-    if (isOwn && found.state === 'held' && entry !== undefined) {
+    const found = entry && decodeLease(entry.value);
+    const isOwn =
+      found?.process === lease.process && found.term === lease.term && found.state === 'held';
+    const isForeign = entry !== undefined && found === undefined;
+    if (entry !== undefined && (isOwn || isForeign)) {
+      if (isForeign) log.warn({ revision: entry.revision }, 'what is no lease is written over');
       this.#standing = { ...this.#standing, revision: entry.revision };
       this.#look = 'again';
       return;

@@ -108,6 +108,7 @@ export class StreamReader {
     const head = new Head(this.#store);
     const answers: EventMessage['answers'][number][] = [];
     for (const message of messages) {
+      if (message.origin === 'foreign') continue;
       const content = decode(message);
       for (const event of content.events) {
         if (event.position === 1) this.#firstSequence = message.sequence;
@@ -117,7 +118,11 @@ export class StreamReader {
       answers.push(...content.answers);
     }
     const last = messages.at(-1);
-    if (last === undefined || this.#firstSequence === undefined) return;
+    if (last === undefined) return;
+    if (this.#firstSequence === undefined) {
+      this.#reached = last.sequence;
+      return;
+    }
     const place = {
       createdAt: this.#createdAt,
       firstSequence: this.#firstSequence,

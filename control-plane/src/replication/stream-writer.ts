@@ -51,9 +51,9 @@ export async function writeBehind(
     const first = await outcome;
     if (others !== undefined) continue;
     const settled = await settle(message, reached, first, ports);
-    if (settled === 'stored') {
+    if (typeof settled === 'number') {
       stored += message.events.length;
-      reached += 1;
+      reached = settled;
     } else {
       others = settled;
     }
@@ -79,23 +79,26 @@ async function append(
 
 /**
  * A repetition is the same message in the same place: it is stored now, or known to have been, or
- * something is there. Then it is looked what.
+ * something is there. Then it is looked what. What is foreign is nothing: the place behind it is as
+ * good. @returns where it is, or that it is not
  */
 async function settle(
   message: PackedMessage,
-  last: number,
+  behind: number,
   outcome: Outcome,
   ports: WriterPorts,
-): Promise<'stored' | NotStored> {
+): Promise<number | NotStored> {
+  let last = behind;
   let latest = outcome;
   for (;;) {
-    if (latest === 'stored') return 'stored';
+    if (latest === 'stored') return last + 1;
     if (latest === 'conflict') {
       const found = await messageBehind(last, ports);
       if (found === 'unreachable') return 'unclear';
       if (found === 'elsewhere') return 'refused';
-      if (found !== 'none') return isIn(message, found) ? 'stored' : 'refused';
-      // The one before it had not come yet.
+      if (found !== 'none' && found.origin === 'foreign') last = found.sequence;
+      else if (found !== 'none') return isIn(message, found) ? found.sequence : 'refused';
+      // Or else the one before it had not come yet.
     }
     if (!ports.mayWrite()) return 'unclear';
     if (latest === 'unknown') await pause(ports.clock);

@@ -12,7 +12,7 @@
  *   control plane is asked for; wait before it, longer each time a round gained nothing. What is
  *   served stays meanwhile.
  */
-import type { Bus, Subscription } from '@dbbouncer/shared/bus/bus.ts';
+import type { Bus, LogMessage, Subscription } from '@dbbouncer/shared/bus/bus.ts';
 import type { RoutingConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import { UNSIGNED } from '@dbbouncer/shared/contract/signed-message.ts';
 import type { ConfigVerifier, OpenedMessage } from '@dbbouncer/shared/contract/signed-message.ts';
@@ -149,6 +149,8 @@ export class ConfigFeed {
         demand = 'fresh';
         this.#log.info({ reason, ...this.#place() }, 'config feed begins again');
       } catch (error) {
+        // What is stored may be what cannot be read.
+        if (this.#bus.status === 'connected') demand = 'fresh';
         this.#reach = 'apart';
         this.#changed();
         const level = fruitless === 0 ? 'warn' : 'debug';
@@ -198,10 +200,10 @@ export class ConfigFeed {
     this.#logCreatedAt = base.logCreatedAt;
     const { promise, resolve } = Promise.withResolvers<string>();
     const log = this.#bus.log(CONFIG_LOG);
-    const subscription = log.follow(base.followFrom, async ({ sequence, data }) => {
+    const subscription = log.follow(base.followFrom, async ({ sequence, data, origin }) => {
       const opened = await this.#verifier.open('delta', data);
       // The round may have ended meanwhile.
-      if (this.#endRound === endRound) this.#receive(opened);
+      if (this.#endRound === endRound) this.#receive(opened, origin);
       if (this.#endRound === endRound && sequence >= (base.catchUpTo ?? 0)) this.#serve();
     });
     const patience = this.#clock.after(CATCH_UP_MAX_MS, () => this.#serve());
@@ -233,7 +235,7 @@ export class ConfigFeed {
     this.#changed();
   }
 
-  #receive(opened: OpenedMessage): void {
+  #receive(opened: OpenedMessage, origin: LogMessage['origin']): void {
     const verdict: Verdict = judgeDelta(this.#swapper.newest, opened);
     switch (verdict.kind) {
       case 'apply':
@@ -246,6 +248,8 @@ export class ConfigFeed {
         return;
       case 'reject':
         this.#reject(verdict.rejection);
+        // What is foreign lies between the deltas: the next one follows all the same.
+        if (origin === 'foreign') return;
         this.#serve();
         this.#endRound?.('a delta was rejected');
         return;

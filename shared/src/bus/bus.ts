@@ -29,10 +29,15 @@ export interface LogMessage {
   /** From 1, strictly rising within one life of the log (see `LogState.createdAt`). */
   readonly sequence: number;
   readonly data: Uint8Array;
+  /** Nobody has appended it through a bus: whoever reads passes over it. */
+  readonly origin?: 'foreign';
 }
 
 export interface LogState {
-  /** 0 and 0 when the log never held anything; first = last + 1 when all of it was purged. */
+  /**
+   * 0 and 0 when the log never held anything; first = last + 1 when all of it was purged. Foreign
+   * messages count.
+   */
   readonly firstSequence: number;
   readonly lastSequence: number;
   /** Changes when the log was deleted and made anew: sequences of before mean nothing then. */
@@ -73,7 +78,10 @@ export interface BusLog {
   append(id: string, data: Uint8Array, options?: AppendOptions): Promise<AppendResult>;
   /** @throws BUS_UNAVAILABLE */
   state(): Promise<LogState>;
-  /** The newest message, or nothing when the log is empty. @throws BUS_UNAVAILABLE */
+  /**
+   * The newest message that was appended, or nothing when there is none. Foreign ones behind it
+   * are passed over. @throws BUS_UNAVAILABLE, also with too many of those.
+   */
   last(): Promise<LogMessage | undefined>;
   /**
    * Delivers every message from `fromSequence` on, in order, one at a time: the next waits for the
@@ -82,7 +90,7 @@ export interface BusLog {
    * When expected messages are gone (dropped, purged), delivery goes on with the next there is. A
    * log made anew is delivered from its first message; so is one that lacks even the message
    * before `fromSequence`, for then that is a sequence of an earlier life. Positions inside the
-   * messages show gaps and repeats.
+   * messages show gaps and repeats. Foreign messages are delivered as such.
    */
   follow(
     fromSequence: number,
@@ -185,7 +193,8 @@ export interface Bus {
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   /**
    * Answers requests on `subject`, not what is published there; a rejected handler leaves the
-   * requester to its timeout.
+   * requester to its timeout. Answers go to where a bus waits for them and nowhere else: who asks
+   * names the place, and could have whoever answers write where he may not himself.
    */
   respond(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Subscription;
   /**

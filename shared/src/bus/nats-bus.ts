@@ -6,7 +6,7 @@
  */
 import { systemClock } from '../kernel/clock.ts';
 import type { Clock } from '../kernel/clock.ts';
-import { silentLogger } from '../kernel/log.ts';
+import { isMilestone, silentLogger } from '../kernel/log.ts';
 import type { Logger } from '../kernel/log.ts';
 import { BUS_LIMITS } from './bus.ts';
 import type {
@@ -74,6 +74,9 @@ export function connectNatsBus(options: NatsBusOptions): Bus {
   return new NatsBus({ link, clock, log, replicas, operationTimeoutMs });
 }
 
+/** What every inbox of a NATS client begins with, ours among them. */
+const INBOX = '_INBOX';
+
 class NatsBus implements Bus {
   readonly #context: NatsLogContext;
   readonly #link: NatsLink;
@@ -138,9 +141,14 @@ class NatsBus implements Bus {
   }
 
   respond(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Subscription {
-    return this.#link.subscribe(subject, (message) => {
-      if (message.reply !== undefined && message.reply !== '') {
-        void this.#answer(message.reply, message.data, handler);
+    let elsewhere = 0;
+    return this.#link.subscribe(subject, ({ reply = '', data }) => {
+      if (reply.startsWith(INBOX)) {
+        void this.#answer(reply, data, handler);
+      } else if (reply !== '') {
+        elsewhere += 1;
+        if (!isMilestone(elsewhere)) return;
+        this.#log.warn({ subject, reply, elsewhere }, 'dropped a request with a place of its own');
       }
     });
   }

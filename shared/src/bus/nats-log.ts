@@ -1,9 +1,16 @@
 /**
  * An ordered log kept in a JetStream stream. Leaves: following it to nats-follower.ts.
+ *
+ * Not everything in the stream was appended here. Whoever may ask JetStream anything names the
+ * subject that the answer goes to, and no permission holds for that: it can be ours. What was
+ * appended names its stream in a header; answers have no such header, and copies of messages of
+ * another stream, which have, are refused by the server.
  */
 import { jetstream } from '@nats-io/jetstream';
-import type { NatsConnection } from '@nats-io/transport-node';
+import type { JetStreamManager } from '@nats-io/jetstream';
+import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '../kernel/clock.ts';
+import { isMilestone } from '../kernel/log.ts';
 import type { Logger } from '../kernel/log.ts';
 import { BUS_LIMITS } from './bus.ts';
 import type {
@@ -39,6 +46,13 @@ export interface NatsLogContext {
 /** A new stream takes a moment to listen on its subject. */
 const UNHEARD_ATTEMPTS_MAX = 20;
 const UNHEARD_PAUSE_MS = 50;
+/** Set by the client library where a stream is expected. Source: NATS, "JetStream / Headers". */
+const EXPECTED_STREAM_HEADER = 'Nats-Expected-Stream';
+/** At the end of a stream, behind the newest message that is ours. */
+const FOREIGN_MAX = 20_000;
+const FOREIGN_SEEN = 'passed over what nobody has appended';
+/** Read at once on the way back over them. */
+const LOOKED_AT_ONCE = 100;
 
 export class NatsLog implements BusLog {
   readonly #context: NatsLogContext;
@@ -86,8 +100,30 @@ export class NatsLog implements BusLog {
       const manager = await openManager(connection);
       const query = { last_by_subj: this.#spec.subject };
       const message = await manager.streams.getMessage(this.#spec.stream, query);
-      return message === null ? undefined : { sequence: message.seq, data: message.data };
+      if (message === null) return undefined;
+      if (this.#isForeign(message.header)) return await this.#lastBefore(manager, message.seq);
+      return { sequence: message.seq, data: message.data };
     });
+  }
+
+  /** The newest message of ours before a foreign one. */
+  async #lastBefore(manager: JetStreamManager, seq: number): Promise<LogMessage | undefined> {
+    const { stream } = this.#spec;
+    for (let next = seq - 1; next > seq - FOREIGN_MAX; next -= LOOKED_AT_ONCE) {
+      const sequences = Array.from({ length: LOOKED_AT_ONCE }, (_, index) => next - index);
+      const looks = sequences
+        .filter((sequence) => sequence > 0)
+        .map((sequence) => manager.streams.getMessage(stream, { seq: sequence }));
+      const found = await Promise.all(looks);
+      const own = found.find((message) => message !== null && !this.#isForeign(message.header));
+      if (own !== undefined && own !== null) return { sequence: own.seq, data: own.data };
+      if (looks.length < LOOKED_AT_ONCE) return undefined;
+    }
+    throw new Error(`the last ${FOREIGN_MAX} messages of ${stream} are of somebody else`);
+  }
+
+  #isForeign(headers: MsgHdrs | undefined): boolean {
+    return headers?.get(EXPECTED_STREAM_HEADER) !== this.#spec.stream;
   }
 
   follow(
@@ -97,9 +133,14 @@ export class NatsLog implements BusLog {
     const { link, clock, log } = this.#context;
     const stream = this.#spec.stream;
     const ensure = (connection: NatsConnection) => this.#ensure(connection);
-    return new NatsFollower({ link, clock, log, stream, ensure }, fromSequence, (message) =>
-      handler(Object.freeze({ sequence: message.seq, data: message.data })),
-    );
+    let foreign = 0;
+    return new NatsFollower({ link, clock, log, stream, ensure }, fromSequence, (message) => {
+      const { seq: sequence, data, headers } = message;
+      if (!this.#isForeign(headers)) return handler(Object.freeze({ sequence, data }));
+      foreign += 1;
+      if (isMilestone(foreign)) log.warn({ stream, sequence, foreign }, FOREIGN_SEEN);
+      return handler(Object.freeze({ sequence, data, origin: 'foreign' }));
+    });
   }
 
   async #ensure(connection: NatsConnection) {

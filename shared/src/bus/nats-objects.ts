@@ -4,10 +4,11 @@
  * Source: NATS ADR-20 "JetStream based Object Stores".
  */
 import { createHash } from 'node:crypto';
-import { jetstream, JetStreamApiCodes } from '@nats-io/jetstream';
+import { jetstream, JetStreamApiCodes, JsHeaders } from '@nats-io/jetstream';
 import type { JetStreamManager } from '@nats-io/jetstream';
 import { Objm, setSha256Backend, StorageType } from '@nats-io/obj';
-import type { ObjectInfo } from '@nats-io/obj';
+import type { ObjectInfo, ObjectStore } from '@nats-io/obj';
+import { headers } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { BUS_LIMITS } from './bus.ts';
 import type { BusObjects } from './bus.ts';
@@ -60,14 +61,26 @@ export class NatsObjects implements BusObjects {
     const { replicas } = this.#context;
     const options = { storage: StorageType.File, replicas };
     const store = await objectManager(connection).create(this.#bucket, options);
+    if ((await described(store, name)) === 'unreadable') await this.#clear(connection, name);
     await store.putBlob({ name }, data);
+  }
+
+  /** In place of a description that the library could not read: there is no such object. */
+  async #clear(connection: NatsConnection, name: string): Promise<void> {
+    const subject = `$O.${this.#bucket}.M.${encodedName(name)}`;
+    const nothing = { name, bucket: this.#bucket, nuid: '', size: 0, chunks: 0, deleted: true };
+    const rollup = headers();
+    rollup.set(JsHeaders.RollupHdr, JsHeaders.RollupValueSubject);
+    const client = jetstream(connection, { timeout: API_TIMEOUT_MS });
+    await client.publish(subject, JSON.stringify(nothing), { headers: rollup });
   }
 
   async #info(connection: NatsConnection, name: string): Promise<ObjectInfo | undefined> {
     try {
       const store = await objectManager(connection).open(this.#bucket, false);
-      const info = await store.info(name);
-      return info === null || info.deleted ? undefined : info;
+      const info = await described(store, name);
+      if (info === 'unreadable') throw new Error('what is written about it is not an object');
+      return info === undefined || info.deleted ? undefined : info;
     } catch (error) {
       if (isApiError(error, JetStreamApiCodes.StreamNotFound)) return undefined;
       throw error;
@@ -77,6 +90,36 @@ export class NatsObjects implements BusObjects {
 
 function objectManager(connection: NatsConnection): Objm {
   return new Objm(jetstream(connection, { timeout: API_TIMEOUT_MS, checkAPI: false }));
+}
+
+/**
+ * What stands about an object. Not all of it is from who has put it: whoever may ask JetStream
+ * anything can have the answer written here (nats-log.ts).
+ */
+async function described(
+  store: ObjectStore,
+  name: string,
+): Promise<ObjectInfo | 'unreadable' | undefined> {
+  let info: ObjectInfo | null;
+  try {
+    info = await store.info(name);
+  } catch (error) {
+    if (error instanceof SyntaxError) return 'unreadable';
+    throw error;
+  }
+  if (info === null || info.deleted) return info ?? undefined;
+  const isWhole =
+    typeof info.nuid === 'string' &&
+    typeof info.digest === 'string' &&
+    Number.isSafeInteger(info.size) &&
+    info.size >= 0 &&
+    info.size <= BUS_LIMITS.objectBytesMax;
+  return isWhole ? info : 'unreadable';
+}
+
+/** As the subject of a description has it. */
+function encodedName(name: string): string {
+  return Buffer.from(name).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
 /** The bytes that `info` describes, or nothing when they are not all there any more. */

@@ -24,6 +24,11 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
+/** Whether the `count`th of something that may come often is worth a line: 1, 2, 4, 8 and so on. */
+export function isMilestone(count: number): boolean {
+  return count > 0 && (count & (count - 1)) === 0;
+}
+
 export const silentLogger: Logger = Object.freeze({
   debug: () => {},
   info: () => {},
