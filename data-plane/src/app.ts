@@ -208,6 +208,7 @@ function makeParts(settings: Settings, dependencies: ProxyDependencies, identity
       clients,
       activity: new ActivityReader(meter, clock),
       halted: (read) => halted.read(read),
+      budget: budget.fleet === undefined ? 'own' : 'of_fleet',
     }),
     probes: probesOf(serverSide, { bus, proxy: proxyId, pools }),
     remote: remoteOf({ ...common, bus, registry }, services.elsewhere),
@@ -242,7 +243,10 @@ function telemetryPort(
 function makeReporter(
   { version, bus, clock, reportIntervalMs: intervalMs = REPORT_INTERVAL_MS }: ProxyDependencies,
   { servers, endpoints }: ServerSide,
-  about: Pick<ReporterOptions, 'proxy' | 'feed' | 'pools' | 'clients' | 'activity' | 'halted'>,
+  about: Pick<
+    ReporterOptions,
+    'proxy' | 'feed' | 'pools' | 'clients' | 'activity' | 'halted' | 'budget'
+  >,
 ): Reporter {
   return new Reporter({
     version,

@@ -294,11 +294,28 @@ describe('the budget of a server', () => {
     assert.ok(!warningsOf(other).has('server_overcommitted'), other.text);
   });
 
+  it('is counted once for all proxies that share it, and once for each other', async () => {
+    const servers = [{ host: 'whole.example', port: 5432, limits }];
+    await live('p-2');
+    sendReport(plane.bus, 'p-1', { servers, budget: 'of_fleet' });
+    sendReport(plane.bus, 'p-2', { budget: 'of_fleet' });
+    const rehearse = async () => {
+      const body = { host: 'whole.example', max_connections: 50 };
+      const answer = await plane.change('PATCH', `/tenants/${id}?dry_run=true`, { body });
+      const [server] = answer.json['servers'] as Fields[];
+      return [server?.['budget'], warningsOf(answer).has('server_overcommitted')];
+    };
+    assert.deepEqual(await rehearse(), [50, false]);
+    sendReport(plane.bus, 'p-2', {});
+    assert.deepEqual(await rehearse(), [100, true]);
+  });
+
   it('is held against the cap declared for it, and that against what it lets in', async () => {
     await register('reason=x', { ...shared, host: 'capped.example' });
     const servers = [{ host: 'capped.example', port: 5432, limits }];
-    sendReport(plane.bus, 'p-1', { servers });
     await live('p-2');
+    sendReport(plane.bus, 'p-1', { servers, budget: 'of_fleet' });
+    sendReport(plane.bus, 'p-2', { budget: 'of_fleet' });
     const declare = async (max_connections: number) => {
       const body = { host: 'Capped.example', max_connections };
       const answer = await plane.call('PUT', '/servers/capped?dry_run=true', { body });
@@ -308,6 +325,9 @@ describe('the budget of a server', () => {
     assert.deepEqual(await declare(30), [30, undefined]);
     const [budget, warning = ''] = await declare(98);
     assert.ok(Number(budget) <= 98, String(budget));
+    sendReport(plane.bus, 'p-2', {});
+    // One that has max_connections by itself, and heeds no cap, has its 40 beside the 30.
+    assert.deepEqual(await declare(30), [70, undefined]);
     assert.match(
       String(warning),
       /Server "capped" at Capped\.example:5432 is declared with 98 .* lets in 100, 3 of/,

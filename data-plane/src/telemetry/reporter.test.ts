@@ -100,6 +100,7 @@ beforeEach(() => {
     activity: new ActivityReader(sessions, clock),
     pools: new PoolTally(() => pools),
     clients: () => 3,
+    budget: 'of_fleet',
     intervalMs: 1_000,
   });
   reporter.start();
@@ -131,6 +132,7 @@ describe('Reporter', () => {
         sentAt: '2026-01-01T00:00:00.000Z',
         epoch: 1,
         appliedPosition: 5,
+        budget: 'of_fleet',
         clients: 3,
         vitals: VITALS,
         activity: NOTHING_DONE,

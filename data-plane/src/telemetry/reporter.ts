@@ -47,6 +47,8 @@ export interface ReporterOptions {
   readonly activity: { read(): ReadActivity };
   /** Tenants that are paused or drained, given the pools there are. */
   readonly halted: (pools: readonly ReadPool[]) => HaltedTenant[];
+  /** Whose max_connections of a tenant is. */
+  readonly budget: 'of_fleet' | 'own';
   /** From one report to the next while nothing is news. */
   readonly intervalMs: number;
   /** What database servers have told of their limits, SERVERS_MAX at most. */
@@ -132,7 +134,7 @@ export class Reporter {
 
   /** As JSON. */
   #report({ epoch, appliedPosition, rejected, rejections }: ReportedStatus): string {
-    const { proxy, version, clock, clients, vitals } = this.#options;
+    const { proxy, version, clock, clients, vitals, budget } = this.#options;
     const phase = this.#phase;
     const { totals, tenants } = this.#readActivity();
     const read = this.#options.pools.read();
@@ -145,6 +147,7 @@ export class Reporter {
       ...((phase === 'draining' || phase === 'stopped') && { phase }),
       epoch,
       appliedPosition,
+      ...(budget === 'of_fleet' && { budget }),
       ...(rejected !== undefined && { rejected }),
       ...(rejections.length > 0 && { rejections: [...rejections] }),
       clients: clients(),

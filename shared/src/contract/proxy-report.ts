@@ -129,6 +129,8 @@ export const proxyReportSchema = z.object({
   phase: z.enum(['draining', 'stopped']).optional(),
   epoch: count,
   appliedPosition: count,
+  /** Absent: max_connections of each tenant is its own alone, as with older versions. */
+  budget: z.literal('of_fleet').optional(),
   /** The last delta or snapshot it would not apply, and why, as long as it matters (ACK/NACK). */
   rejected: rejectionSchema.optional(),
   /** Absent: none. The last ones, the newest first, also those that are history. */

@@ -14,7 +14,12 @@ import type { TenantReader } from '../../store/read-models.ts';
 import { redacted, redactedMembers } from '../redacted.ts';
 import { probedSchema } from './probe-schema.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
-import { serverBudgets, serverBudgetSchema, toBudgetAnswer } from './server-budgets.ts';
+import {
+  connectionsOf,
+  serverBudgets,
+  serverBudgetSchema,
+  toBudgetAnswer,
+} from './server-budgets.ts';
 import type { ServerBudgets } from './server-budgets.ts';
 import type { Surroundings } from './surroundings.ts';
 import { touchedPools, touchedPoolsShape } from './touched-pools.ts';
@@ -105,7 +110,6 @@ export function toDryRunAnswer(rehearsal: Rehearsal, after: Aftermath): DryRunAn
   const { fleet, before, probed } = after;
   const told = answer.told ?? answer.body;
   const live = fleet.proxies().filter(({ status: life }) => life === 'live');
-  const proxies = Math.max(1, live.length);
   const set = tenantsSetBy(changes);
   const budgetOf = (id: string) => {
     const tenant = set.find((one) => one.id === id) ?? before(id);
@@ -137,7 +141,9 @@ export function toDryRunAnswer(rehearsal: Rehearsal, after: Aftermath): DryRunAn
       ...warnings,
       ...servers.flatMap(aboutBudget),
       ...aboutOmitted(budgets),
-      ...probed.flatMap((one) => [...aboutProbe(one, budgetOf(one.tenant) * proxies)]),
+      ...probed.flatMap((one) => [
+        ...aboutProbe(one, connectionsOf(budgetOf(one.tenant), undefined, live)),
+      ]),
     ],
   };
 }

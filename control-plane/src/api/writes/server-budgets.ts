@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { addressKey } from '@dbbouncer/shared/contract/database-servers.ts';
 import type { ServerAddress, ServerConfig } from '@dbbouncer/shared/contract/database-servers.ts';
-import type { FleetReader } from '../../fleet/fleet-state.ts';
+import type { FleetReader, ProxyView } from '../../fleet/fleet-state.ts';
 import type { ProbedAnswer } from './probe-schema.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -16,8 +16,8 @@ export const SUMMED_SERVERS_MAX = 5;
 /** Tenants whose host and port are the same, as a write would leave them. */
 export interface ServerBudget extends ServerAddress {
   readonly tenants: number;
-  /** `max_connections` of them all, which hold on each proxy. */
-  readonly perProxy: number;
+  /** `max_connections` of them all. */
+  readonly whole: number;
   /** The cap that is declared for it, as the write would leave it. */
   readonly declared: ServerConfig | undefined;
 }
@@ -27,11 +27,15 @@ export const serverBudgetSchema = z
     host: z.string(),
     port: z.int(),
     tenants: z.int().meta({ description: 'That this key may see, and whose server it is.' }),
-    proxies: z.int().meta({ description: 'Live ones; max_connections holds on each.' }),
+    proxies: z.int().meta({
+      description:
+        'Live ones. max_connections holds over all of them together, but for those that are told' +
+        ' to heed it by themselves (fleet_budget: per_proxy), or are of a version that does.',
+    }),
     budget: z.int().meta({
       description:
-        'Connections that these tenants may open there, on all live proxies together, and not' +
-        ' above what is declared.',
+        'Connections that these tenants may open there, on all live proxies together; proxies' +
+        ' that share the budget of their fleet heed what is declared.',
     }),
     declared_as: z.string().nullable().meta({ description: 'Its name in /servers, or null.' }),
     declared_max_connections: z.int().nullable().meta({ description: 'The cap it has there.' }),
@@ -58,14 +62,14 @@ export function serverBudgets(
   const summed = [...byKey.values()].slice(0, SUMMED_SERVERS_MAX).map(({ host, port }) => {
     const { tenants: count, maxConnections } = tenants.budgetOf({ host, port, reach });
     const declared = tenants.servers.at({ host, port })?.server;
-    return { host, port, tenants: count, perProxy: maxConnections, declared };
+    return { host, port, tenants: count, whole: maxConnections, declared };
   });
   return { summed, omitted: byKey.size - summed.length };
 }
 
 /** With the limits that this write's own probes have found, else those of the reports. */
 export function toBudgetAnswer(
-  { host, port, tenants, perProxy, declared }: ServerBudget,
+  { host, port, tenants, whole, declared }: ServerBudget,
   fleet: FleetReader,
   probed: readonly ProbedAnswer[],
 ): ServerBudgetAnswer {
@@ -80,10 +84,25 @@ export function toBudgetAnswer(
     port,
     tenants,
     proxies: live.length,
-    budget: Math.min(perProxy * Math.max(1, live.length), declared?.maxConnections ?? Infinity),
+    budget: connectionsOf(whole, declared?.maxConnections, live),
     declared_as: declared?.name ?? null,
     declared_max_connections: declared?.maxConnections ?? null,
     max_connections: own?.max_connections ?? reported?.maxConnections ?? null,
     reserved_connections: own?.reserved_connections ?? reported?.reservedConnections ?? null,
   };
+}
+
+/**
+ * How many connections proxies may open together of a `max_connections` or a sum of them: those
+ * that share the budget of their fleet all of it once, each other one all of it too.
+ * @param cap of the declared server, which those that share the budget heed
+ */
+export function connectionsOf(
+  whole: number,
+  cap: number | undefined,
+  live: readonly ProxyView[],
+): number {
+  const alone = live.filter(({ report }) => report.budget !== 'of_fleet').length;
+  const together = alone < live.length || live.length === 0 ? 1 : 0;
+  return whole * alone + together * Math.min(whole, cap ?? Infinity);
 }
