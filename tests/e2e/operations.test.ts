@@ -29,7 +29,8 @@ before(async () => {
   ]);
   for (const id of TENANTS) {
     const login = { port: cluster.port, dbname: 'postgres', username: 'postgres' };
-    const pool = { pool_mode: 'transaction', min_connections: 0, max_connections: 1 } as const;
+    // One for each proxy, which it has also while nobody grants it anything.
+    const pool = { pool_mode: 'transaction', min_connections: 0, max_connections: 2 } as const;
     await fleet.api.addTenant({ id, ...login, password: PASSWORD, ...pool });
     await fleet.api.patchTenant(id, { pause_wait_timeout: '200ms' });
   }
@@ -96,11 +97,11 @@ describe('pause and drain hold, and kill and reconnect are over', () => {
   }
 
   it('over changed settings of the tenants', async () => {
-    for (const id of TENANTS) await fleet.api.patchTenant(id, { max_connections: 2 });
+    for (const id of TENANTS) await fleet.api.patchTenant(id, { max_connections: 3 });
     await fleet.settled();
     await assertOperated();
     await assertUntouched();
-    for (const id of TENANTS) await fleet.api.patchTenant(id, { max_connections: 1 });
+    for (const id of TENANTS) await fleet.api.patchTenant(id, { max_connections: 2 });
   });
 
   it('over kill -9 of the control plane and of nats-server, its data wiped', async () => {

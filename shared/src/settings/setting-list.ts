@@ -235,7 +235,7 @@ export const SETTINGS = Object.freeze({
   fleetBudget: setting<'fleet' | 'per_proxy'>({
     env: 'DBBOUNCER_FLEET_BUDGET',
     yaml: 'fleet_budget',
-    default: 'per_proxy',
+    default: 'fleet',
     description:
       'fleet: max_connections of a tenant holds over all proxies together, which the control' +
       ' plane sees to; per_proxy: on each of them by itself',
