@@ -35,6 +35,7 @@ import { NO_PUBLISHING, startPublishing } from './publish/publishing.ts';
 import type { OnConfig } from './publish/publishing.ts';
 import type { Publishing, PublishingStatus } from './publish/publishing.ts';
 import { requireNoLeader } from './replication/no-leader.ts';
+import type { LeaseMarks } from './replication/lease-record.ts';
 import { Replica } from './replication/replica.ts';
 import type { ReplicaStatus } from './replication/replica.ts';
 import type { ApiKeyReader, ApiKeyUses } from './store/api-keys.ts';
@@ -74,8 +75,7 @@ export interface Standing {
   /** Kept in the data folder. */
   readonly id: string;
   readonly leaseMs: number;
-  /** Equal for equal master keys. */
-  readonly masterKeyMark: string;
+  readonly marks: LeaseMarks;
 }
 
 export interface CoreStatus extends PublishingStatus {

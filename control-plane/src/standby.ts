@@ -14,10 +14,11 @@ import type { Keyring } from '@dbbouncer/shared/secrets/keyring.ts';
 import { createSecretFile } from '@dbbouncer/shared/secrets/secret-file.ts';
 import type { Standing } from './core.ts';
 import { lastLease, leaderOn } from './replication/no-leader.ts';
+import { leaseMarks } from './replication/lease-record.ts';
 import type { ControlPlaneSettings } from './settings.ts';
 
 const ID = /^[a-z0-9-]{1,64}$/;
-const MARK_CHARS = 16;
+const MARK_PURPOSE = 'leader-lease';
 /** A bus that is away is no reason not to start. */
 const BUS_WITHIN_MS = 1_500;
 
@@ -27,8 +28,9 @@ export function standingOf(
   keyring: Keyring,
 ): Standing | undefined {
   if (durability !== 'replicated') return undefined;
-  const mark = keyring.deriveFleetSecret('master-key-mark').toString('hex').slice(0, MARK_CHARS);
-  return { id: idIn(dataDir), leaseMs, masterKeyMark: mark };
+  const own = keyring.deriveFleetSecret(MARK_PURPOSE);
+  const all = keyring.deriveFleetSecrets(MARK_PURPOSE);
+  return { id: idIn(dataDir), leaseMs, marks: leaseMarks([own, ...all]) };
 }
 
 function idIn(dataDir: string): string {
@@ -78,9 +80,9 @@ async function requireAlone(bus: Bus, clock: Clock): Promise<void> {
   );
 }
 
-async function requireSameKey({ masterKeyMark, id }: Standing, bus: Bus): Promise<void> {
+async function requireSameKey({ marks, id }: Standing, bus: Bus): Promise<void> {
   const lease = await lastLease(bus);
-  if (lease === undefined || lease.masterKeyMark === masterKeyMark) return;
+  if (lease === undefined || marks.fits(lease)) return;
   const whose = lease.holder === id ? 'it had before' : `of ${lease.holder} at ${lease.apiUrl}`;
   throw sharedErrors.fail(
     'SETTINGS_INVALID',

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { openCore } from '@dbbouncer/control-plane/core.ts';
 import type { ControlPlaneCore } from '@dbbouncer/control-plane/core.ts';
 import { lastEventIn } from '@dbbouncer/control-plane/publish/event-message.ts';
+import { encodeLease, leaseMarks } from '@dbbouncer/control-plane/replication/lease-record.ts';
 import type { Bus, BusKeys } from '@dbbouncer/shared/bus/bus.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
@@ -18,12 +19,13 @@ import { UnreliableBus } from './unreliable-bus.ts';
 
 /** Short, so that the tests are. */
 const LEASE_MS = 500;
+const MARKS = leaseMarks([Buffer.from('same')]);
 
 const plane = (bus: Bus, dataDir: string, id: string, clock: Clock = systemClock) => {
   const core = openCore({
     dataDir,
     durability: 'replicated',
-    standing: { id, leaseMs: LEASE_MS, masterKeyMark: 'same' },
+    standing: { id, leaseMs: LEASE_MS, marks: MARKS },
     bus,
     clock,
     log: silentLogger,
@@ -114,6 +116,22 @@ describe('control planes beside each other', { timeout: 30_000 }, () => {
     );
     assert.notEqual(roleOf(former), 'leading');
     assert.deepEqual([...former.events.readAll(0)], [...next.events.readAll(0)]);
+  });
+
+  it('tell nobody to go to who has written himself into the lease', async (t) => {
+    const follower = opened(plane(bus, temporaryDirectory(t), 'follower'));
+    await leads(follower);
+    const keys = bus.keys({ bucket: SUBJECTS.leaderBucket });
+    const thief = { holder: 'thief', process: 'any', apiUrl: 'http://thief', term: 9 };
+    const mark = leaseMarks([Buffer.from('another key')]).of(thief);
+    const lease = { ...thief, state: 'held', leaseMs: 60_000, mark } as const;
+    await keys.put(SUBJECTS.leaseKey, encodeLease(lease));
+    await until('it leads no more', () => roleOf(follower) === 'following');
+    assert.equal(follower.status().replica?.leader, undefined);
+    await assert.rejects(follower.commands.handle(register('acme'), META), (error: Error) => {
+      assert.match(error.message, /master key is another one than that of .*thief/);
+      return true;
+    });
   });
 
   it('acknowledge a write once whose answer from the bus was lost', async (t) => {

@@ -13,10 +13,12 @@ import { Router } from '@dbbouncer/data-plane/routing/router.ts';
 import { someConfig, someTenant } from '@dbbouncer/data-plane/routing/testing.ts';
 import type { Bus, BusStatus } from '@dbbouncer/shared/bus/bus.ts';
 import { createMemoryBus } from '@dbbouncer/shared/bus/memory-bus.ts';
+import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import type { Clock } from '@dbbouncer/shared/kernel/clock.ts';
 import { systemClock } from '@dbbouncer/shared/kernel/clock.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
+import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import {
   answerSnapshotRequests,
   append,
@@ -233,6 +235,31 @@ describe('ConfigFeed keeps the last good config', () => {
     const recovered = await status(feed, at(7));
     assert.equal(recovered.rejected, undefined);
     assert.equal(recovered.rejectedTotal, 1);
+  });
+
+  it('and says once that it begins again for a delta that it refuses over and over', async () => {
+    await putSnapshot(bus, someConfig([someTenant('acme')], { position: 5 }));
+    const said: string[] = [];
+    const log: Logger = {
+      ...silentLogger,
+      info: (_fields, message) => said.push(message),
+      child: () => log,
+    };
+    const feed = new ConfigFeed({ bus, router, clock, log });
+    feeds.push(feed);
+    const asked = Promise.withResolvers<void>();
+    let rounds = 0;
+    // The one that is stored is all there is: the delta comes behind it again.
+    bus.respond(SUBJECTS.snapshotRequest, async () => {
+      rounds += 1;
+      if (rounds === 5) asked.resolve();
+      return new Uint8Array();
+    });
+    feed.start();
+    await status(feed, isFollowing);
+    await appendText(bus, '{"epoch":1,"from":5,"to":6,"changes":"what?"}');
+    await asked.promise;
+    assert.equal(said.filter((message) => message === 'config feed begins again').length, 1);
   });
 
   it('when delta and snapshot are inconsistent alike', async () => {

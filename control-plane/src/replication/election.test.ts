@@ -8,8 +8,10 @@ import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { silentLogger } from '@dbbouncer/shared/kernel/log.ts';
 import { ManualClock } from '../../../tests/support/manual-clock.ts';
 import { Election } from './election.ts';
+import { leaseMarks } from './lease-record.ts';
 
 const LEASE_MS = 5_000;
+const MARKS = leaseMarks([Buffer.from('same')]);
 
 /** A candidate whose link to the bus can be cut. */
 class Runner {
@@ -18,7 +20,7 @@ class Runner {
   link: 'up' | 'cut' = 'up';
 
   constructor(bus: Bus, clock: ManualClock, holder: string, process = `${holder}-1`) {
-    const candidate = { holder, process, apiUrl: `http://${holder}`, masterKeyMark: 'same' };
+    const candidate = { holder, process, apiUrl: `http://${holder}`, marks: MARKS };
     this.election = new Election(
       { ...candidate, leaseMs: LEASE_MS },
       {

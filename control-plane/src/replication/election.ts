@@ -15,7 +15,7 @@ import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import { decodeLease, encodeLease } from './lease-record.ts';
-import type { Lease } from './lease-record.ts';
+import type { Lease, LeaseMarks } from './lease-record.ts';
 
 /** What a leader uses of its lease, since clocks do not run alike. */
 const HELD_SHARE = 0.9;
@@ -26,7 +26,7 @@ export interface Candidate {
   readonly holder: string;
   readonly process: string;
   readonly apiUrl: string;
-  readonly masterKeyMark: string;
+  readonly marks: LeaseMarks;
   readonly leaseMs: number;
 }
 
@@ -175,7 +175,7 @@ export class Election {
     if (this.#life !== 'open' || !this.#hooks.mayLead(lease)) return;
     if (!this.#isFree(seen, isFirstLook)) return;
     const term = Math.max(lease?.term ?? 0, this.#hooks.termFloor()) + 1;
-    const { holder, process, apiUrl, masterKeyMark, leaseMs } = this.#candidate;
+    const { holder, process, apiUrl, marks, leaseMs } = this.#candidate;
     const own: Lease = {
       state: 'held',
       holder,
@@ -183,7 +183,7 @@ export class Election {
       apiUrl,
       term,
       leaseMs,
-      masterKeyMark,
+      mark: marks.of({ holder, process, apiUrl }),
     };
     const value = encodeLease(own);
     const revision =

@@ -19,7 +19,7 @@ import { controlErrors } from '../errors.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { ReplicatedChange, StreamPlace } from '../store/replicated-change.ts';
 import { Election } from './election.ts';
-import type { Lease } from './lease-record.ts';
+import type { Lease, LeaseMarks } from './lease-record.ts';
 import { NotLeader } from './not-leader.ts';
 import { StreamReader, unusable } from './stream-reader.ts';
 import { watchStream } from './stream-watch.ts';
@@ -34,7 +34,10 @@ export type Role = 'starting' | 'following' | 'taking_over' | 'leading' | 'stopp
 
 export interface ReplicaStatus {
   readonly role: Role;
-  /** Who has the lease, as far as is known here, whether it still counts or not. */
+  /**
+   * Who has the lease, as far as is known here, whether it still counts or not; nobody whose master
+   * key is another one.
+   */
   readonly leader:
     { readonly id: string; readonly apiUrl: string; readonly term: number } | undefined;
   /** Of this control plane. */
@@ -51,8 +54,7 @@ export interface ReplicaOptions {
   /** Kept in the data folder. */
   readonly id: string;
   readonly leaseMs: number;
-  /** Equal for equal master keys. */
-  readonly masterKeyMark: string;
+  readonly marks: LeaseMarks;
   /** The term is begun: everything else that a leader does may start. Never throws. */
   readonly onLeading: () => Promise<void>;
   /** It is over. Called once for each `onLeading`, after that has ended. Never throws. */
@@ -84,9 +86,9 @@ export class Replica implements Replicator {
 
   /** Follows, and leads when it can. @param apiUrl where the others reach this one */
   start(apiUrl: string): void {
-    const { bus, clock, id: holder, leaseMs, masterKeyMark, store } = this.#options;
+    const { bus, clock, id: holder, leaseMs, marks, store } = this.#options;
     this.#election = new Election(
-      { holder, process: randomUUID(), apiUrl, masterKeyMark, leaseMs },
+      { holder, process: randomUUID(), apiUrl, marks, leaseMs },
       {
         mayLead: (last) => this.#mayLead(last),
         termFloor: () => termOf(store),
@@ -120,7 +122,7 @@ export class Replica implements Replicator {
       id: this.#options.id,
       role: this.#role,
       leader:
-        lease?.state === 'held'
+        lease?.state === 'held' && this.#options.marks.fits(lease)
           ? { id: lease.holder, apiUrl: lease.apiUrl, term: lease.term }
           : undefined,
       problem: this.#problemNow()?.message,
@@ -295,18 +297,19 @@ export class Replica implements Replicator {
   /** One whose master key is another could open none of the passwords. */
   #mayLead(last: Lease | undefined): boolean {
     if (this.#role !== 'following') return false;
-    return last === undefined || last.masterKeyMark === this.#options.masterKeyMark;
+    return last === undefined || this.#options.marks.fits(last);
   }
 
   #problemNow(): AppError | undefined {
     const lease = this.#election?.lease;
-    const isAlien = lease !== undefined && lease.masterKeyMark !== this.#options.masterKeyMark;
+    const isAlien = lease !== undefined && !this.#options.marks.fits(lease);
     return this.#problem ?? (isAlien ? otherMasterKey(lease) : undefined);
   }
 
   #otherLease(): Lease | undefined {
     const lease = this.#election?.lease;
-    const isOther = lease?.state === 'held' && lease.holder !== this.#options.id;
+    const { id, marks } = this.#options;
+    const isOther = lease?.state === 'held' && lease.holder !== id && marks.fits(lease);
     return isOther ? lease : undefined;
   }
 

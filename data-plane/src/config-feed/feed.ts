@@ -141,13 +141,18 @@ export class ConfigFeed {
   async #run(): Promise<void> {
     let demand: SnapshotDemand = 'stored';
     let fruitless = 0;
+    let stuckOn: string | undefined;
     while (this.#isRunning()) {
       const swapsBefore = this.#swapper.count;
       try {
         const reason = await this.#round(demand);
         if (!this.#isRunning()) return;
         demand = 'fresh';
-        this.#log.info({ reason, ...this.#place() }, 'config feed begins again');
+        // Stuck for the same reason it begins again every few seconds.
+        const isStuck = this.#swapper.count === swapsBefore && reason === stuckOn;
+        const level = isStuck ? 'debug' : 'info';
+        stuckOn = reason;
+        this.#log[level]({ reason, ...this.#place() }, 'config feed begins again');
       } catch (error) {
         // What is stored may be what cannot be read.
         if (this.#bus.status === 'connected') demand = 'fresh';
