@@ -151,7 +151,7 @@ function blockedBudget(tenant: TenantId): Allocator {
   const budget = { id: tenant, maxConnections: 5, base: 5, changedAt: 1, server: undefined };
   const allocator = new Allocator({
     term: 1,
-    config: { position: 1, get: () => budget },
+    config: { position: 1, get: () => budget, onServers: () => [] },
     fleet: {
       members: [{ proxy: 'p-1' as ProxyId, life: 1, divisor: 1, appliedPosition: 1 }],
       areAll: 'surely',

@@ -50,7 +50,8 @@ export class SimulatedConfig {
   /** As the allocator has it. */
   get budget(): BudgetConfig {
     const { position } = this;
-    return { position, get: (key) => this.#ofPlane.get(key) };
+    const onServers = [...this.#ofPlane].flatMap(([key, { server }]) => (server ? key : []));
+    return { position, get: (key) => this.#ofPlane.get(key), onServers: () => onServers };
   }
 
   #enter(key: string, { maxConnections, server: name }: SimulatedTenant): void {

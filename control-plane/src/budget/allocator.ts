@@ -27,6 +27,7 @@ import type { RecordedFleet } from './members.ts';
 import { LEASE_SURELY_OVER_MS } from './proxy-account.ts';
 import type { ProxyAccount } from './proxy-account.ts';
 import { allot } from './servers.ts';
+import { enterUnnamed } from './unnamed.ts';
 
 export interface AllocatorOptions {
   readonly term: number;
@@ -203,6 +204,7 @@ export class Allocator {
     for (const tenant of books.contended) {
       if (nowMs - tenant.reckonedMs >= TURN_MS / 2) books.dirty.add(tenant);
     }
+    for (const proxy of books.proxies.values()) enterUnnamed(proxy, books);
     for (const server of books.servers.values()) allot(server, books, nowMs);
     let decided = 0;
     for (const tenant of books.dirty) {

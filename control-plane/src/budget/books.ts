@@ -112,6 +112,7 @@ export class Books {
     const changed = new Set(keys);
     if (scope === 'all') {
       this.#wide.push({ position: config.position, before });
+      for (const proxy of this.proxies.values()) proxy.unnamedWalk = undefined;
       for (const key of this.tenants.keys()) changed.add(key);
     }
     for (const key of changed) this.#changeTenant(key, before);
@@ -211,6 +212,11 @@ export class Books {
 
   waited(ms: number): void {
     if (this.tally.waitsMs.length < WAITS_MAX) this.tally.waitsMs.push(ms);
+  }
+
+  /** All tenants of declared servers are known. */
+  serversKnown(): void {
+    for (const server of this.servers.values()) this.#roomOn(server);
   }
 
   #roomOn({ refused }: ServerAccount): void {

@@ -22,6 +22,8 @@ export interface TenantBudget {
 export interface BudgetConfig {
   readonly position: Position;
   get(key: string): TenantBudget | undefined;
+  /** Goes through all tenants; nothing for one that is on no declared server. */
+  onServers(): Iterable<string | undefined>;
 }
 
 /** @param changedAt the last change that a tenant depends on, its own or one of all tenants */
@@ -43,6 +45,13 @@ export function budgetConfigOf(
         changedAt: changedAt(key),
         server,
       };
+    },
+    *onServers() {
+      if (config.servers.size === 0) return;
+      for (const key of config.tenants.keys()) {
+        const tenant = config.tenants.look(key);
+        yield tenant !== undefined && serverOf(config, tenant) !== undefined ? key : undefined;
+      }
     },
   };
 }

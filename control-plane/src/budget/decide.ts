@@ -64,7 +64,7 @@ function seatsOf(tenant: TenantAccount, books: Books, nowMs: number) {
       proxy,
       entry,
       formula,
-      formulaMost: tenant.formulaMost(proxy),
+      formulaMost: mayComeBack(tenant, proxy, books) ? Infinity : tenant.formulaMost(proxy),
       has: entry?.has ?? formula,
       wanted: entry === undefined ? 0 : wantedBy(entry, nowMs),
       turnBeganMs: entry?.turnBeganMs ?? 0,
@@ -82,6 +82,19 @@ function seatsOf(tenant: TenantAccount, books: Books, nowMs: number) {
   const has = seats.reduce((sum, seat) => sum + seat.has, 0);
   const max = Math.min(tenant.max, tenant.allotted ?? Infinity);
   return { seats: capped, slots: Math.max(0, max - fixed, Math.min(has, max - sure)) };
+}
+
+/**
+ * Others may have connections of a tenant that is not registered any more. Nobody is released then:
+ * by the formula he would have a part at once when the tenant comes back.
+ */
+function mayComeBack(tenant: TenantAccount, proxy: ProxyAccount, books: Books): boolean {
+  if (tenant.budget !== undefined) return false;
+  for (const other of books.proxies.values()) {
+    if (other === proxy) continue;
+    if (other.mayHaveUnnamed || (tenant.entries.get(other)?.liability ?? 0) > 0) return true;
+  }
+  return false;
 }
 
 /** Not heard in this term, and its lease is over: what it has left can be looked for. */
@@ -189,10 +202,10 @@ function isToLook(entry: Entry): boolean {
   return entry.left > 0 && entry.looked !== 'yes';
 }
 
-/** A server's tenants are not known yet while a proxy has not said what a former term gave it. */
+/** A server's tenants are not known yet while a proxy may have some that nobody has named. */
 function serverRoom(room: number, books: Books): number {
-  for (const { unnamed, lease } of books.proxies.values()) {
-    if (unnamed === 'anything' && lease === 'may_hold') return 0;
+  for (const proxy of books.proxies.values()) {
+    if (proxy.mayHaveUnnamed && proxy.unnamedWalk !== 'done') return 0;
   }
   return room;
 }

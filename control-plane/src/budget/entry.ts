@@ -73,7 +73,9 @@ export class Entry implements Claim {
       this.planned === undefined &&
       this.held + this.left + this.wanted === 0 &&
       this.looked === 'yes' &&
-      this.hungrySinceMs === undefined
+      this.hungrySinceMs === undefined &&
+      // That it has nothing would be forgotten, and not be known of it without being said.
+      !this.proxy.mayHaveUnnamed
     );
   }
 

@@ -129,6 +129,7 @@ export class Hearing {
       this.#books.dirty.add(entry.tenant);
     }
     if (isGap || proxy.unnamed === 'anything') proxy.unnamedLeft = 'anything';
+    proxy.unnamedWalk = undefined;
     proxy.queue.clear();
     proxy.above.clear();
     proxy.unconfirmed.clear();

@@ -204,7 +204,8 @@ export class Members {
 
   #isTooMuch(tenant: TenantAccount, proxy: ProxyAccount, divisor: number): boolean {
     const part = Math.floor(Math.max(tenant.budget?.base ?? 0, ...bases(tenant)) / divisor);
-    if (part <= tenant.formula(proxy)) return false;
+    const isGone = tenant.budget === undefined;
+    if (part <= tenant.formula(proxy) && !isGone) return false;
     let others = 0;
     for (const other of this.#books.proxies.values()) {
       if (other !== proxy) others += tenant.liability(other);

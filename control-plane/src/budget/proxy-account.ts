@@ -52,6 +52,8 @@ export class ProxyAccount {
   unnamed: 'formula' | 'anything' = 'formula';
   /** What a former life had of tenants that nobody has named in this term. */
   unnamedLeft: 'nothing' | 'anything' = 'nothing';
+  /** Through the tenants on declared servers that it may have and has not named. */
+  unnamedWalk: Iterator<string | undefined> | 'done' | undefined;
   appliedPosition = 0;
   share: BudgetShare = null;
   sentShare: { readonly number: number; readonly share: BudgetShare } | undefined;
@@ -86,6 +88,11 @@ export class ProxyAccount {
     this.heardMs = nowMs;
     this.lifeFromMs = nowMs;
     this.leaseFromMs = nowMs;
+  }
+
+  /** Whether it may have, or have left, something of a tenant that it has not named. */
+  get mayHaveUnnamed(): boolean {
+    return this.unnamed === 'anything' || this.unnamedLeft === 'anything';
   }
 
   /** Whether it can be given more. */
