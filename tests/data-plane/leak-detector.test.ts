@@ -72,6 +72,7 @@ CREATE TRIGGER t BEFORE INSERT ON table_${kind} FOR EACH ROW EXECUTE FUNCTION on
     tenants: [
       { id: 'acme', ...common, pool },
       { id: 'prepared', ...common, pool, initSql },
+      { id: 'lane', ...common, pool: { ...pool, maxConnections: 4 } },
     ],
   });
 });
@@ -154,6 +155,20 @@ describe('the leak detector', () => {
     await play(['SELECT 1', `SET work_mem = '8MB'`, 'RESET work_mem', 'SELECT 1'], 'prepared');
     await play(['DO $$ BEGIN DROP TABLE mine; END $$', 'SELECT 1'], 'prepared');
     assert.deepEqual(await proxy.leaks(), []);
+  });
+
+  it('looks at a shared connection after reads, and not again while it is idle', async () => {
+    const client = await connect('lane');
+    const shared = () => metric(proxy, 'dbbouncer_shared_batches_total');
+    const before = { shared: await shared(), inspections: await metric(proxy, INSPECTIONS) };
+    for (let i = 0; i < 30; i++) await ask(client, 'SELECT a FROM plain');
+    assert.ok((await shared()) > before.shared, 'the lane has answered');
+    client.end();
+    await untilAtRest(proxy);
+    // A detector that goes on would be at it hundreds of times meanwhile.
+    for (let i = 0; i < 20; i++) await play(['SELECT 1'], 'acme');
+    const inspections = (await metric(proxy, INSPECTIONS)) - before.inspections;
+    assert.ok(inspections > 20 && inspections <= 60, `${inspections} inspections`);
   });
 
   it('looks at nothing while it is off, and at all as soon as it is on', async () => {

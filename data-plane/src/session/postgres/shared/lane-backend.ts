@@ -60,8 +60,8 @@ export interface LaneBackendOptions {
   readonly onFinished: (to: 'result' | 'error') => void;
   /** The connection has ended, or is not to be used any more. */
   readonly onEnd: (why: 'server_gone' | 'suspect_state') => void;
-  /** It has less to do than before. */
-  readonly onRoom: () => void;
+  /** It has less to do than before, or takes batches again. */
+  readonly onRoom: (since: 'answers' | 'drained' | 'rested') => void;
 }
 
 export class LaneBackend implements ReplySink {
@@ -205,7 +205,7 @@ export class LaneBackend implements ReplySink {
     this.#learn();
     this.#deliver();
     if (this.#queue.depth === 0) this.#quiet();
-    if (this.takesBatches) this.#options.onRoom();
+    if (this.takesBatches) this.#options.onRoom('answers');
   }
 
   /** The server has nothing to do. */
@@ -234,7 +234,7 @@ export class LaneBackend implements ReplySink {
   }
 
   drained(): void {
-    if (this.takesBatches) this.#options.onRoom();
+    if (this.takesBatches) this.#options.onRoom('drained');
   }
 
   lost(): void {
@@ -262,7 +262,7 @@ export class LaneBackend implements ReplySink {
     if (!this.backend.usable) return this.close();
     this.#state = 'serving';
     this.backend.attach(this);
-    this.#options.onRoom();
+    this.#options.onRoom('rested');
   }
 
   /** The connection is another's from now on: it rests. */

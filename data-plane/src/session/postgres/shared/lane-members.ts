@@ -168,10 +168,12 @@ export class LaneMembers {
       statements: leases.statementsOn(backend),
       cancelOptions: () => ({ tenantKey, limitMs: settings().cancelWaitTimeoutMs }),
       onEnd: (why) => this.#ended(backend, why),
-      onRoom: () => {
+      onRoom: (since) => {
         const member = this.#of(backend);
         if (member === undefined) return;
-        if (member.lane.depth === 0 && backend.leaks.takesNext()) this.#inspect(member);
+        // Not when it rested: nothing was run since it was looked at.
+        const isUsed = since === 'answers' && member.lane.depth === 0;
+        if (isUsed && backend.leaks.takesNext()) this.#inspect(member);
         else onRoom();
       },
     });
