@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { freePort } from '@dbbouncer/cli/demo/ports.ts';
 import type { Bus } from '@dbbouncer/shared/bus/bus.ts';
 import { bytes, Collector, text, uniqueName } from '@dbbouncer/shared/bus/support.contract.ts';
 import { connectNatsBus } from '@dbbouncer/shared/bus/nats-bus.ts';
@@ -192,6 +193,25 @@ describe('NatsBus and a server with users', { timeout: 30_000, concurrency: true
     const other = file('other.creds', newNatsAccount().newUserCreds());
     const credentialsFile = { kind: 'creds' as const, path: other };
     await refusedFor({ servers: server.url, credentialsFile }, /refuses the login of nkey U/);
+  });
+
+  it('says that a cluster refuses it, whose servers tell of each other', async () => {
+    const ports = [await freePort('127.0.0.1'), await freePort('127.0.0.1')];
+    const routes = ports.map((port) => `"nats-route://127.0.0.1:${port}"`).join(', ');
+    const user = newNkeyUser();
+    const [server] = await Promise.all(
+      ports.map((port, index) =>
+        serverWith(`
+          server_name: n${index}
+          authorization { users: [ { nkey: ${user.publicKey} } ] }
+          cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }
+        `),
+      ),
+    );
+    const known = file('known.nkey', user.seed);
+    const credentialsFile = { kind: 'nkey' as const, path: known };
+    await answersItself(busOf(server?.url ?? '', { credentialsFile }).bus);
+    await refusedFor({ servers: server?.url ?? '' }, /refuses the login of a client without cred/);
   });
 
   it('names the user of the URL that is refused, and not the password', async () => {

@@ -301,6 +301,9 @@ function connectOptions(settings: NatsLinkSettings): NodeConnectionOptions {
     reconnectJitterTLS: reconnectDelayMs,
     // Refused credentials may be right again after the operator's next reload.
     ignoreAuthErrorAbort: true,
+    // The servers of a cluster name each other also to who is refused, and the client would go
+    // from one to the next for ever, without a pause or a word.
+    ignoreClusterUpdates: true,
     noAsyncTraces: true,
     ...(tls === undefined ? {} : { tls }),
     ...(authenticator === undefined ? {} : { authenticator }),
