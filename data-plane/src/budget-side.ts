@@ -69,7 +69,8 @@ export function budgetSideOf(
     /** Before `start`: how it looks for what others have left on database servers. */
     lookWith(looker: LooksOptions['looker']): void {
       if (fleet === undefined) return;
-      looks = new Looks({ bus, proxy: proxyId, life: file.life, fleet, looker, clock, log });
+      const { life } = file;
+      looks = new Looks({ bus, proxy: proxyId, life, fleet, router, looker, clock, log });
     },
     start(): void {
       fleet?.start();

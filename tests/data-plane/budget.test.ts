@@ -223,6 +223,18 @@ describe('what is left on a server', () => {
     for (const client of clients) client.end();
   });
 
+  it('of an earlier life is looked for where nobody asks, until nothing is left', async () => {
+    await dealer.grant({ share: { divisor: 1 } });
+    dealer.stop();
+    await proxy.stop();
+    await appendFile(join(dir, 'proxies', '1', 'budget.jsonl'), '{"ending":"unknown"}\n');
+    await stray(`dbb:${proxy.proxyId}:1`);
+    await start();
+    assert.equal((await dealer.needs()).left, 'maybe');
+    await dealer.needs(({ left }) => left === 'nothing');
+    assert.equal(await serverConnections(), 0);
+  });
+
   it('of another proxy is counted, and ended but for what it may keep', async () => {
     await dealer.grant({ share: { divisor: 1 } });
     const others = ['dbb:p-lost:4', 'dbb:p-lost2:3'];

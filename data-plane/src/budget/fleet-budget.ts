@@ -212,6 +212,11 @@ export class FleetBudget implements PartKeeper {
 
   // --- what earlier lives have left behind ---
 
+  /** What is known of them. */
+  get earlierLives(): Pick<Obedience, 'left' | 'isServerClear'> {
+    return this.#obedience;
+  }
+
   lookedAt(key: string): Looked {
     return this.#obedience.lookedAt(key);
   }
@@ -229,6 +234,12 @@ export class FleetBudget implements PartKeeper {
 
   serverIsClear(server: string): void {
     this.#obedience.serverIsClear(server);
+    this.#update('all');
+  }
+
+  /** On no server. */
+  nothingIsLeft(): void {
+    this.#obedience.nothingIsLeft();
     this.#update('all');
   }
 

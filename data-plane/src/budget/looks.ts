@@ -13,9 +13,11 @@ import type { LookAnswer, LookRequest } from '@dbbouncer/shared/contract/budget.
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { Clock, Timer } from '@dbbouncer/shared/kernel/clock.ts';
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
-import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
+import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { Logger } from '@dbbouncer/shared/kernel/log.ts';
+import type { Router } from '../routing/router.ts';
 import type { FleetBudget } from './fleet-budget.ts';
+import { ServerSweep } from './server-sweep.ts';
 import type { TenantPart } from './tenant-part.ts';
 
 export interface LooksOptions {
@@ -23,6 +25,7 @@ export interface LooksOptions {
   readonly proxy: ProxyId;
   readonly life: number;
   readonly fleet: FleetBudget;
+  readonly router: Pick<Router, 'current'>;
   readonly looker: {
     look(request: LookRequest): Promise<{ readonly answer: LookAnswer; readonly isClear: boolean }>;
   };
@@ -40,12 +43,14 @@ const TRIES_MAX = 5;
 export class Looks {
   readonly #options: LooksOptions;
   readonly #searches = new Map<string, Timer | 'under_way'>();
+  readonly #sweep: ServerSweep;
   #underWay = 0;
   #responder: Subscription | undefined;
   #isStopped = false;
 
   constructor(options: LooksOptions) {
     this.#options = options;
+    this.#sweep = new ServerSweep({ ...options, look: async (tenant) => await this.#own(tenant) });
     options.fleet.onInUse((part) => this.#want(part));
   }
 
@@ -54,11 +59,13 @@ export class Looks {
     this.#responder = bus.respond(SUBJECTS.budgetLook(proxy), async (data) =>
       encodeBudget(await this.#answer(data)),
     );
+    if (this.#options.fleet.earlierLives.left === 'maybe') this.#sweep.start();
   }
 
   stop(): void {
     this.#isStopped = true;
     this.#responder?.close();
+    this.#sweep.stop();
     for (const search of this.#searches.values()) if (search !== 'under_way') search.cancel();
   }
 
@@ -95,6 +102,12 @@ export class Looks {
 
   // --- own earlier lives ---
 
+  #own(tenant: TenantId): Promise<LookAnswer> {
+    const { proxy, life } = this.#options;
+    const left = { proxy, upToLife: life - 1, pids: [], silentMs: 0 };
+    return this.#look({ tenant, left, action: 'end_surplus', keep: 0 });
+  }
+
   #want(part: TenantPart): void {
     if (this.#options.fleet.lookedAt(part.key) === 'yes' || this.#searches.has(part.key)) return;
     this.#lookAfter(part, 0, 0);
@@ -106,7 +119,7 @@ export class Looks {
   }
 
   async #search(part: TenantPart, tries: number): Promise<void> {
-    const { proxy, life, fleet, log } = this.#options;
+    const { fleet, log } = this.#options;
     if (fleet.lookedAt(part.key) === 'yes' || !part.isInUse || this.#isStopped) {
       this.#searches.delete(part.key);
       return;
@@ -114,9 +127,7 @@ export class Looks {
     if (this.#underWay >= UNDER_WAY_MAX) return this.#lookAfter(part, AGAIN_FIRST_MS, tries);
     this.#searches.set(part.key, 'under_way');
     this.#underWay += 1;
-    const left = { proxy, upToLife: life - 1, pids: [], silentMs: 0 };
-    const request = { tenant: part.tenant, left, action: 'end_surplus', keep: 0 } as const;
-    const answer = await this.#look(request).finally(() => (this.#underWay -= 1));
+    const answer = await this.#own(part.tenant).finally(() => (this.#underWay -= 1));
     if (fleet.lookedAt(part.key) !== 'yes' && tries + 1 === TRIES_MAX) {
       log.warn({ tenant: part.tenant, answer }, 'connections of an earlier life cannot be ended');
       if (answer.outcome === 'cannot') fleet.looked(part.key, 'cannot');

@@ -197,6 +197,14 @@ export class Obedience {
     return server !== undefined && this.#lookedServers.has(server) ? 'yes' : 'not_yet';
   }
 
+  get left(): ObedienceOptions['left'] {
+    return this.#left;
+  }
+
+  isServerClear(server: string): boolean {
+    return this.#left === 'nothing' || this.#lookedServers.has(server);
+  }
+
   /** Nothing is left of earlier lives, on any server. */
   nothingIsLeft(): void {
     this.#left = 'nothing';
