@@ -141,6 +141,33 @@ describe('server_tls that an operator changes', () => {
   }
 });
 
+describe('server_cleartext that an operator changes', () => {
+  const more: readonly (readonly [string | null, string | null])[] = [
+    [null, 'anywhere'],
+    [null, 'over_tls'],
+    ['over_verified_tls', 'anywhere'],
+    ['over_verified_tls', null],
+  ];
+  for (const [was, is] of more) {
+    it(`from ${was} to ${is} needs the password`, async () => {
+      await register({ server_cleartext: was });
+      await refused({ server_cleartext: is }, /in more places by server_cleartext, .* password/);
+      await done({ server_cleartext: is, ...PASSWORD });
+    });
+  }
+
+  for (const [was, is] of [
+    ['anywhere', 'over_tls'],
+    ['anywhere', null],
+    [null, 'over_verified_tls'],
+  ] as const) {
+    it(`from ${was} to ${is} needs no password`, async () => {
+      await register({ server_cleartext: was });
+      await done({ server_cleartext: is });
+    });
+  }
+});
+
 function words(tls: Fields | null): string {
   if (tls === null) return 'none';
   const { ca, ...rest } = tls;

@@ -8,6 +8,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { FastifyRequest } from 'fastify';
+import { SERVER_CLEARTEXT } from '@dbbouncer/shared/contract/pool-settings.ts';
 import type { TenantConfig } from '@dbbouncer/shared/contract/routing-config.ts';
 import type { MakeSecret, Secret } from '@dbbouncer/shared/contract/secret.ts';
 import type { ServerTlsConfig } from '@dbbouncer/shared/contract/server-tls.ts';
@@ -83,9 +84,19 @@ function secretsSent({ password, users = [], authQuery }: TenantConfig) {
 function whyElsewhere(before: TenantConfig, after: TenantConfig): string | undefined {
   const [was, is] = [before, after].map(({ host, port }) => `${host}:${port}`);
   if (was !== is) return `The server would be ${is} instead of ${was}`;
-  return isWeaker(before.serverTls, after.serverTls)
-    ? 'The server would be known less surely by its server_tls'
+  if (isWeaker(before.serverTls, after.serverTls)) {
+    return 'The server would be known less surely by its server_tls';
+  }
+  return isMoreInClear(before, after)
+    ? 'Who asks for it in clear would be given it in more places by server_cleartext'
     : undefined;
+}
+
+/** Without one it is that of the defaults: the surest before, the least sure afterwards. */
+function isMoreInClear({ pool: was }: TenantConfig, { pool: is }: TenantConfig): boolean {
+  if (was.serverCleartext === is.serverCleartext) return false;
+  const before = SERVER_CLEARTEXT.indexOf(was.serverCleartext ?? 'over_verified_tls');
+  return SERVER_CLEARTEXT.indexOf(is.serverCleartext ?? 'anywhere') > before;
 }
 
 /** Without any, the mode is the proxies' own: as much as there is before, as little afterwards. */

@@ -56,7 +56,13 @@ export const clientAuthSchema = z.enum(
 );
 export type ClientAuth = z.infer<typeof clientAuthSchema>;
 
-const serverCleartextSchema = z.enum(['over_verified_tls', 'over_tls', 'anywhere']);
+/** From the surest on. */
+export const SERVER_CLEARTEXT = Object.freeze([
+  'over_verified_tls',
+  'over_tls',
+  'anywhere',
+] as const);
+const serverCleartextSchema = z.enum(SERVER_CLEARTEXT);
 
 /** Where a LISTEN in transaction mode is heard. */
 export const listenSchema = z.enum(['shared', 'pin']);
