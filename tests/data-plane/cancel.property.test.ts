@@ -267,7 +267,8 @@ function aimOf(worker: Worker, key: Shot['key']): CancelKey | undefined {
   return { processId: worker.key.processId, secretKey };
 }
 
-describe('cancel requests at any moment', () => {
+/** At once: each has a pool of its own, and mostly waits. */
+describe('cancel requests at any moment', { concurrency: 2 }, () => {
   for (const database of ['transaction', 'session']) {
     it(`end no statement but one of their own session, in ${database} mode`, async () => {
       const works = fc.array(fc.array(work, { minLength: 4, maxLength: 12 }), {
@@ -297,8 +298,8 @@ describe('cancel requests at any moment', () => {
       assert.ok(hits > 20, `only ${hits} statements were cancelled`);
     });
   }
+});
 
-  it('leaves no client, no lease and nobody in line behind', async () => {
-    await proxy.atRest();
-  });
+it('cancel requests leave no client, no lease and nobody in line behind', async () => {
+  await proxy.atRest();
 });

@@ -117,6 +117,7 @@ interface EventAnswer {
   readonly type: string;
   readonly actor: string;
   readonly reason: string | null;
+  readonly occurred_at: string;
   readonly data: Readonly<Record<string, unknown>>;
 }
 
@@ -138,13 +139,13 @@ describe('a change with ?canary=10%', () => {
     await addTenant('good');
     const all = PROXIES.map((proxy) => loginAt(proxy, 'good'));
     const workers = await Workers.start(all, 1, 'shop');
-    const canary = await tryFirst('good', { host: THERE }, '1500ms');
+    const canary = await tryFirst('good', { host: THERE }, '4s');
     const others = PROXIES.filter((proxy) => proxy !== canary);
     assert.deepEqual(await hostsAt([canary], 'good'), [THERE]);
     assert.deepEqual(await hostsAt(others, 'good'), [HERE, HERE]);
     const meanwhile = await api.call('PATCH', '/tenants/good?force=false', {}, '*');
     assert.deepEqual([meanwhile.status, meanwhile.body['code']], [409, 'CANARY_RUNNING']);
-    const { type, actor, reason } = await ended('good', 10_000);
+    const { type, actor, reason } = await ended('good', 20_000);
     assert.deepEqual([type, actor], ['CanaryPromoted', 'system:canary'], String(reason));
     await settled();
     const { host, canary: left } = await api.get('/tenants/good');
@@ -179,11 +180,13 @@ describe('a change with ?canary=10%', () => {
     await addTenant('quiet');
     await tryFirst('quiet', { port: await freePort('127.0.0.1') }, '2s');
     assert.ok(controlPlane !== undefined);
+    assert.ok((await canaryOf('quiet')) !== null);
     await controlPlane.kill();
+    const killedMs = Date.now();
     await controlPlane.start();
     api = new ApiClient(controlPlane.apiUrl, API_KEY);
-    assert.ok((await canaryOf('quiet')) !== null);
-    const { type, reason } = await ended('quiet', 20_000);
+    const { type, reason, occurred_at: endedAt } = await ended('quiet', 20_000);
+    assert.ok(Date.parse(endedAt) >= killedMs, 'by the next life of the control plane');
     assert.equal(type, 'CanaryRolledBack');
     assert.match(String(reason), /few have used it; a probe failed/);
   });
