@@ -5,7 +5,7 @@
  * Leaves: who leads to the core.
  */
 import { request as httpRequest } from 'node:http';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { NotLeader } from '../replication/not-leader.ts';
@@ -17,6 +17,8 @@ import type { ApiServices } from './services.ts';
 const FORWARDED_BY = 'x-dbbouncer-forwarded-by';
 /** The longest wait for proxies, and a write. */
 const TIMEOUT_MS = 150_000;
+/** Whoever was asked may lead no more, and stand still: how often that is looked at. */
+const LOOK_EVERY_MS = 250;
 const READING: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** Of one connection, not of the request. Source: RFC 9110, 7.6.1. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -40,7 +42,11 @@ const NOT_SENT: ReadonlySet<string> = new Set([
   'EAI_AGAIN',
 ]);
 
-export function forwardWrites(instance: FastifyInstance, { core }: ApiServices): void {
+type Needed = Pick<ApiServices, 'clock'> & { readonly core: Pick<ApiServices['core'], 'status'> };
+type Leader = NonNullable<ReplicaStatus['leader']>;
+
+export function forwardWrites(instance: FastifyInstance, needed: Needed): void {
+  const { core } = needed;
   if (core.status().replica === undefined) return;
   instance.addHook('onRequest', async (request, reply) => {
     const { replica } = core.status();
@@ -50,7 +56,7 @@ export function forwardWrites(instance: FastifyInstance, { core }: ApiServices):
     const isElsewhere = leader !== undefined && leader.id !== replica.id;
     if (!isElsewhere || replica.role === 'stopped') return undefined;
     if (request.headers[FORWARDED_BY] !== undefined) throw notLeader(replica);
-    return await forward(request, reply, replica, leader.apiUrl);
+    return await forward(request, reply, { ...replica, leader }, needed);
   });
 }
 
@@ -63,11 +69,14 @@ function isForLeader({ method, is404, routeOptions }: FastifyRequest): boolean {
 async function forward(
   request: FastifyRequest,
   reply: FastifyReply,
-  replica: ReplicaStatus,
-  apiUrl: string,
+  replica: ReplicaStatus & { readonly leader: Leader },
+  needed: Needed,
 ): Promise<FastifyReply> {
+  const { apiUrl } = replica.leader;
   try {
-    const answer = await send(request, apiUrl, replica.id);
+    const outgoing = begun(request, apiUrl, replica.id);
+    endWithTerm(outgoing, replica.leader, needed);
+    const answer = await answerTo(outgoing, request);
     return reply
       .code(answer.statusCode ?? 502)
       .headers(passedOn(answer.headers))
@@ -77,36 +86,51 @@ async function forward(
   }
 }
 
-function send(request: FastifyRequest, apiUrl: string, by: string): Promise<IncomingMessage> {
-  const { method, raw, headers, id, url, ip } = request;
+function begun(request: FastifyRequest, apiUrl: string, by: string): ClientRequest {
+  const { method, headers, id, url, ip } = request;
   const target = new URL(apiUrl);
   const open = target.protocol === 'https:' ? httpsRequest : httpRequest;
   const forwardedFor = [headers['x-forwarded-for'], ip].flat().filter(Boolean).join(', ');
+  return open({
+    method,
+    protocol: target.protocol,
+    // Of an address in brackets, without them.
+    hostname: target.hostname.replace(/^\[|\]$/g, ''),
+    port: target.port,
+    path: url,
+    agent: false,
+    timeout: TIMEOUT_MS,
+    headers: {
+      ...passedOn(headers),
+      'x-request-id': id,
+      'x-forwarded-for': forwardedFor,
+      [FORWARDED_BY]: by,
+    },
+  });
+}
+
+function answerTo(outgoing: ClientRequest, { raw }: FastifyRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const outgoing = open(
-      {
-        method,
-        protocol: target.protocol,
-        // Of an address in brackets, without them.
-        hostname: target.hostname.replace(/^\[|\]$/g, ''),
-        port: target.port,
-        path: url,
-        agent: false,
-        timeout: TIMEOUT_MS,
-        headers: {
-          ...passedOn(headers),
-          'x-request-id': id,
-          'x-forwarded-for': forwardedFor,
-          [FORWARDED_BY]: by,
-        },
-      },
-      resolve,
-    );
+    outgoing.on('response', resolve);
     outgoing.on('timeout', () => outgoing.destroy(new Error('it did not answer in time')));
     outgoing.on('error', reject);
     raw.on('error', (error) => outgoing.destroy(error));
     raw.pipe(outgoing);
   });
+}
+
+/** Another one leads: what was asked of the one before may never be answered. */
+function endWithTerm(outgoing: ClientRequest, asked: Leader, { core, clock }: Needed): void {
+  let timer = clock.after(LOOK_EVERY_MS, look);
+  outgoing.on('close', () => timer.cancel());
+  function look(): void {
+    const leader = core.status().replica?.leader;
+    if (leader === undefined || leader.term === asked.term) {
+      timer = clock.after(LOOK_EVERY_MS, look);
+    } else {
+      outgoing.destroy(new Error(`term ${leader.term} has begun meanwhile`));
+    }
+  }
 }
 
 function passedOn(headers: IncomingHttpHeaders): Record<string, string | string[]> {
