@@ -6,9 +6,10 @@
 import { tenantKey } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import { z } from 'zod';
-import { blockedOf, membersOf, tenantOf, tenantsOf } from '../budget/view.ts';
-import type { BlockedReason, BudgetMemberView, TenantBudgetView } from '../budget/view.ts';
+import { membersOf, tenantOf, tenantsOf } from '../budget/view.ts';
+import type { BudgetMemberView, TenantBudgetView } from '../budget/view.ts';
 import { controlErrors } from '../errors.ts';
+import { blockedSchema, blockedSumsOf, blockedSumsSchema, toBlocked } from './budget-answers.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { problems } from './route-docs.ts';
 import type { Api } from './zod-api.ts';
@@ -16,25 +17,6 @@ import type { ApiServices } from './services.ts';
 
 const TAGS = ['Fleet'];
 const PAGE = { default: 100, max: 1_000 } as const;
-
-const REASONS = [
-  'not_heard',
-  'left_by_lost',
-  'left_by_earlier',
-  'no_slot',
-  'no_connection',
-  'not_permitted',
-  'unknown_tenant',
-  'unreadable',
-  'no_answer',
-] as const satisfies readonly BlockedReason[];
-
-const reasonSchema = z.enum(REASONS).meta({
-  description:
-    'not_heard: the proxy has not spoken since this control plane leads, and what it was granted' +
-    ' before may hold; left_by_lost, left_by_earlier: nobody has looked yet what a lost proxy, or' +
-    ' a proxy before its restart, has left on the server; all others: why nobody can look.',
-});
 
 const memberSchema = z.strictObject({
   proxy: z.string(),
@@ -64,14 +46,7 @@ const tenantSchema = z.strictObject({
       wanted: z.int(),
     }),
   ),
-  blocked: z.array(
-    z.strictObject({
-      proxy: z.string(),
-      slots: z.int(),
-      reason: reasonSchema,
-      message: z.string().nullable(),
-    }),
-  ),
+  blocked: blockedSchema,
 });
 
 const budgetSchema = z
@@ -79,9 +54,7 @@ const budgetSchema = z
     term: z.int().nullable().meta({ description: 'null: this control plane does not grant.' }),
     divisor: z.int().nullable(),
     members: z.array(memberSchema),
-    blocked: z.partialRecord(z.enum(REASONS), z.int()).meta({
-      description: 'Slots over all tenants that nobody can be given, by reason.',
-    }),
+    blocked: blockedSumsSchema,
     tenants: z.array(tenantSchema),
     next_cursor: z.string().nullable(),
   })
@@ -115,7 +88,7 @@ export function registerBudgetRoutes(api: Api, { core, clock }: ApiServices): vo
         term: allocator.term,
         divisor: allocator.members.divisor,
         members: membersOf(allocator, clock.nowMs()).map(toMember),
-        blocked: Object.fromEntries(blockedOf(allocator)),
+        blocked: blockedSumsOf(allocator),
         tenants: page.tenants.map(toTenant),
         next_cursor: encodeCursor(page.next),
       };
@@ -188,13 +161,13 @@ function toMember(member: BudgetMemberView): z.infer<typeof memberSchema> {
 }
 
 function toTenant(view: TenantBudgetView): z.infer<typeof tenantSchema> {
-  const { tenant, max, server, unmet, proxies, blocked } = view;
+  const { tenant, max, server, unmet, proxies } = view;
   return {
     tenant,
     max_connections: max,
     server: server ?? null,
     unmet,
     proxies: [...proxies],
-    blocked: blocked.map((one) => ({ ...one, message: one.message === '' ? null : one.message })),
+    blocked: toBlocked(view),
   };
 }

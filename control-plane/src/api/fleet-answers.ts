@@ -5,10 +5,12 @@
 import { z } from 'zod';
 import type { EndpointHealth } from '@dbbouncer/shared/contract/proxy-report.ts';
 import type { ReplicaStatus } from '../replication/replica.ts';
+import type { FleetBudget } from '../budget/fleet-budget.ts';
 import type { CoreStatus } from '../core.ts';
 import type { Convergence } from '../fleet/convergence.ts';
 import type { ProxyView } from '../fleet/fleet-state.ts';
 import { addPools, NO_CONNECTIONS, sumOf } from '../fleet/tenant-parts.ts';
+import { fleetBudgetShape, toFleetBudget } from './budget-answers.ts';
 import { activityShape, toActivity, totalsSchema } from './answers.ts';
 import { poolShape, toPoolAnswer } from './tenant-stats.ts';
 
@@ -81,6 +83,7 @@ export const fleetSchema = z
         connections: totalsSchema,
       })
       .meta({ description: 'Over all live proxies.' }),
+    ...fleetBudgetShape,
     proxies: z.array(z.strictObject(proxyShape)),
   })
   .meta({ id: 'Fleet' });
@@ -166,6 +169,7 @@ export const convergenceSchema = z
 export function toFleetAnswer(
   status: CoreStatus,
   proxies: readonly ProxyView[],
+  budget: Pick<FleetBudget, 'allocator'>,
 ): z.infer<typeof fleetSchema> {
   const all = proxies.map((view) => toProxySummary(view, status.position));
   const live = all.filter((one) => one.status === 'live');
@@ -190,6 +194,7 @@ export function toFleetAnswer(
         live.map(({ connections }) => connections),
       ),
     },
+    budget: toFleetBudget(budget),
     proxies: all,
   };
 }

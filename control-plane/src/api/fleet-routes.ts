@@ -35,7 +35,7 @@ export function registerFleetRoutes(api: Api, { core }: ApiServices): void {
       querystring: noQuery,
       response: { 200: fleetSchema, ...problems() },
     },
-    handler: () => toFleetAnswer(core.status(), core.fleet.proxies()),
+    handler: () => toFleetAnswer(core.status(), core.fleet.proxies(), core.budget),
   });
   api.route({
     method: 'GET',

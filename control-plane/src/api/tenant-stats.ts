@@ -11,6 +11,8 @@ import type { FleetReader, TenantOnProxy } from '../fleet/fleet-state.ts';
 import { progressOn, sumOf } from '../fleet/tenant-parts.ts';
 import type { WantedTenant } from '../fleet/tenant-parts.ts';
 import type { TenantView } from '../store/read-models.ts';
+import { tenantBudgetShape, toTenantBudget } from './budget-answers.ts';
+import type { ApiServices } from './services.ts';
 import { onProxiesSchema, pickTotals, stateOf, sumsShape, toSums, totalsShape } from './answers.ts';
 
 export const poolShape = {
@@ -59,6 +61,7 @@ export const tenantStatsSchema = z
     id: z.string(),
     ...sumsShape,
     max_connections: z.int().meta({ description: 'As it holds for this tenant.' }),
+    ...tenantBudgetShape,
     state: tenantStateSchema,
     on_proxies: onProxiesSchema,
     halted: z
@@ -81,7 +84,7 @@ export const tenantStatsSchema = z
 export function toTenantStats(
   view: TenantView,
   defaults: PoolSettings,
-  fleet: FleetReader,
+  { fleet, budget }: Pick<ApiServices['core'], 'fleet' | 'budget'>,
 ): z.infer<typeof tenantStatsSchema> {
   const { id } = view.config;
   const settings = effectivePool({ defaults }, view.config);
@@ -92,6 +95,7 @@ export function toTenantStats(
     id,
     ...toSums(fleet.tenantSums(id), settings),
     max_connections: settings.maxConnections,
+    budget: toTenantBudget(budget, id),
     ...stateOf(view, fleet),
     halted: live.flatMap(({ id: proxy, part: { halted } }) => {
       if (halted === undefined) return [];

@@ -111,7 +111,7 @@ function registerReads(api: Api, services: ApiServices): void {
     },
     handler: ({ params }) => {
       const view = requireTenant(services, params.id);
-      return toTenantStats(view, tenants.getDefaults().defaults, fleet);
+      return toTenantStats(view, tenants.getDefaults().defaults, services.core);
     },
   });
 }
