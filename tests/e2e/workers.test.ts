@@ -160,7 +160,7 @@ describe('kill -9 of a worker', { timeout: 60_000 }, () => {
     assert.equal(await ask(login(), WHICH_DATABASE), 'postgres');
   });
 
-  it('lets no counter fall, and comes back under an id of the family', async () => {
+  it('lets no counter fall, and comes back under the ids of those that were killed', async () => {
     for (let n = 0; n < 8; n += 1) await ask(login(), WHICH_DATABASE);
     const counted = () => count('dbbouncer_query_duration_seconds_count', { tenant: 'acme' });
     const before = await counted();
@@ -169,12 +169,10 @@ describe('kill -9 of a worker', { timeout: 60_000 }, () => {
     await bothServe();
     await ask(login(), WHICH_DATABASE);
     assert.ok((await counted()) >= before + 1);
+    // Also where they had been replaced before: whoever comes takes the id of one that was killed.
     const { proxies } = await api.fleet();
-    const live = proxies.filter(({ status }) => status === 'live').map(({ id }) => id);
-    assert.deepEqual(
-      live.filter((id) => !/^eu-[123]$/.test(id)),
-      [],
-    );
+    assert.equal(proxies.length, 2, JSON.stringify(proxies));
+    assert.ok(proxies.every(({ id }) => /^eu-[123]$/.test(id)));
   });
 });
 

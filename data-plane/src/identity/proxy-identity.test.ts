@@ -79,6 +79,16 @@ describe('takeIdentity', () => {
     }
   });
 
+  it('takes the folder of one that was killed before one that was left in order', async () => {
+    const first = takeIdentity(dataDir);
+    const killed = await holder();
+    first.release();
+    await killHard(killed.child);
+    const [back, next] = [takeIdentity(dataDir), takeIdentity(dataDir)];
+    assert.deepEqual([back.proxyId, back.dir], [killed.proxyId, killed.dir]);
+    assert.deepEqual([next.proxyId, next.dir], [first.proxyId, first.dir]);
+  });
+
   it('gives 6 proxies that start at once 6 folders, stale locks in the way', async () => {
     const stale = JSON.stringify({ kind: 'held', pid: process.pid, startedAt: 'long ago' });
     for (const slot of ['1', '2', '3']) {

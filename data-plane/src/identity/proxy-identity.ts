@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -21,7 +22,7 @@ import { sharedErrors } from '@dbbouncer/shared/errors.ts';
 import { isProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
 import { z } from 'zod';
-import { takeSlot } from './slot-lock.ts';
+import { isAbandoned, takeSlot } from './slot-lock.ts';
 
 export interface ProxyIdentity {
   readonly proxyId: ProxyId;
@@ -37,8 +38,8 @@ const FAMILY_CHARS_MAX = 27;
 const identitySchema = z.object({ proxyId: z.string().refine(isProxyId) });
 
 /**
- * Takes the first folder that no living process holds, and the id kept there; a new folder gets a
- * new id.
+ * Takes the first folder that no living process holds, before others one whose holder was killed,
+ * and the id kept there; a new folder gets a new id.
  * @param configuredId wins over the kept id and is not kept itself.
  * @throws SETTINGS_INVALID the id has an unknown form, or the data directory cannot be used
  */
@@ -77,8 +78,8 @@ export function familyId(dataDir: string, configuredId?: string): ProxyId {
 
 function takeFolder(dataDir: string, idOf: (dir: string, slot: number) => ProxyId): ProxyIdentity {
   const taken = usingFolder(dataDir, () => {
-    for (let slot = 1; slot <= SLOTS_MAX; slot++) {
-      const dir = join(dataDir, 'proxies', String(slot));
+    for (const slot of slotsByNeed(dataDir)) {
+      const dir = folderOf(dataDir, slot);
       mkdirSync(dir, { recursive: true, mode: 0o700 });
       const release = takeSlot(dir);
       if (release !== undefined) return { proxyId: idOf(dir, slot), dir, release };
@@ -88,6 +89,23 @@ function takeFolder(dataDir: string, idOf: (dir: string, slot: number) => ProxyI
   if (taken !== undefined) return taken;
   const message = `All ${SLOTS_MAX} proxy folders in "${dataDir}" are held by living processes`;
   throw sharedErrors.fail('SETTINGS_INVALID', message);
+}
+
+/**
+ * Those that were left without a word first: their ids count as lost, and what they may have of the
+ * fleet's budget is nobody else's until they are back.
+ */
+function slotsByNeed(dataDir: string): readonly number[] {
+  const all = Array.from({ length: SLOTS_MAX }, (_, index) => index + 1);
+  const abandoned = all.filter((slot) => {
+    const dir = folderOf(dataDir, slot);
+    return existsSync(dir) && isAbandoned(dir);
+  });
+  return [...abandoned, ...all.filter((slot) => !abandoned.includes(slot))];
+}
+
+function folderOf(dataDir: string, slot: number): string {
+  return join(dataDir, 'proxies', String(slot));
 }
 
 function requireId(configuredId: string): asserts configuredId is ProxyId {

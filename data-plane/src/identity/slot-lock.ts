@@ -61,17 +61,27 @@ function highestGeneration(dir: string): number {
   return Math.max(0, ...generations(dir));
 }
 
+/** Whether its last holder is gone and has not freed it: killed, or the machine went down. */
+export function isAbandoned(dir: string): boolean {
+  const highest = highestGeneration(dir);
+  const holder = highest === 0 ? undefined : holderOf(dir, highest);
+  return holder?.kind === 'held' && !isAlive(holder);
+}
+
+function isHeld(dir: string, generation: number): boolean {
+  const holder = holderOf(dir, generation);
+  return holder?.kind === 'held' && isAlive(holder);
+}
+
 /**
  * A lock that cannot be read names nobody: files appear complete, so it was damaged from outside.
  */
-function isHeld(dir: string, generation: number): boolean {
-  let holder: Holder;
+function holderOf(dir: string, generation: number): Holder | undefined {
   try {
-    holder = holderSchema.parse(JSON.parse(readFileSync(pathOf(dir, generation), 'utf8')));
+    return holderSchema.parse(JSON.parse(readFileSync(pathOf(dir, generation), 'utf8')));
   } catch {
-    return false;
+    return undefined;
   }
-  return holder.kind === 'held' && isAlive(holder);
 }
 
 /** Makes the lock of this generation; false when there is one. */
