@@ -110,7 +110,7 @@ function changeLimit(world: Simulation, key: string): void {
   const { chance, weather, config } = world;
   const { maxConnections } = weather;
   const former = config.maxOf(key);
-  const step = former === 1 || (former < maxConnections && chance.happens(0.5)) ? 1 : -1;
+  const step = former <= 1 || (former < maxConnections && chance.happens(0.5)) ? 1 : -1;
   const max = weather.limits === 'by_one' ? former + step : chance.whole(1, maxConnections);
   setLimit(world, key, max);
 }
@@ -122,8 +122,10 @@ function thereAndBack(world: Simulation): void {
   const former = config.maxOf(key);
   changeLimit(world, key);
   agenda.after(chance.between(1, chance.happens(0.5) ? 100 : 3_000), () => {
-    if (chance.happens(0.7)) setLimit(world, key, former);
-    else changeLimit(world, key);
+    // Meanwhile it may have been removed.
+    const isThere = world.config.all.has(key);
+    if (isThere && chance.happens(0.7)) setLimit(world, key, former);
+    else changeLimit(world, aTenant(world));
   });
 }
 

@@ -252,7 +252,7 @@ export class Simulation {
 
   /**
    * A restarted proxy needs one connection to look for what it has left. One that has not logged in
-   * while its proxy is stopped never will: the server ends it.
+   * while its proxy is stopped, or before it was killed, never will: the server ends it.
    */
   #excused(open: readonly Connection[]): number {
     let excused = 0;
@@ -261,12 +261,14 @@ export class Simulation {
     for (const proxy of this.proxies.values()) {
       const own = open.filter((one) => one.proxy === proxy.id);
       const isNew = own.some(({ life }) => life === proxy.life);
-      const hasLeft = own.some(({ life }) => life < proxy.life);
+      const never = own.filter(
+        ({ state, life }) =>
+          state === 'dialing' && (proxy.state !== 'running' || life < proxy.life),
+      );
+      const hasLeft = own.some((one) => one.life < proxy.life && !never.includes(one));
       if (isNew && hasLeft) excused += 1;
       else if (isNew && isAnyLeft && proxy.isUnlooked) lookers = 1;
-      if (proxy.state !== 'running') {
-        excused += own.filter(({ state }) => state === 'dialing').length;
-      }
+      excused += never.length;
     }
     return excused + lookers;
   }

@@ -1,4 +1,5 @@
 /** The measurements of the scale, in the order they are made. */
+import { BUDGET_ROWS } from './rows/budget-rows.ts';
 import { FLEET_ROWS } from './rows/fleet-rows.ts';
 import { LOG_ROWS } from './rows/log-rows.ts';
 import { PLANE_ROWS } from './rows/plane-rows.ts';
@@ -10,4 +11,5 @@ export const SCALE_ROWS: readonly ScaleRow[] = [
   ...PLANE_ROWS,
   ...PROXY_ROWS,
   ...FLEET_ROWS,
+  ...BUDGET_ROWS,
 ];

@@ -22,7 +22,7 @@ export interface Figure {
 export interface ScaleRow {
   readonly key: string;
   readonly title: string;
-  /** Whether it reads a log of many events; the others need one of as many as there are tenants. */
-  readonly usesLog: 'whole' | 'tenants';
+  /** Whether it reads a log of many events, one of as many as there are tenants, or none. */
+  readonly usesLog: 'whole' | 'tenants' | 'none';
   measure(scale: Scale): Promise<readonly Figure[]>;
 }

@@ -68,8 +68,12 @@ export class Books {
   #wide: WideChange[] = [];
   readonly #changed = new Set<TenantAccount>();
 
+  /** Of the first config of the term. */
+  readonly #configsFrom: number;
+
   constructor(config: BudgetConfig) {
     this.config = config;
+    this.#configsFrom = config.position;
   }
 
   proxy(id: ProxyId, life: number, nowMs: number): ProxyAccount {
@@ -77,6 +81,7 @@ export class Books {
     if (known !== undefined) return known;
     const account = new ProxyAccount(id, life, nowMs);
     account.grantNumber = this.numberFloor;
+    account.configsFrom = this.#configsFrom;
     this.proxies.set(id, account);
     return account;
   }

@@ -55,6 +55,8 @@ export class ProxyAccount {
   /** Through the tenants on declared servers that it may have and has not named. */
   unnamedWalk: Iterator<string | undefined> | 'done' | undefined;
   appliedPosition = 0;
+  /** Of configs before this one nobody in this term knows what they said. */
+  configsFrom = 0;
   share: BudgetShare = null;
   sentShare: { readonly number: number; readonly share: BudgetShare } | undefined;
   /** Everything that was ever sent in a row without being obeyed counts by the smallest. */

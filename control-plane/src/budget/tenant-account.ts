@@ -53,6 +53,7 @@ export class TenantAccount {
   /** At any config that the proxy may serve, with any share that it may have. */
   formulaMost(proxy: ProxyAccount): number {
     let base = this.budget?.base ?? 0;
+    if (proxy.divisorLeast === Infinity) return 0;
     if (this.#isPastUnknown(proxy)) return UNKNOWN;
     for (const former of this.former) {
       if (former.position > proxy.appliedPosition) base = Math.max(base, former.base);
@@ -77,10 +78,12 @@ export class TenantAccount {
     return max;
   }
 
-  /** It may go by a config that was changed before this term began. */
-  #isPastUnknown({ unnamed, unnamedLeft, appliedPosition }: ProxyAccount): boolean {
-    if (unnamed === 'formula' && unnamedLeft === 'nothing') return false;
-    return (this.budget?.changedAt ?? 0) > appliedPosition;
+  /** It may go by a config that was changed before this term began, and nobody knows to what. */
+  #isPastUnknown({ mayHaveUnnamed, appliedPosition, configsFrom }: ProxyAccount): boolean {
+    if (!mayHaveUnnamed && appliedPosition >= configsFrom) return false;
+    return this.budget === undefined
+      ? appliedPosition < configsFrom
+      : this.budget.changedAt > appliedPosition;
   }
 
   entry(proxy: ProxyAccount): Entry {

@@ -13,6 +13,7 @@ import type {
 import { BUDGET_LIMITS, formulaSlots } from '@dbbouncer/shared/contract/budget.ts';
 import type { ProxyId, TenantId } from '@dbbouncer/shared/kernel/ids.ts';
 import { Allocator } from './allocator.ts';
+import type { LookOrder } from './looking.ts';
 import type { BudgetConfig, TenantBudget } from './budget-config.ts';
 
 export interface Limits {
@@ -137,6 +138,8 @@ export class ObedientFleet {
   readonly allocator: Allocator;
   readonly proxies: ObedientProxy[] = [];
   readonly grants: BudgetGrant[] = [];
+  /** Nobody answers them but the test. */
+  readonly looks: LookOrder[] = [];
   readonly #keys: readonly string[];
   config: BudgetConfig;
   nowMs = 1_000_000;
@@ -189,7 +192,8 @@ export class ObedientFleet {
   /** Everything that is due, and what follows from it. */
   step(): void {
     for (let rounds = 0; rounds < 100; rounds++) {
-      const { grants, members } = this.allocator.step(this.nowMs);
+      const { grants, looks, members } = this.allocator.step(this.nowMs);
+      this.looks.push(...looks);
       if (members !== undefined) this.allocator.membersWritten('written', this.nowMs);
       for (const grant of grants) this.#carry(grant);
       if (grants.length === 0 && members === undefined) return;
