@@ -4,12 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import { encodeForwardedCancel } from '@dbbouncer/shared/contract/forwarded-cancel.ts';
 import { SUBJECTS } from '@dbbouncer/shared/contract/subjects.ts';
 import type { ProxyId } from '@dbbouncer/shared/kernel/ids.ts';
-import { tenantBody } from '../control-plane/harness.ts';
 import { untilRunning } from '../data-plane/running-statements.ts';
 import { metric } from '../support/proxy-metrics.ts';
 import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
@@ -17,29 +14,18 @@ import type { CancelKey, RawMessage } from '../support/raw-client.ts';
 import { TestFleet } from './test-fleet.ts';
 import type { Member } from './test-fleet.ts';
 
-const PASSWORD = 'fleet secret';
 /** Their ids make the same number, which short keys hold instead of an id. */
 const [FIRST, TWIN] = ['proxy-77', 'proxy-195'];
-let cluster: PostgresCluster;
 let fleet: TestFleet;
 let owner: Member;
 let other: Member;
 let count = 0;
 
 before(async () => {
-  cluster = await startPostgresCluster({ superuserPassword: PASSWORD });
-  fleet = await TestFleet.start([FIRST, 'proxy-1', TWIN]);
+  fleet = await TestFleet.start({ proxies: [FIRST, 'proxy-1', TWIN], tenants: ['acme'] });
   [owner, other] = fleet.members as unknown as [Member, Member];
-  const database = { host: '127.0.0.1', port: cluster.port, dbname: 'postgres' };
-  const login = { username: 'postgres', password: PASSWORD };
-  const body = tenantBody('acme', { ...database, ...login, pool_mode: 'transaction' });
-  const { status, text } = await fleet.plane.call('POST', '/tenants?wait=applied', { body });
-  assert.equal(status, 201, text);
 });
-after(async () => {
-  await fleet.stop();
-  await cluster.stop();
-});
+after(() => fleet.stop());
 
 const codes = (messages: readonly RawMessage[]) =>
   messages.filter(({ type }) => type === 'E').map((message) => fields(message)['C']);
@@ -49,11 +35,10 @@ const outcomes = (member: Member, outcome: string) =>
 
 /** A client of the first proxy, whose statement runs. */
 async function sleeping(seconds: number, minor = 2) {
-  const login = { user: 'postgres', password: PASSWORD, database: 'acme', minor };
-  const client = await RawClient.login(owner, login);
+  const client = await fleet.login(owner, 'acme', minor);
   const statement = `SELECT pg_sleep(${seconds}), ${++count}`;
   client.send(query(statement));
-  await untilRunning(cluster, statement);
+  await untilRunning(fleet.cluster, statement);
   return client;
 }
 

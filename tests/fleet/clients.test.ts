@@ -4,13 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import { assertProblem, tenantBody } from '../control-plane/harness.ts';
+import { assertProblem } from '../control-plane/harness.ts';
 import { untilRunning } from '../data-plane/running-statements.ts';
 import { eventually } from '../support/eventually.ts';
-import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
-import type { RawMessage } from '../support/raw-client.ts';
+import { fields, firstColumns, query } from '../support/raw-client.ts';
+import type { RawClient, RawMessage } from '../support/raw-client.ts';
 import { TestFleet } from './test-fleet.ts';
 import type { Member } from './test-fleet.ts';
 
@@ -24,31 +22,17 @@ interface ListedClient {
   readonly connected_ms: number;
 }
 
-const PASSWORD = 'clients secret';
-let cluster: PostgresCluster;
 let fleet: TestFleet;
 let first: Member;
 let second: Member;
 
 before(async () => {
-  cluster = await startPostgresCluster({ superuserPassword: PASSWORD });
-  fleet = await TestFleet.start(['p-1', 'p-2', 'p-3']);
+  fleet = await TestFleet.start({ proxies: ['p-1', 'p-2', 'p-3'], tenants: ['acme', 'other'] });
   [first, second] = fleet.members as unknown as [Member, Member];
-  const server = { host: '127.0.0.1', port: cluster.port, dbname: 'postgres' };
-  const login = { username: 'postgres', password: PASSWORD, pool_mode: 'transaction' };
-  for (const id of ['acme', 'other']) {
-    const body = tenantBody(id, { ...server, ...login });
-    const { status, text } = await fleet.plane.call('POST', '/tenants?wait=applied', { body });
-    assert.equal(status, 201, text);
-  }
 });
-after(async () => {
-  await fleet.stop();
-  await cluster.stop();
-});
+after(() => fleet.stop());
 
-const connect = (member: Member, database = 'acme') =>
-  RawClient.login(member, { user: 'postgres', password: PASSWORD, database });
+const connect = (member: Member, tenant = 'acme') => fleet.login(member, tenant);
 
 async function list(asked = '') {
   const { status, json, text } = await fleet.plane.call('GET', `/fleet/clients?${asked}`);
@@ -132,7 +116,7 @@ describe('a kill', () => {
     const [victim, neighbour] = [await connect(second), await connect(second)];
     await ask(victim, 'BEGIN');
     victim.send(query('SELECT pg_sleep(61)'));
-    await untilRunning(cluster, 'pg_sleep(61)');
+    await untilRunning(fleet.cluster, 'pg_sleep(61)');
     const busy = (await list()).clients.find(({ state }) => state === 'leased');
     assert.ok(busy !== undefined);
     const { status, json } = await kill(busy.id);
@@ -147,7 +131,7 @@ describe('a kill', () => {
     await eventually('its statement is cancelled', async () => {
       const sql = `SELECT 1 FROM pg_stat_activity WHERE query LIKE '%sleep(61)%'
         AND state = 'active' AND pid <> pg_backend_pid()`;
-      return (await cluster.sql('postgres', sql)).length === 0;
+      return (await fleet.cluster.sql('postgres', sql)).length === 0;
     });
     assert.equal(await ask(neighbour, 'SELECT 2'), '2');
     assertProblem(await kill(busy.id), 404, 'CLIENT_NOT_FOUND');

@@ -4,39 +4,25 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
-import { tenantBody } from '../control-plane/harness.ts';
 import { eventually } from '../support/eventually.ts';
-import { fields, firstColumns, query, RawClient } from '../support/raw-client.ts';
+import { fields, firstColumns, query } from '../support/raw-client.ts';
+import type { RawClient } from '../support/raw-client.ts';
 import { TestFleet } from './test-fleet.ts';
 import type { Member } from './test-fleet.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const PASSWORD = 'progress secret';
-let cluster: PostgresCluster;
 let fleet: TestFleet;
 let first: Member;
 let second: Member;
 
 before(async () => {
-  cluster = await startPostgresCluster({ superuserPassword: PASSWORD });
-  fleet = await TestFleet.start(['p-1', 'p-2']);
+  fleet = await TestFleet.start({ proxies: ['p-1', 'p-2'], tenants: ['acme'] });
   [first, second] = fleet.members as unknown as [Member, Member];
-  const server = { host: '127.0.0.1', port: cluster.port, dbname: 'postgres' };
-  const login = { username: 'postgres', password: PASSWORD, pool_mode: 'transaction' };
-  const body = tenantBody('acme', { ...server, ...login });
-  const { status, text } = await fleet.plane.call('POST', '/tenants?wait=applied', { body });
-  assert.equal(status, 201, text);
 });
-after(async () => {
-  await fleet.stop();
-  await cluster.stop();
-});
+after(() => fleet.stop());
 
-const connect = (member: Member) =>
-  RawClient.login(member, { user: 'postgres', password: PASSWORD, database: 'acme' });
+const connect = (member: Member) => fleet.login(member, 'acme');
 
 const operate = async (operation: string) => {
   const path = `/tenants/acme/${operation}?wait=applied`;
