@@ -142,8 +142,13 @@ function passedOn(headers: IncomingHttpHeaders): Record<string, string | string[
 }
 
 function explained(error: NodeJS.ErrnoException, replica: ReplicaStatus, apiUrl: string): Error {
-  if (NOT_SENT.has(error.code ?? '') || isOfCertificate(error)) {
+  if (NOT_SENT.has(error.code ?? '')) {
     return notLeader(replica, `the leader at ${apiUrl} could not be reached (${error.code})`);
+  }
+  if (isOfCertificate(error)) {
+    const cure = 'name who has signed it in NODE_EXTRA_CA_CERTS of this control plane';
+    const why = `is not believed (${error.code}); ${cure}`;
+    return notLeader(replica, `the certificate of the leader at ${apiUrl} ${why}`);
   }
   return apiErrors.fail(
     'FORWARDING_FAILED',
