@@ -18,13 +18,14 @@ class Runner {
   readonly election: Election;
   readonly told: string[] = [];
   link: 'up' | 'cut' = 'up';
+  isReady = true;
 
   constructor(bus: Bus, clock: ManualClock, holder: string, process = `${holder}-1`) {
     const candidate = { holder, process, apiUrl: `http://${holder}`, marks: MARKS };
     this.election = new Election(
       { ...candidate, leaseMs: LEASE_MS },
       {
-        mayLead: () => true,
+        mayLead: () => this.isReady,
         termFloor: () => 0,
         onElected: (term) => this.told.push(`elected ${term}`),
         onDeposed: () => this.told.push('deposed'),
@@ -113,6 +114,20 @@ describe('Election', () => {
     a.link = 'up';
     await clock.pass(LEASE_MS);
     assert.deepEqual(a.told, ['elected 1', 'deposed']);
+  });
+
+  it('goes to that next process as soon as it is ready, though it has looked before', async () => {
+    await b.election.close();
+    a.link = 'cut';
+    const next = new Runner(bus, clock, 'a', 'a-2');
+    next.isReady = false;
+    next.election.start();
+    await clock.pass(LEASE_MS / 4);
+    assert.deepEqual(next.told, []);
+    next.isReady = true;
+    next.election.nudge();
+    await clock.pass(0);
+    assert.deepEqual(next.told, ['elected 2']);
   });
 
   it('comes back to one that was cut off, in a new term, once it is heard again', async () => {

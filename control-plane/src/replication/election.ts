@@ -71,6 +71,8 @@ export class Election {
   readonly #ports: ElectionPorts;
   #standing: Standing = FOLLOWER;
   #seen: Sighting | undefined;
+  /** Of the lease that was there when this process looked first. */
+  #firstRevision: number | undefined;
   #life: 'new' | 'open' | 'closed' = 'new';
   #looking: Promise<void> = Promise.resolve();
   #look: 'none' | 'waiting' | 'running' | 'again' = 'none';
@@ -167,13 +169,12 @@ export class Election {
   /** Takes the lease where nobody holds it. */
   async #seek(): Promise<void> {
     const { keys, clock } = this.#ports;
-    const isFirstLook = this.#seen === undefined;
     const beganMs = clock.nowMs();
     const entry = await keys.get(SUBJECTS.leaseKey);
     const seen = this.#sight(entry, clock.nowMs());
     const { lease } = seen;
     if (this.#life !== 'open' || !this.#hooks.mayLead(lease)) return;
-    if (!this.#isFree(seen, isFirstLook)) return;
+    if (!this.#isFree(seen)) return;
     const term = Math.max(lease?.term ?? 0, this.#hooks.termFloor()) + 1;
     const { holder, process, apiUrl, marks, leaseMs } = this.#candidate;
     const own: Lease = {
@@ -200,6 +201,7 @@ export class Election {
    */
   #sight(entry: KeyEntry | undefined, atMs: number): Sighting {
     const revision = entry?.revision ?? 0;
+    this.#firstRevision ??= revision;
     if (this.#seen?.revision !== revision) {
       const lease = entry && decodeLease(entry.value);
       const isForeign = entry !== undefined && lease === undefined;
@@ -213,10 +215,11 @@ export class Election {
    * Whether nobody can believe in it any more: neither this process, which does not, nor the one
    * before it on its data folder, which has ended, since only one can have that.
    */
-  #isFree({ revision, lease, atMs }: Sighting, isFirstLook: boolean): boolean {
+  #isFree({ revision, lease, atMs }: Sighting): boolean {
     if (revision === 0 || lease?.state === 'released') return true;
     if (lease?.process === this.#candidate.process) return true;
-    if (isFirstLook && lease?.holder === this.#candidate.holder) return true;
+    const isAsFound = revision === this.#firstRevision;
+    if (isAsFound && lease?.holder === this.#candidate.holder) return true;
     const leaseMs = lease?.leaseMs ?? this.#candidate.leaseMs;
     return this.#ports.clock.nowMs() - atMs >= leaseMs;
   }
