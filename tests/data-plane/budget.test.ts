@@ -241,7 +241,7 @@ describe('what is left on a server', () => {
     for (const name of ['dbb:p-lost:2', 'dbb:p-lost:3', 'dbb:p-lost:3', ...others]) {
       await stray(name);
     }
-    const left = { proxy: 'p-lost' as ProxyId, upToLife: 3, pids: [], silentMs: 0 };
+    const left = { proxy: 'p-lost' as ProxyId, upToLife: 3 };
     const request = { tenant: ACME, left, keep: 1 };
     const seen = await dealer.look({ ...request, action: 'look' });
     assert.deepEqual(seen, { outcome: 'seen', remaining: 3, ended: 0 });
@@ -256,7 +256,7 @@ describe('what is left on a server', () => {
   });
 
   it('cannot be seen without a slot: the look says so', async () => {
-    const left = { proxy: 'p-lost' as ProxyId, upToLife: 3, pids: [], silentMs: 0 };
+    const left = { proxy: 'p-lost' as ProxyId, upToLife: 3 };
     const answer = await dealer.look({ tenant: ACME, left, keep: 0, action: 'look' });
     assert.deepEqual(answer.outcome === 'cannot' && answer.reason, 'no_slot');
   });

@@ -143,8 +143,6 @@ export class Looking {
         left: {
           proxy: proxy.id,
           upToLife: life,
-          pids: [],
-          silentMs: Math.max(0, Math.floor(isLost ? nowMs - proxy.heardMs : 0)),
         },
         action: 'end_surplus',
         keep,

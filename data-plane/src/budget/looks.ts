@@ -104,7 +104,7 @@ export class Looks {
 
   #own(tenant: TenantId): Promise<LookAnswer> {
     const { proxy, life } = this.#options;
-    const left = { proxy, upToLife: life - 1, pids: [], silentMs: 0 };
+    const left = { proxy, upToLife: life - 1 };
     return this.#look({ tenant, left, action: 'end_surplus', keep: 0 });
   }
 

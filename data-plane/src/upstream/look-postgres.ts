@@ -23,19 +23,14 @@ export interface Stray {
 /** All there are on the server. @throws ServerError, ConversationLost */
 export async function findStrays(
   backend: PostgresBackend,
-  { proxy, upToLife, pids, silentMs }: LeftBehind,
+  { proxy, upToLife }: LeftBehind,
   limitMs: number,
 ): Promise<readonly Stray[]> {
   const prefix = `dbb:${proxy}:`;
-  const known = new Set(pids);
-  const rows = await simpleQuery(backend, question(prefix, pids), limitMs);
-  return rows.flatMap(([pid, database = null, isOwn, state, name, ageMs]) => {
-    const isNamed = name?.startsWith(prefix) === true;
-    // A number is given again: what began while the proxy was silent is another connection.
-    const isOlder = ageMs === null || ageMs === undefined || Number(ageMs) >= silentMs;
-    const isTold = !isNamed && known.has(Number(pid)) && isOlder;
-    const isOfLife = isNamed && Number(name.slice(prefix.length)) <= upToLife;
-    if (!isOfLife && !isTold) return [];
+  const rows = await simpleQuery(backend, question(prefix), limitMs);
+  return rows.flatMap(([pid, database = null, isOwn, state, name]) => {
+    const life = Number(name?.slice(prefix.length));
+    if (!(life <= upToLife)) return [];
     const role = isOwn === 't' ? 'own' : 'other';
     return { pid: Number(pid), database, role, isIdle: state === 'idle' };
   });
@@ -53,13 +48,11 @@ export async function endStrays(
 }
 
 /** A proxy's id has no character that a text in quotes could not hold. */
-function question(prefix: string, pids: readonly number[]): string {
+function question(prefix: string): string {
   const start = `pg_catalog.left(application_name, ${prefix.length})`;
   const named = `${start} OPERATOR(pg_catalog.=) '${prefix}'`;
-  const told = pids.length === 0 ? '' : ` OR pid IN (${pids.join(', ')})`;
   return `SELECT pid, datname, usename OPERATOR(pg_catalog.=) session_user, state,
-application_name, (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()
-  OPERATOR(pg_catalog.-) backend_start) OPERATOR(pg_catalog.*) 1000)::pg_catalog.int8
+application_name
 FROM pg_catalog.pg_stat_activity
-WHERE pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() AND (${named}${told})`;
+WHERE pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() AND ${named}`;
 }

@@ -146,10 +146,6 @@ export const lookRequestSchema = z.object({
     proxy: proxySchema,
     /** This life and those before it. */
     upToLife: lifeSchema,
-    /** Process ids on the server that it had told of; for backends whose name clients changed. */
-    pids: z.array(z.int().min(1)).max(10_000),
-    /** How long it has been silent: what began later is not its own. */
-    silentMs: z.number().min(0),
   }),
   /** `end_surplus`: those above `keep` are ended, idle ones first. */
   action: z.enum(['look', 'end_surplus']),
