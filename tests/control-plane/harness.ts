@@ -38,6 +38,7 @@ export class TestControlPlane implements AsyncDisposable {
   readonly #busReach: 'private' | 'shared';
   #env: Readonly<Record<string, string>>;
   #running: ControlPlane | undefined;
+  #registered = 0;
 
   /** @param busReach `shared`: what is published on the bus is signed */
   constructor(
@@ -106,6 +107,14 @@ export class TestControlPlane implements AsyncDisposable {
     });
     const text = await response.text();
     return { status: response.status, headers: response.headers, text, json: asJson(text) };
+  }
+
+  /** Registers a tenant of its own for one test. @returns its id */
+  async register(extra: Readonly<Record<string, unknown>> = {}): Promise<string> {
+    const id = `t${(this.#registered += 1)}`;
+    const answer = await this.call('POST', '/tenants', { body: tenantBody(id, extra) });
+    assert.equal(answer.status, 201, answer.text);
+    return id;
   }
 
   /** As a careful script changes something: reads its ETag, and writes on that version. */
