@@ -115,15 +115,18 @@ export class ObedientProxy {
     const above = [...this.stuck]
       .filter(([key, held]) => held > this.cap(key))
       .map(([key, held]) => ({ tenant: key as TenantId, held }));
-    const keys = [...new Set([...this.figures.keys(), ...this.wanted.keys()])].toSorted();
-    const told = { tenants: keys.map((key) => this.tenantNeeds(key)), more: false };
     return {
       outcome: 'obeyed',
       above,
       aboveOmitted: 0,
       lease: 'in_force',
-      ...(grant.tell !== undefined && { told }),
+      ...(grant.tell !== undefined && { told: this.#told() }),
     };
+  }
+
+  #told() {
+    const keys = [...new Set([...this.figures.keys(), ...this.wanted.keys()])].toSorted();
+    return { tenants: keys.map((key) => this.tenantNeeds(key)), more: false };
   }
 }
 

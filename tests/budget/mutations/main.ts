@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { MUTATIONS } from './mutations.ts';
+import { MUTATIONS, RARE } from './mutations.ts';
 import type { Mutation } from './mutations.ts';
 
 const { values: flags, positionals } = parseArgs({
@@ -15,6 +15,7 @@ const { values: flags, positionals } = parseArgs({
     runs: { type: 'string', default: '1000' },
     trouble: { type: 'string', default: '20000' },
     jobs: { type: 'string', default: '1' },
+    rare: { type: 'boolean', default: false },
   },
 });
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -22,6 +23,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const wanted = MUTATIONS.filter(
   ({ name, equivalent }) =>
     equivalent === undefined &&
+    RARE.has(name) === flags.rare &&
     (positionals.length === 0 || positionals.some((part) => name.includes(part))),
 );
 const left = [...wanted];

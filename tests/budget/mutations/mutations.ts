@@ -10,9 +10,7 @@ export interface Mutation {
   readonly file: string;
   readonly text: string;
   readonly instead: string;
-  /** A seed that finds it soon; for the short form in `npm test`. */
-  readonly seed?: number;
-  /** Why no world can tell it from the code as it is; it is not tried. */
+  /** Why no world here can tell it from the code as it is; it is not tried. */
   readonly equivalent?: string;
 }
 
@@ -84,8 +82,8 @@ const LEDGER: readonly Mutation[] = [
   {
     name: 'a declared server is dealt out before everybody has said what he has',
     file: `${PLANE}/decide.ts`,
-    text: "if (unnamed === 'anything' && lease === 'may_hold') return 0;",
-    instead: "if (unnamed === 'anything' && lease === 'over') return room;",
+    text: "if (proxy.mayHaveUnnamed && proxy.unnamedWalk !== 'done') return 0;",
+    instead: '',
   },
   {
     name: 'figures that are older than an obeyed grant are taken for true',
@@ -113,12 +111,14 @@ const LEDGER: readonly Mutation[] = [
     file: `${PLANE}/hearing.ts`,
     text: 'if (entry.sent !== undefined && entry.sent.number !== number) continue;',
     instead: '',
+    equivalent: 'Here one grant holds all tenants; hearing.test.ts has more than fit.',
   },
   {
     name: 'an answer that names not all who hold too much is taken for whole',
     file: `${PLANE}/hearing.ts`,
     text: 'if (message.aboveOmitted > 0) return;',
     instead: 'proxy.above.clear(); return;',
+    equivalent: 'Here one message holds all tenants; hearing.test.ts tells of more.',
   },
 ];
 
@@ -222,8 +222,8 @@ const PARTS: readonly Mutation[] = [
   {
     name: 'a part grows while a change of all tenants is under way',
     file: `${PLANE}/members.ts`,
-    text: 'this.#books.isWideChangeUnderWay || this.#holdingUp',
-    instead: 'this.#holdingUp',
+    text: 'this.#books.isWideChangeUnderWay ||',
+    instead: '',
   },
 ];
 
@@ -356,3 +356,18 @@ export const MUTATIONS: readonly Mutation[] = [
   ...SERVICE,
   ...OBEDIENCE,
 ];
+
+/** Needs several accidents in one order: not found in 250 worlds. Tried with `--rare` alone. */
+export const RARE: ReadonlySet<string> = new Set([
+  'a new term gives a lease to who has none, and does not correct him',
+  'a new life of which nobody knows has left no more than the formula says',
+  'a new life that has gone by other configs has left no more than the formula says',
+  'what one look has seen counts for a life that is going on',
+  'a newcomer gets its part before the others have obeyed smaller ones',
+  'a part is given before it is recorded',
+  'a share that was sent does not count until it is obeyed',
+  'a higher max_connections raises the floor by itself',
+  'a limit that fell with max_connections rises with it',
+  'a grant that is ahead of the config is in force when the config comes',
+  'a declared server is dealt out before everybody has said what he has',
+]);

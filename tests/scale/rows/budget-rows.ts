@@ -15,11 +15,11 @@ import {
 import type { BudgetGrant, ProxyNeeds } from '@dbbouncer/shared/contract/budget.ts';
 import type { Figure, ScaleRow } from '../scale-row.ts';
 
-const MAX_CONNECTIONS = 200;
+const MAX_CONNECTIONS = 400;
 const ACTIVE_SHARE = 0.05;
-/** Of the active tenants of a proxy, those that want another number than a second ago. */
-const MOODY_SHARE = 0.1;
-const SECONDS = 20;
+/** Of the active tenants of a proxy, one in so many wants another number than a second ago. */
+const MOODY_ONE_IN = 10;
+const SECONDS = 8;
 const STEPS_EACH_MS = 100;
 const GOALS = { secondMs: 50 };
 
@@ -44,9 +44,10 @@ interface Size {
 
 function figuresFor({ tenants, proxies, goalMs }: Size): readonly Figure[] {
   const fleet = new BusyFleet(tenants, proxies);
-  for (let second = 0; second < 15; second += 1) fleet.second();
+  const movingMs = fleet.seconds(SECONDS, 'moods_change') / SECONDS;
+  fleet.seconds(SECONDS, 'as_they_are');
   fleet.spent.reset();
-  for (let second = 0; second < SECONDS; second += 1) fleet.second();
+  fleet.seconds(SECONDS, 'as_they_are');
   const { allocatorMs, readingMs, reports, longestMs } = fleet.spent;
   const size = `${tenants} x ${proxies}`;
   const active = Math.floor(tenants * ACTIVE_SHARE);
@@ -60,6 +61,7 @@ function figuresFor({ tenants, proxies, goalMs }: Size): readonly Figure[] {
     { name: `${size}: of it for a report`, value: (allocatorMs * 1e3) / reports, unit: 'us' },
     { name: `${size}: and to read a report`, value: (readingMs * 1e3) / reports, unit: 'us' },
     { name: `${size}: the longest step`, value: longestMs, unit: 'ms' },
+    { name: `${size}: CPU of a second, one in ten wants another`, value: movingMs, unit: 'ms' },
   ];
   fleet.spent.reset();
   fleet.changeAll();
@@ -135,16 +137,29 @@ class BusyFleet {
     }
   }
 
+  /** @returns the CPU of the allocator, in milliseconds */
+  seconds(count: number, wants: 'as_they_are' | 'moods_change'): number {
+    const beforeMs = this.spent.allocatorMs;
+    for (let second = 0; second < count; second += 1) {
+      if (wants === 'moods_change') for (const proxy of this.#proxies) this.#moods(proxy);
+      this.#second();
+    }
+    return this.spent.allocatorMs - beforeMs;
+  }
+
+  #moods(proxy: ObedientProxy): void {
+    for (const [key, wanted] of proxy.wanted) {
+      if (this.#whole(MOODY_ONE_IN) > 1) continue;
+      proxy.wanted.set(key, Math.max(0, wanted + (this.#whole(2) === 1 ? 1 : -1)));
+    }
+  }
+
   /** Each proxy reports once; grants are obeyed at once. */
-  second(): void {
+  #second(): void {
     const gapMs = 1_000 / this.#proxies.length;
     let stepMs = this.#nowMs;
     for (const proxy of this.#proxies) {
       this.#nowMs += gapMs;
-      for (const [key, wanted] of proxy.wanted) {
-        if (this.#whole(1 / MOODY_SHARE) > 1) continue;
-        proxy.wanted.set(key, Math.max(0, wanted + (this.#whole(2) === 1 ? 1 : -1)));
-      }
       this.#hear(proxy.needs(this.#nowMs));
       for (; stepMs < this.#nowMs; stepMs += STEPS_EACH_MS) this.#step();
     }
@@ -156,8 +171,7 @@ class BusyFleet {
     this.spent.onAllocator(() => this.#allocator.configChanged(this.#config, [], 'all'));
     this.#step();
     for (const proxy of this.#proxies) proxy.position = 2;
-    this.second();
-    this.second();
+    this.seconds(2, 'as_they_are');
   }
 
   /** Who has more tenants than a message holds tells of them by turns. */
