@@ -12,6 +12,7 @@ import type { Answer } from './harness.ts';
 let plane: TestControlPlane;
 before(async () => {
   plane = await TestControlPlane.start();
+  await plane.call('POST', '/tenants', { body: tenantBody('acme') });
 });
 after(() => plane[Symbol.asyncDispose]());
 
