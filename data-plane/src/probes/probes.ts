@@ -1,6 +1,6 @@
 /**
  * Answers control planes that ask whether this proxy could connect to a server: in a slot of the
- * tenant's limit, so that nobody has more server connections than it may.
+ * limit of a tenant that is served, so that nobody has more server connections than it may.
  * Owns: what is tried at once, slot and deadline. Leaves: trying to the protocol's upstream/, the
  * form of the messages to shared/contract/server-probe.ts.
  */
@@ -118,14 +118,16 @@ export class Probes {
 
   /** The slot is given back when the server has closed the connection. */
   async #inSlot(
-    { tenant, settings, timeoutMs }: ProbeRequest,
+    { tenant, timeoutMs }: ProbeRequest,
     signal: AbortSignal,
     attempt: (giveBack: GiveBack) => Promise<ProbeFinding>,
   ): Promise<ProbeAnswer> {
     const { pools, router, clock } = this.#options;
     const { current } = router;
     const known = current.byKey(tenantKey(tenant.id));
-    const holding = known === undefined ? settings : current.poolSettings(known);
+    // A tenant to come has no pool on any proxy, and no part in the fleet's budget yet.
+    if (known === undefined) return await attempt(() => undefined);
+    const holding = current.poolSettings(known);
     const options = { clock, limitMs: timeoutMs, signal };
     const giveBack = await pools.loneSlot(tenant.id, holding, options);
     if (giveBack === undefined) {
