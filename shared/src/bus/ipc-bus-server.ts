@@ -4,6 +4,7 @@
  * A follower or watcher has one message under way at a time, so what is kept here is bounded by
  * what the other process has asked for.
  */
+import { sharedErrors } from '../errors.ts';
 import { AppError } from '../kernel/errors.ts';
 import { unreachable } from '../kernel/assert.ts';
 import type { Bus, KeyChange, LogMessage, Subscription } from './bus.ts';
@@ -167,6 +168,7 @@ class Lent implements LentBus {
     this.#open.delete(id);
     open.subscription.close();
     open.handled?.();
-    for (const { reject } of open.asked.values()) reject(new Error('the responder is gone'));
+    const gone = sharedErrors.fail('BUS_UNAVAILABLE', 'the responder is gone');
+    for (const { reject } of open.asked.values()) reject(gone);
   }
 }

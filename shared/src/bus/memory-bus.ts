@@ -5,6 +5,7 @@
  * it is closed.
  * Handlers run in a later turn of the event loop, in the order of the calls that caused them.
  */
+import { sharedErrors } from '../errors.ts';
 import { systemClock } from '../kernel/clock.ts';
 import type { Clock } from '../kernel/clock.ts';
 import { silentLogger } from '../kernel/log.ts';
@@ -199,7 +200,9 @@ class MemoryBus implements Bus {
       if (tooLarge !== undefined) throw tooLarge;
       setImmediate(() => answer(reply));
     } catch (error) {
-      this.#log.error({ error, subject }, 'bus responder failed');
+      // A process that ends takes what it was asked with it.
+      const level = sharedErrors.is(error) && error.code === 'BUS_UNAVAILABLE' ? 'debug' : 'error';
+      this.#log[level]({ error, subject }, 'bus responder failed');
     }
   }
 }
