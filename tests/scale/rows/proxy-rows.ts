@@ -1,4 +1,5 @@
 /** What many tenants cost a proxy that serves few of them. */
+import { spawnSync } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { settled } from '../../bench/settled.ts';
 import type { DbbouncerProcess } from '../../support/dbbouncer-process.ts';
@@ -74,6 +75,8 @@ async function measureSwaps(scale: Scale, options: StageOptions): Promise<readon
   try {
     const proxy = await stage.startProxy();
     await settled(proxy.pid);
+    // The copied log and the first snapshot, a hundred megabytes, are written to disk meanwhile.
+    spawnSync('sync');
     const swaps: number[] = [];
     const answers: number[] = [];
     const waits: number[] = [];
