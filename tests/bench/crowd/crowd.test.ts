@@ -1,8 +1,9 @@
 /** Crowds before a real PostgreSQL that takes fewer clients than come. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
 import { startPostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
 import type { PostgresCluster } from '@dbbouncer/cli/demo/postgres-cluster.ts';
+import { eventually } from '../../support/eventually.ts';
 import { churn, gather } from './crowd.ts';
 import { CrowdRun } from './crowd-run.ts';
 import type { CrowdPlan } from './crowd-run.ts';
@@ -31,6 +32,14 @@ before(async () => {
     patienceMs: 5_000,
   };
 });
+// Who has left keeps his place until his backend has ended.
+beforeEach(async () => {
+  const present = `SELECT count(*) FROM pg_stat_activity WHERE usename = 'crowd'`;
+  await eventually('the crowd of before has left', async () => {
+    const [row] = await cluster.sql('postgres', present);
+    return Number(row?.['count']) === 0;
+  });
+});
 after(() => cluster.remove());
 
 describe('a crowd', () => {
@@ -40,8 +49,9 @@ describe('a crowd', () => {
     assert.equal(result.loggedIn, TAKEN);
     assert.equal(result.served, TAKEN);
     assert.equal(result.failures, 0, JSON.stringify(result.words));
-    // 100 a second, for the second that warms up and the one that counts.
-    assert.equal(result.answers, 200);
+    // 100 a second, for the second that warms up and the one that counts. Who is late twice over,
+    // on a machine that stands still for 200 ms, is asked once less.
+    assert.ok(result.answers <= 200 && result.answers > 150, `${result.answers} answers`);
     assert.ok(result.latency.p50Ms > 0 && result.latency.maxMs < 1_000);
   });
 
